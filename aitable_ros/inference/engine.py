@@ -1,0 +1,153 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""The one interface through which every network is run, whatever executes it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+DYNAMIC = -1
+"""Marks a dimension that may take any size from one call to the next (the batch)."""
+
+
+class InferenceError(RuntimeError):
+    """
+    The one error of all engines: could not be loaded, was misused, or failed while running.
+
+    The message names the engine, the tensor where one is at fault, what was expected and
+    what came.
+    """
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """
+    Name, shape and element type of one input or output tensor.
+
+    :param name: the tensor's name, the same on every backend.
+    :param shape: dimensions; :data:`DYNAMIC` where any size is accepted.
+    :param dtype: NumPy element type.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def accepts(self, shape: Sequence[int]) -> bool:
+        """Tell whether an array of this shape fits."""
+        return len(shape) == len(self.shape) and all(
+            want in (DYNAMIC, got) and got > 0 for want, got in zip(self.shape, shape)
+        )
+
+    def __str__(self) -> str:
+        """Format as ``image uint8[N,192,192,3]``."""
+        dims = ','.join('N' if d == DYNAMIC else str(d) for d in self.shape)
+        return f'{self.name} {self.dtype.name}[{dims}]'
+
+
+class Engine(ABC):
+    """
+    A loaded network: named arrays in, named arrays out.
+
+    An engine belongs to the thread that created it: create, use and close it there. Use it as
+    a context manager, or call :meth:`close`. The arrays that :meth:`infer` returns belong to
+    the caller.
+
+    Subclasses implement :meth:`_infer` and :meth:`_close`; this class checks state and inputs.
+
+    :param name: name of the model, for messages.
+    :param path: the file the network was loaded from.
+    :param inputs: the input tensors; all of them must be given on every call.
+    :param outputs: the output tensors.
+    """
+
+    backend: str = ''
+    """Name of the backend, as used in parameters and messages; set by each subclass."""
+
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        inputs: Sequence[TensorSpec],
+        outputs: Sequence[TensorSpec],
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """True after :meth:`close`."""
+        return self._closed
+
+    def infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:
+        """
+        Run the network once.
+
+        :param inputs: one array per input tensor, by name; where several inputs have a dynamic
+            first dimension it is the same for all (the batch).
+        :returns: one newly allocated array per output tensor, by name.
+        :raises InferenceError: when closed, when a tensor is missing, unknown, or of another
+            shape or dtype than declared, or when the runtime fails.
+        """
+        if self._closed:
+            raise InferenceError(f'{self}: used after close()')
+        self._check(inputs)
+        return self._infer(inputs)
+
+    def close(self) -> None:
+        """Free what the engine holds; calling it again does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._close()
+
+    def _check(self, inputs: Mapping[str, npt.NDArray]) -> None:
+        expected = {spec.name for spec in self.inputs}
+        if inputs.keys() != expected:
+            raise InferenceError(
+                f'{self}: expected input tensors {sorted(expected)}, got {sorted(inputs)}'
+            )
+        for spec in self.inputs:
+            array = inputs[spec.name]
+            if not isinstance(array, np.ndarray):
+                raise InferenceError(
+                    f'{self}: input {spec}: expected a NumPy array, got {type(array).__name__}'
+                )
+            if array.dtype != spec.dtype or not spec.accepts(array.shape):
+                raise InferenceError(
+                    f'{self}: input {spec}: got {array.dtype.name}{list(array.shape)}'
+                )
+
+    @abstractmethod
+    def _infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:
+        """Run the network on inputs that have been checked."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Free the runtime's resources; called once."""
+
+    def __str__(self) -> str:
+        """Name the engine as messages do: ``face_mesh on litert (face_mesh.tflite)``."""
+        return f'{self.name} on {self.backend} ({self.path.name})'
+
+    def __enter__(self) -> Engine:
+        """Return the engine itself."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the engine."""
+        self.close()

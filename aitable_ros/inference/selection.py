@@ -1,0 +1,194 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Choosing the backend of a network: the one asked for, or the first of its chain that loads."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import json
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from aitable_ros.inference.engine import Engine, InferenceError
+from aitable_ros.inference.model_spec import ModelSpec
+
+AUTO = 'auto'
+
+
+class NoBackendError(InferenceError):
+    """No backend of a network's chain could be loaded; the message gives each one's reason."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """
+    How the engines of one backend are made.
+
+    :param module: module that defines the engine class; imported on first use.
+    :param engine: the class, called as ``engine(spec, path, threads=n)``.
+    :param suffix: ending of its model files, with the dot.
+    :param runtimes: top-level modules of which one must be installed.
+    :param install: what installs the runtime, for the message when none is.
+    """
+
+    module: str
+    engine: str
+    suffix: str
+    runtimes: tuple[str, ...]
+    install: str
+
+
+BACKENDS: Mapping[str, Backend] = MappingProxyType(
+    {
+        'litert': Backend(
+            module='aitable_ros.inference.litert_engine',
+            engine='LitertEngine',
+            suffix='.tflite',
+            runtimes=('ai_edge_litert', 'tflite_runtime'),
+            install='pip install ai-edge-litert',
+        ),
+        'onnxruntime': Backend(
+            module='aitable_ros.inference.onnxruntime_engine',
+            engine='OnnxRuntimeEngine',
+            suffix='.onnx',
+            runtimes=('onnxruntime',),
+            install='pip install onnxruntime',
+        ),
+    }
+)
+"""Every backend that can be named in config/models.yaml and in ``backend`` parameters."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """
+    A backend that was tried and passed over.
+
+    :param backend: its name.
+    :param reason: why, in one line.
+    """
+
+    backend: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Format as ``tensorrt: module tensorrt is not installed``."""
+        return f'{self.backend}: {self.reason}'
+
+
+@dataclass(frozen=True)
+class Selection:
+    """
+    The engine that runs a network, and how it came to be that one.
+
+    :param engine: the loaded engine; whoever holds the selection closes it.
+    :param backend: name of its backend.
+    :param path: the file it was loaded from.
+    :param skipped: backends tried before it, in order; empty when the first one loaded.
+    """
+
+    engine: Engine
+    backend: str
+    path: Path
+    skipped: tuple[Skipped, ...] = ()
+
+    def explain(self) -> str:
+        """Say in one line what runs from which file, and why each earlier backend does not."""
+        line = f'{self.engine.name} runs on {self.backend} ({self.path})'
+        if self.skipped:
+            line += '; skipped: ' + '; '.join(map(str, self.skipped))
+        return line
+
+
+def load_engine(
+    spec: ModelSpec, backend: str = AUTO, *, engines_dir: Path, threads: int = 1
+) -> Selection:
+    """
+    Load a network on the backend asked for, or on the first of its chain that works.
+
+    Call it in the thread that will use the engine.
+
+    :param spec: the network; ``spec.chain`` is what ``auto`` walks.
+    :param backend: ``auto``, or a name from :data:`BACKENDS`, which is then the only one tried
+        (it need not be in the chain).
+    :param engines_dir: folder of the model files, ``<spec.name><suffix>``. Where fetch_models
+        left a ``<spec.name>.json`` beside them, the file's sha256 must be the one it gives.
+    :param threads: threads for backends on the CPU.
+    :raises InferenceError: when the backend is unknown, or is named and does not load.
+    :raises NoBackendError: when ``auto`` finds none; it lists the reason of each.
+    """
+    if backend != AUTO:
+        engine, reason = _try(spec, backend, engines_dir, threads)
+        if engine is None:
+            raise InferenceError(f'{spec.name} cannot run on {backend}: {reason}')
+        return Selection(engine, backend, engine.path)
+    skipped: list[Skipped] = []
+    for name in spec.chain:
+        engine, reason = _try(spec, name, engines_dir, threads)
+        if engine is not None:
+            return Selection(engine, name, engine.path, tuple(skipped))
+        skipped.append(Skipped(name, reason))
+    reasons = '; '.join(map(str, skipped)) or 'its chain of backends is empty'
+    raise NoBackendError(f'{spec.name} has no working backend: {reasons}')
+
+
+def _try(spec: ModelSpec, name: str, engines_dir: Path, threads: int) -> tuple[Engine | None, str]:
+    """Return the engine, or None and the reason in one line."""
+    backend = BACKENDS.get(name)
+    if backend is None:
+        raise InferenceError(
+            f'{spec.name}: unknown backend {name!r}; expected {AUTO}, {", ".join(BACKENDS)}'
+        )
+    if not any(importlib.util.find_spec(runtime) for runtime in backend.runtimes):
+        modules = ' or '.join(backend.runtimes)
+        return None, f'module {modules} is not installed ({backend.install})'
+    path = engines_dir / f'{spec.name}{backend.suffix}'
+    if not path.is_file():
+        return None, f'{path} is missing ({_fetch_command(spec, engines_dir)})'
+    try:
+        if _differs_from_sidecar(path):
+            return None, (
+                f'{path} is damaged: its sha256 is not the one in {spec.name}.json'
+                f' ({_fetch_command(spec, engines_dir)})'
+            )
+        factory: Callable[..., Engine] = getattr(
+            importlib.import_module(backend.module), backend.engine
+        )
+        return factory(spec, path, threads=threads), ''
+    except InferenceError as error:
+        return None, _one_line(str(error))
+    except Exception as error:  # a runtime that breaks in its own way must not end the chain
+        return None, _one_line(f'{path}: {type(error).__name__}: {error}')
+
+
+def _fetch_command(spec: ModelSpec, engines_dir: Path) -> str:
+    folder = shlex.quote(str(engines_dir))
+    return f'python3 -m aitable_ros.tools.fetch_models {spec.name} --engines-dir {folder}'
+
+
+def _differs_from_sidecar(path: Path) -> bool:
+    sidecar = path.with_suffix('.json')
+    recorded = _recorded_sha256(sidecar, path.name)
+    if recorded is None or hashlib.sha256(path.read_bytes()).hexdigest() == recorded:
+        return False
+    # not damage, where the files were being replaced while we looked
+    return _recorded_sha256(sidecar, path.name) == recorded
+
+
+def _recorded_sha256(sidecar: Path, file_name: str) -> str | None:
+    try:
+        record: Any = json.loads(sidecar.read_text(encoding='utf-8'))
+        sha256 = record['files'][file_name]['sha256']
+    except (OSError, ValueError, LookupError, TypeError):
+        return None  # without a usable record there is nothing to compare with
+    return sha256 if isinstance(sha256, str) else None
+
+
+def _one_line(text: str) -> str:
+    return ' '.join(text.split())

@@ -1,0 +1,139 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""The networks aitable knows: their contracts, and the backend chains of config/models.yaml."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import yaml
+
+from aitable_ros import paths
+from aitable_ros.inference.engine import DYNAMIC, TensorSpec
+from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.selection import BACKENDS
+
+
+class CatalogError(ValueError):
+    """The catalog file is unreadable or wrong, or a model is not in it; the message says where."""
+
+
+class Catalog(dict[str, ModelSpec]):
+    """Models by name, in the file's order; asking for another one raises :class:`CatalogError`."""
+
+    def __missing__(self, name: str) -> ModelSpec:
+        raise CatalogError(f'model {name!r} is not in the catalog; it has {", ".join(self)}')
+
+
+def _image(height: int, width: int) -> tuple[TensorSpec, ...]:
+    return (TensorSpec('image', (DYNAMIC, height, width, 3), np.dtype(np.uint8)),)
+
+
+def _floats(name: str, *shape: int) -> TensorSpec:
+    return TensorSpec(name, (DYNAMIC, *shape), np.dtype(np.float32))
+
+
+_CONTRACTS = (
+    # BlazeFace (arXiv:1907.05047), MediaPipe's face_detection_short_range.tflite. 896 anchors;
+    # boxes: centre x, y, width, height, then x, y of 6 keypoints, in pixels relative to the
+    # anchor; scores: logits. Pixel range [-1, 1].
+    ModelSpec(
+        name='face_detection',
+        inputs=_image(128, 128),
+        outputs=(_floats('boxes', 896, 16), _floats('scores', 896, 1)),
+        scale=2.0 / 255.0,
+        offset=-1.0,
+        tflite_outputs={'regressors': 'boxes', 'classificators': 'scores'},
+    ),
+    # FaceMesh (arXiv:1907.06724), MediaPipe's face_landmark.tflite. landmarks: x, y, z in
+    # pixels of the input; presence: logit. Pixel range [0, 1].
+    ModelSpec(
+        name='face_mesh',
+        inputs=_image(192, 192),
+        outputs=(_floats('landmarks', 468, 3), _floats('presence', 1)),
+        scale=1.0 / 255.0,
+        tflite_outputs={'conv2d_21': 'landmarks', 'conv2d_31': 'presence'},
+    ),
+    # MediaPipe Iris (arXiv:2006.11341), iris_landmark.tflite, for a right eye (mirror the left
+    # one). x, y, z in pixels of the input. Pixel range [0, 1].
+    ModelSpec(
+        name='iris_landmark',
+        inputs=_image(64, 64),
+        outputs=(_floats('eye_contour', 71, 3), _floats('iris', 5, 3)),
+        scale=1.0 / 255.0,
+        tflite_outputs={'output_eyes_contours_and_brows': 'eye_contour', 'output_iris': 'iris'},
+        required=False,
+    ),
+)
+
+CONTRACTS: Mapping[str, ModelSpec] = MappingProxyType({spec.name: spec for spec in _CONTRACTS})
+"""Inputs and outputs of every model that the code knows; without a backend chain."""
+
+_KEYS = ('required', 'primary', 'fallbacks')
+
+
+def load_catalog(path: Path | None = None) -> dict[str, ModelSpec]:
+    """
+    Read the catalog of models.
+
+    :param path: a file like config/models.yaml; None for the package's own.
+    :returns: each model of the file: its contract with the file's chain (primary, then
+        fallbacks) and ``required``. Indexing it with another name raises CatalogError.
+    :raises CatalogError: when the file cannot be read or names an unknown model, backend or
+        key, or gives a value of the wrong type.
+    """
+    if path is None:
+        try:
+            path = paths.share_dir() / 'config' / 'models.yaml'
+        except FileNotFoundError as error:
+            raise CatalogError(f'the catalog of models was not found: {error}') from error
+    try:
+        document = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise CatalogError(f'{path}: cannot be read: {error.strerror or error}') from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CatalogError(f'{path}: is not valid YAML: {error}') from error
+    entries = _mapping(document, f'{path}', allowed=('models',)).get('models')
+    catalog = Catalog()
+    for name, entry in _mapping(entries, f'{path}: models', allowed=tuple(CONTRACTS)).items():
+        catalog[name] = _join(CONTRACTS[name], entry, f'{path}: models.{name}')
+    return catalog
+
+
+def _join(contract: ModelSpec, entry: Any, where: str) -> ModelSpec:
+    values = _mapping(entry, where, allowed=_KEYS)
+    required = values.get('required', contract.required)
+    if not isinstance(required, bool):
+        raise CatalogError(f'{where}.required: expected true or false, got {required!r}')
+    if 'primary' not in values:
+        raise CatalogError(f'{where}: primary is missing; expected one of {_known(BACKENDS)}')
+    fallbacks = values.get('fallbacks') or []
+    if not isinstance(fallbacks, list):
+        raise CatalogError(f'{where}.fallbacks: expected a list of backends, got {fallbacks!r}')
+    chain = [values['primary'], *fallbacks]
+    for backend in chain:
+        if not isinstance(backend, str) or backend not in BACKENDS:
+            raise CatalogError(
+                f'{where}: unknown backend {backend!r}; expected one of {_known(BACKENDS)}'
+            )
+        if chain.count(backend) > 1:
+            raise CatalogError(f'{where}: backend {backend} appears more than once')
+    return dataclasses.replace(contract, chain=tuple(chain), required=required)
+
+
+def _mapping(value: Any, where: str, *, allowed: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        raise CatalogError(f'{where}: expected entries from {_known(allowed)}, got {value!r}')
+    for key in value:
+        if key not in allowed:
+            raise CatalogError(f'{where}: unknown entry {key!r}; expected {_known(allowed)}')
+    return value
+
+
+def _known(names: Any) -> str:
+    return ', '.join(names)

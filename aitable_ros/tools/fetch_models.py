@@ -1,0 +1,123 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Bring the networks that aitable runs: fetch, check, convert and list them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from aitable_ros import paths
+from aitable_ros.model_zoo.download import MEDIAPIPE
+from aitable_ros.model_zoo.files import ModelFilesError, megabytes
+from aitable_ros.model_zoo.store import (
+    ATTRIBUTION,
+    LICENCE,
+    SOURCES,
+    ModelState,
+    ensure_models,
+    inspect_model,
+    missing_for_conversion,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run the command line tool.
+
+    :param argv: arguments; None for those of the process.
+    :returns: 0 when all models asked for are there and whole, else 1.
+    """
+    arguments = _parser().parse_args(argv)
+    names = arguments.models or list(SOURCES)
+    folder = paths.engines_dir(arguments.engines_dir)
+    failed = False
+    if not arguments.list:
+        try:
+            ensure_models(names, folder, wheel=arguments.wheel, force=arguments.force)
+        except ModelFilesError as error:
+            print(f'fetch_models: error: {error}', file=sys.stderr)
+            failed = True
+        except KeyboardInterrupt:
+            print('fetch_models: interrupted; run it again to go on', file=sys.stderr)
+            return 1
+    states = [inspect_model(name, folder) for name in names]
+    print(_table(states, folder))
+    return 1 if failed or any(state.problem for state in states) else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='fetch_models',
+        description=(
+            'Bring the networks that aitable runs into the engines folder: as .tflite out of'
+            f' the MediaPipe wheel ({MEDIAPIPE.requirement}, {megabytes(MEDIAPIPE.size)}, from'
+            ' the Python package index through pip), and converted to .onnx. Every file is'
+            ' checked by its sha256. What is there and whole is left alone; what is missing,'
+            ' damaged or out of date is repaired.'
+        ),
+        epilog=(
+            f'The engines folder is --engines-dir, else ${paths.ENGINES_DIR_VARIABLE}, else'
+            ' "engines" of the checkout or installation if it can be written, else'
+            ' ~/.cache/aitable/engines. The wheel is kept in'
+            f' ${paths.CACHE_DIR_VARIABLE} or ~/.cache/aitable, and may be deleted. Exit status:'
+            ' 0 when all models asked for are there and whole, else 1.'
+        ),
+    )
+    parser.add_argument(
+        'models',
+        metavar='MODEL',
+        nargs='*',
+        type=_model,
+        help=f'models to bring (default: all): {", ".join(SOURCES)}',
+    )
+    parser.add_argument('--engines-dir', metavar='DIR', type=Path, help='the engines folder')
+    parser.add_argument(
+        '--wheel',
+        metavar='FILE',
+        type=Path,
+        help=f'a copy of {MEDIAPIPE.file_name}, to use instead of the network',
+    )
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument(
+        '--force', action='store_true', help='bring and convert them even if they are whole'
+    )
+    action.add_argument(
+        '--list', action='store_true', help='only show what is there, without changing anything'
+    )
+    return parser
+
+
+def _model(name: str) -> str:
+    if name not in SOURCES:
+        raise argparse.ArgumentTypeError(
+            f'unknown model {name!r} (choose from {", ".join(SOURCES)})'
+        )
+    return name
+
+
+def _table(states: Sequence[ModelState], folder: Path) -> str:
+    rows = [('FILE', 'SIZE', 'STATE')]
+    for state in states:
+        rows.append((state.tflite.path.name, *_cells(state.tflite.path, state.tflite.problem)))
+        onnx_problem = state.onnx.problem or state.stale
+        if onnx_problem and missing_for_conversion():
+            onnx_problem += f' (to convert: pip install {" ".join(missing_for_conversion())})'
+        rows.append((state.onnx.path.name, *_cells(state.onnx.path, onnx_problem)))
+    name_width = max(len(row[0]) for row in rows)
+    size_width = max(len(row[1]) for row in rows)
+    lines = [f'{name:<{name_width}}  {size:>{size_width}}  {text}' for name, size, text in rows]
+    lines.insert(0, f'Engines folder: {folder}')
+    lines.append(f'From {MEDIAPIPE.requirement}, licence {LICENCE}. {ATTRIBUTION}')
+    return '\n'.join(lines)
+
+
+def _cells(path: Path, problem: str) -> tuple[str, str]:
+    size = megabytes(path.stat().st_size) if path.is_file() else '-'
+    return size, problem or 'ok'
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,129 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aitable_ros.inference.engine import DYNAMIC
+from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.model_zoo.catalog import CONTRACTS, CatalogError, load_catalog
+
+GOOD = """
+models:
+  face_mesh: {required: false, primary: onnxruntime, fallbacks: [litert]}
+  face_detection: {primary: litert}
+"""
+
+
+@pytest.fixture
+def written(tmp_path: Path):
+    def write(text: str) -> Path:
+        path = tmp_path / 'models.yaml'
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_the_package_s_own_catalog_has_every_model(catalog: dict[str, ModelSpec]) -> None:
+    assert set(catalog) == set(CONTRACTS)
+    assert all(spec.chain == ('litert', 'onnxruntime') for spec in catalog.values())
+    assert {name for name, spec in catalog.items() if spec.required} == {
+        'face_detection',
+        'face_mesh',
+    }
+
+
+def test_a_file_sets_chain_and_required_and_the_code_the_tensors(written) -> None:
+    catalog = load_catalog(written(GOOD))
+    assert list(catalog) == ['face_mesh', 'face_detection']
+    assert catalog['face_mesh'].chain == ('onnxruntime', 'litert')
+    assert not catalog['face_mesh'].required
+    assert catalog['face_detection'].chain == ('litert',)
+    assert catalog['face_detection'].required
+    assert catalog['face_mesh'].inputs == CONTRACTS['face_mesh'].inputs
+
+
+@pytest.mark.parametrize('name', CONTRACTS)
+def test_images_go_in_as_uint8_batches_and_floats_come_out(name: str) -> None:
+    spec = CONTRACTS[name]
+    (image,) = spec.inputs
+    assert image.name == 'image'
+    assert image.dtype == np.uint8
+    assert image.shape[0] == DYNAMIC
+    assert image.shape[3] == 3
+    assert all(output.dtype == np.float32 for output in spec.outputs)
+    assert all(output.shape[0] == DYNAMIC for output in spec.outputs)
+    assert sorted(spec.tflite_outputs.values()) == sorted(o.name for o in spec.outputs)
+
+
+def test_pixels_are_scaled_to_what_the_networks_were_trained_on() -> None:
+    ends = {
+        name: tuple(round(pixel * spec.scale + spec.offset, 9) for pixel in (0, 255))
+        for name, spec in CONTRACTS.items()
+    }
+    assert ends == {
+        'face_detection': (-1.0, 1.0),
+        'face_mesh': (0.0, 1.0),
+        'iris_landmark': (0.0, 1.0),
+    }
+
+
+def test_asking_for_a_model_that_is_not_there_says_what_is(written) -> None:
+    with pytest.raises(CatalogError, match=r"'body_pose' is not in .* face_mesh, face_detection"):
+        load_catalog(written(GOOD))['body_pose']
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('', r'expected entries from models, got None'),
+        ('models:', r'models: expected entries from face_detection, .*, got None'),
+        ('models: [face_mesh]', r'models: expected entries'),
+        ('models: {}\nmodel: {}', r"unknown entry 'model'; expected models"),
+        ('models: {facemesh: {primary: litert}}', r"unknown entry 'facemesh'; expected face_det"),
+        ('models: {1: {primary: litert}}', r'unknown entry 1'),
+        ('models: {face_mesh: litert}', r'models.face_mesh: expected entries from required'),
+        ('models: {face_mesh: {fallbacks: [litert]}}', r'models.face_mesh: primary is missing'),
+        ('models: {face_mesh: {primary: cuda}}', r"face_mesh: unknown backend 'cuda'; .*litert"),
+        ('models: {face_mesh: {primary: [litert]}}', r"unknown backend \['litert'\]"),
+        (
+            'models: {face_mesh: {primary: litert, fallbacks: [onnx]}}',
+            r"face_mesh: unknown backend 'onnx'",
+        ),
+        (
+            'models: {face_mesh: {primary: litert, fallbacks: onnxruntime}}',
+            r"face_mesh.fallbacks: expected a list of backends, got 'onnxruntime'",
+        ),
+        (
+            'models: {face_mesh: {primary: litert, fallbacks: [litert]}}',
+            r'face_mesh: backend litert appears more than once',
+        ),
+        (
+            'models: {face_mesh: {primary: litert, required: "no"}}',
+            r"face_mesh.required: expected true or false, got 'no'",
+        ),
+        (
+            'models: {face_mesh: {primary: litert, fallback: [onnxruntime]}}',
+            r"models.face_mesh: unknown entry 'fallback'; expected required, primary, fallbacks",
+        ),
+        ('models: {face_mesh: {', r'is not valid YAML'),
+        ('models: !!python/object/apply:os.getcwd []', r'is not valid YAML'),
+    ],
+)
+def test_mistakes_in_the_file_are_named(written, text: str, message: str) -> None:
+    path = written(text)
+    with pytest.raises(CatalogError, match=message) as caught:
+        load_catalog(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r'absent\.yaml: cannot be read: No such file'):
+        load_catalog(tmp_path / 'absent.yaml')
+    (tmp_path / 'latin1.yaml').write_bytes(b'models: \xe9')
+    with pytest.raises(CatalogError, match=r'latin1\.yaml: is not valid YAML'):
+        load_catalog(tmp_path / 'latin1.yaml')

@@ -126,6 +126,13 @@ class Engine(ABC):
                 raise InferenceError(
                     f'{self}: input {spec}: got {array.dtype.name}{list(array.shape)}'
                 )
+        batches = {
+            spec.name: inputs[spec.name].shape[0]
+            for spec in self.inputs
+            if spec.shape[:1] == (DYNAMIC,)
+        }
+        if len(set(batches.values())) > 1:
+            raise InferenceError(f'{self}: inputs of one batch differ in size: {batches}')
 
     @abstractmethod
     def _infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:

@@ -131,7 +131,7 @@ def test_several_inputs_and_outputs_go_by_name(tmp_path: Path) -> None:
         np.testing.assert_array_equal(results['difference'], left - right)
         with pytest.raises(InferenceError, match=r"expected input tensors \['left', 'right'\]"):
             engine.infer({'left': left})
-        with pytest.raises(InferenceError, match=r'two on onnxruntime .* run failed: .*'):
+        with pytest.raises(InferenceError, match='differ in size'):
             engine.infer({'left': left, 'right': right[:2]})
 
 

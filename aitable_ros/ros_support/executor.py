@@ -1,0 +1,71 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Spinning nodes in a process of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+from aitable_ros.ros_support.transport import configure_transport
+
+SPIN_TIMEOUT_S = 1.0
+
+
+def spin(make_nodes: Callable[[], Sequence[Node]], args: Sequence[str] | None = None) -> None:
+    """
+    Run nodes until the process is asked to end; what the executables' ``main`` calls.
+
+    :param make_nodes: makes the nodes, after ``rclpy.init``.
+    :param args: command line, ``sys.argv`` by default.
+    """
+    configure_transport()
+    rclpy.init(args=None if args is None else list(args))
+    nodes: Sequence[Node] = ()
+    executor = make_executor()
+    try:
+        nodes = make_nodes()
+        for node in nodes:
+            executor.add_node(node)
+        spin_executor(executor)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        for node in nodes:
+            node.destroy_node()
+        executor.shutdown()
+        rclpy.try_shutdown()
+
+
+def spin_executor(executor: Executor) -> None:
+    """
+    Spin until the context is shut down.
+
+    In a loop of our own: the events executor's ``spin()`` waits for the end of time, which
+    overflows in the C++ library and turns into a busy loop (seen with rclpy 7.1.6).
+
+    :param executor: spins its nodes.
+    :raises ExternalShutdownException: may be raised when the context is shut down.
+    """
+    while executor.context.ok():
+        executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
+
+
+def make_executor(context: Context | None = None) -> Executor:
+    """
+    Make the executor that the executables use.
+
+    The events executor takes a fraction of the CPU of the wait-set one; it came with Jazzy.
+
+    :param context: ROS context, the default one by default.
+    """
+    try:
+        from rclpy.experimental import EventsExecutor
+    except ImportError:
+        return SingleThreadedExecutor(context=context)
+    executor: Executor = EventsExecutor(context=context)
+    return executor

@@ -1,0 +1,52 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Loading networks as a node's parameters say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rclpy.impl.rcutils_logger import RcutilsLogger
+
+from aitable_ros.inference.selection import Selection, load_engine
+from aitable_ros.model_zoo.catalog import load_catalog
+from aitable_ros.model_zoo.store import ensure_models
+from aitable_ros.paths import engines_dir
+
+
+def load_models(
+    names: Sequence[str], parameters: Mapping[str, Any], logger: RcutilsLogger
+) -> tuple[Selection, ...]:
+    """
+    Load networks; call it in the thread that will use them.
+
+    Files that are missing are fetched first (Apache-2.0 models only; the others are the
+    user's to bring).
+
+    :param names: names of the catalog.
+    :param parameters: the node's ``backend``, ``engines_dir``, ``models_file``, ``threads``.
+    :param logger: told about downloads.
+    :returns: one selection per name, all loaded.
+    :raises InferenceError: when one cannot be loaded; those that were are closed again.
+    """
+    catalog = load_catalog(Path(parameters['models_file']) if parameters['models_file'] else None)
+    folder = engines_dir(parameters['engines_dir'] or None)
+    ensure_models(names, folder, progress=logger.info)
+    selections: list[Selection] = []
+    try:
+        for name in names:
+            selections.append(
+                load_engine(
+                    catalog[name],
+                    parameters['backend'],
+                    engines_dir=folder,
+                    threads=parameters['threads'],
+                )
+            )
+    except BaseException:
+        for selection in selections:
+            selection.engine.close()
+        raise
+    return tuple(selections)

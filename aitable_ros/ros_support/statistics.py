@@ -1,0 +1,75 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rates and latencies of the last seconds, for diagnostics."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+
+class RateMeter:
+    """
+    Events per second over a sliding window of wall-clock time.
+
+    :param window_s: length of the window [s].
+    :param clock: monotonic clock [s].
+    """
+
+    def __init__(self, window_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._window_s = window_s
+        self._clock = clock
+        self._times: deque[float] = deque()
+        self._lock = threading.Lock()
+        self.count = 0
+
+    def tick(self) -> None:
+        """Note one event."""
+        now = self._clock()
+        with self._lock:
+            self.count += 1
+            self._times.append(now)
+            self._expire(now)
+
+    def rate(self) -> float:
+        """Give the events per second [Hz]; 0.0 when there were fewer than two."""
+        now = self._clock()
+        with self._lock:
+            self._expire(now)
+            if len(self._times) < 2:
+                return 0.0
+            # up to now, not to the last event: a stream that stopped slows down at once
+            return len(self._times) / max(now - self._times[0], 1e-6)
+
+    def _expire(self, now: float) -> None:
+        while self._times and now - self._times[0] > self._window_s:
+            self._times.popleft()
+
+
+class LatencyMeter:
+    """
+    Quantiles of the latest durations.
+
+    :param size: how many durations are kept.
+    """
+
+    def __init__(self, size: int = 300) -> None:
+        self._durations_s: deque[float] = deque(maxlen=size)
+        self._lock = threading.Lock()
+
+    def add(self, duration_s: float) -> None:
+        """Note one duration [s]."""
+        with self._lock:
+            self._durations_s.append(duration_s)
+
+    def quantiles(self, *fractions: float) -> tuple[float, ...]:
+        """Give quantiles [s], NaN while nothing was noted."""
+        with self._lock:
+            values = list(self._durations_s)
+        if not values:
+            return tuple(float('nan') for _ in fractions)
+        return tuple(float(q) for q in np.quantile(values, fractions))

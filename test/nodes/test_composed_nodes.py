@@ -1,0 +1,179 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""The nodes together, on the built-in sample: real topics from image to emotion and fatigue."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
+
+from ros_fixtures import image_message, until
+from sensor_msgs.msg import Image
+
+from aitable_msgs.msg import Emotion, FaceArray, Fatigue
+from aitable_ros.nodes.emotion_node import EmotionNode
+from aitable_ros.nodes.face_detection_node import FaceDetectionNode
+from aitable_ros.nodes.fatigue_node import FatigueNode
+from aitable_ros.nodes.overlay_node import OverlayNode
+from aitable_ros.ros_support.frame_hub import FrameHub
+from aitable_ros.ros_support.image_conversion import image_to_rgb
+from aitable_ros.ros_support.parameters import image_qos
+from aitable_ros.sample import AstronautSequence
+
+pytestmark = pytest.mark.models
+
+RELIABLE = {
+    'qos_overrides__/image_raw__subscription__reliability': 'reliable',
+    'qos_overrides__/image_raw__subscription__depth': 20,
+}
+
+
+@pytest.fixture
+def system(graph, engines_dir):
+    """All nodes in one process, and an image publisher that waits for each answer."""
+    folder = {'engines_dir': str(engines_dir)}
+    nodes = [
+        graph.make(FaceDetectionNode, **folder, **RELIABLE),
+        graph.make(EmotionNode),
+        graph.make(FatigueNode, **folder, **RELIABLE),
+        graph.make(OverlayNode, **RELIABLE),
+    ]
+    assert until(lambda: all(node.is_active for node in nodes), 30)
+    return System(graph, nodes)
+
+
+class System:
+    def __init__(self, graph, nodes):
+        self.graph = graph
+        self.nodes = nodes
+        self.faces = graph.collect(FaceArray, 'faces')
+        self.emotions = graph.collect(Emotion, 'emotion')
+        self.fatigues = graph.collect(Fatigue, 'fatigue')
+        self.camera = graph.peer.create_publisher(Image, 'image_raw', 20)
+        assert until(lambda: self.camera.get_subscription_count() > 0)
+
+    def show(self, image, stamp_s):
+        count = len(self.faces), len(self.fatigues), len(self.emotions)
+        self.camera.publish(image_message(image, stamp_s))
+        assert until(lambda: len(self.faces) > count[0])
+        people = len(self.faces[-1].faces)
+        assert until(
+            lambda: (
+                len(self.fatigues) == count[1] + people and len(self.emotions) == count[2] + people
+            )
+        )
+
+
+def test_every_output_carries_the_header_of_its_image(system):
+    sequence = AstronautSequence()
+    for i in range(10):
+        system.show(sequence.frame(i), 50.0 + i / 30)
+    stamps = [m.header.stamp for m in system.faces]
+    assert len(stamps) == 10
+    assert [m.header.stamp for m in system.emotions] == stamps
+    assert [m.header.stamp for m in system.fatigues] == stamps
+    for message in (*system.emotions, *system.fatigues):
+        assert message.header.frame_id == 'camera'
+        assert message.face_id == 'f1'
+    emotion = system.emotions[-1]
+    assert emotion.backend == 'geometry'
+    assert emotion.expression != Emotion.UNKNOWN
+    assert sum(emotion.probabilities) == pytest.approx(1.0, abs=1e-3)
+    assert np.argmax(emotion.probabilities) == emotion.expression
+    assert -1 <= emotion.valence <= 1
+    assert -1 <= emotion.arousal <= 1
+    fatigue = system.fatigues[-1]
+    assert fatigue.backend == 'face_detection: litert, face_mesh: litert, iris_landmark: litert'
+    assert fatigue.visibility == Fatigue.MEASURED
+    assert 0.25 < fatigue.left_ear < 0.5
+    assert 0.25 < fatigue.right_ear < 0.5
+    assert not fatigue.perclos_valid
+    assert math.isnan(fatigue.perclos)
+    assert math.isnan(fatigue.head_orientation.w)  # not measured is never 0
+
+
+def test_one_deserialisation_per_image_for_all_nodes(system):
+    sequence = AstronautSequence()
+    overlays = system.graph.collect(Image, 'overlay')  # makes the overlay node receive, too
+    assert until(lambda: system.nodes[3]._result_subscriptions)
+    for i in range(5):
+        system.show(sequence.frame(i), 60.0 + i / 30)
+    assert until(lambda: len(overlays) == 5)
+    node = system.nodes[0]
+    received = FrameHub.of(node).received(node, Image, 'image_raw', image_qos(node, '/image_raw'))
+    assert received == 5
+    assert system.graph.peer.count_subscribers('image_raw') == 1
+
+
+def test_closures_of_the_sample_come_out_and_nothing_else(system):
+    """Seconds 8 to 15 of the sample: two blinks and the 2 s closure; the truth is known."""
+    sequence = AstronautSequence()
+    first, last = 8 * 30, 15 * 30
+    for i in range(first - 90, last):  # three seconds to learn the open eyes
+        system.show(sequence.frame(i), 100.0 + sequence.stamp_s(i))
+    closed, before = [], False
+    for message in system.fatigues[90:]:
+        if message.eyes_closed and not before:
+            closed.append(_stamp_s(message) - 100.0)
+        before = message.eyes_closed
+    expected = [
+        c.start_s
+        for c in sequence.closures
+        if first / 30 <= c.start_s and c.end_s < last / 30 and c.end_s - c.start_s >= 0.1
+    ]
+    assert len(expected) == 3
+    assert closed == pytest.approx(expected, abs=0.1)
+    long = max(sequence.closures, key=lambda c: c.end_s - c.start_s)
+    longest_s = max(m.closure_duration_s for m in system.fatigues[90:])
+    assert longest_s == pytest.approx(long.end_s - long.start_s, abs=0.1)
+    assert {m.face_id for m in system.fatigues} == {'f1'}
+
+
+def test_the_overlay_is_drawn_on_the_very_image_and_only_on_demand(system):
+    sequence = AstronautSequence()
+    system.show(sequence.frame(0), 10.0)
+    overlay_node = system.nodes[3]
+    assert overlay_node.input_rate.count == 0
+    overlays = system.graph.collect(Image, 'overlay')
+    assert until(lambda: overlay_node._result_subscriptions)
+    system.show(sequence.frame(1), 11.0)
+    assert until(lambda: overlays)
+    drawn = image_to_rgb(overlays[0])
+    assert overlays[0].header.stamp.sec == 11
+    changed = np.abs(drawn.astype(int) - sequence.frame(1)).max(axis=2) > 8
+    assert 0.005 < changed.mean() < 0.5  # drawn on, yet the same picture
+
+
+def test_without_refinement_the_backend_says_so(graph, engines_dir):
+    node = graph.make(FatigueNode, refine_eyes=False)
+    assert until(lambda: node.is_active)
+    assert dict(node.diagnostics())['eyes'] == 'face_mesh: refine_eyes is false'
+    assert graph.peer.count_subscribers('image_raw') == 0
+
+
+def test_eyes_are_unknown_when_their_image_was_lost(graph, engines_dir):
+    detection = graph.make(FaceDetectionNode, engines_dir=str(engines_dir))
+    assert until(lambda: detection.is_active, 30)
+    system = System(graph, [detection])
+    sequence = AstronautSequence()
+    system.camera.publish(image_message(sequence.frame(0), 1.0))
+    assert until(lambda: system.faces)
+    # the fatigue node comes later: it hears of the faces, but never had their image
+    fatigue = graph.make(FatigueNode, engines_dir=str(engines_dir))
+    assert until(lambda: fatigue.is_active, 30)
+    again = graph.peer.create_publisher(FaceArray, 'faces', 10)
+    assert until(lambda: again.get_subscription_count() >= 2)
+    again.publish(system.faces[0])
+    assert until(lambda: system.fatigues)
+    (message,) = system.fatigues
+    assert message.visibility == Fatigue.NO_IMAGE
+    assert message.eye_state == Fatigue.EYES_UNKNOWN
+    assert math.isnan(message.left_ear)
+
+
+def _stamp_s(message):
+    return message.header.stamp.sec + message.header.stamp.nanosec * 1e-9

@@ -1,0 +1,159 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""The face detection node publishes who is in each image, under the image's own header."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from ros_fixtures import image_message, until
+from sensor_msgs.msg import CompressedImage, Image
+
+from aitable_msgs.msg import FaceArray
+from aitable_ros.nodes.face_detection_node import FaceDetectionNode
+from aitable_ros.ros_support.image_conversion import rgb_to_compressed
+from aitable_ros.ros_support.message_conversion import landmarks_of
+from aitable_ros.sample import AstronautSequence
+
+pytestmark = pytest.mark.models
+
+
+@pytest.fixture(scope='module')
+def sequence():
+    return AstronautSequence()
+
+
+@pytest.fixture
+def node(graph, engines_dir):
+    node = graph.make(FaceDetectionNode, engines_dir=str(engines_dir))
+    assert until(lambda: node.is_active, 30)
+    return node
+
+
+@pytest.fixture
+def faces(graph):
+    return graph.collect(FaceArray, 'faces')
+
+
+@pytest.fixture
+def camera(graph):
+    return graph.peer.create_publisher(Image, 'image_raw', 10)
+
+
+def show(camera, faces, image, stamp_s):
+    """Publish one image and wait for its answer."""
+    assert until(lambda: camera.get_subscription_count() > 0)
+    count = len(faces)
+    camera.publish(image_message(image, stamp_s))
+    assert until(lambda: len(faces) > count)
+    return faces[-1]
+
+
+def test_header_id_box_and_landmarks(graph, node, faces, camera, sequence):
+    for i in range(5):
+        answer = show(camera, faces, sequence.frame(i), 10.0 + i / 30)
+    assert answer.header.stamp.sec == 10
+    assert answer.header.stamp.nanosec == pytest.approx(4 / 30 * 1e9, abs=2)
+    assert answer.header.frame_id == 'camera'
+    assert (answer.image_width, answer.image_height) == (640, 480)
+    (face,) = answer.faces
+    assert face.face_id == 'f1'
+    assert face.header == answer.header
+    assert face.backend == 'face_detection: litert, face_mesh: litert'
+    assert face.presence > 0.9
+    assert face.confidence > 0.5
+    assert face.tracked_s == pytest.approx(4 / 30, abs=1e-3)
+    left, top, right, bottom = sequence.face_xyxy_px(4)
+    assert abs(face.x + face.width / 2 - (left + right) / 2) < 0.15 * (right - left)
+    assert abs(face.y + face.height / 2 - (top + bottom) / 2) < 0.15 * (bottom - top)
+    landmarks = landmarks_of(face)
+    # left and right are the subject's own: the left eye lies right in the image
+    left_eye, right_eye = sequence.eye_centers_px(4)
+    eye_distance = np.linalg.norm(left_eye - right_eye)
+    assert np.linalg.norm(landmarks[[362, 263], :2].mean(0) - left_eye) < 0.1 * eye_distance
+    assert np.linalg.norm(landmarks[[33, 133], :2].mean(0) - right_eye) < 0.1 * eye_distance
+
+
+def test_an_image_without_a_face_is_answered_too(graph, node, faces, camera):
+    answer = show(camera, faces, np.full((480, 640, 3), 127, np.uint8), 1.0)
+    assert list(answer.faces) == []
+    assert answer.image_width == 640
+
+
+@pytest.mark.parametrize('fault', ['short data', 'zero size', 'step', 'absurd', 'encoding'])
+def test_a_malformed_image_is_dropped_and_counted_and_the_node_goes_on(
+    graph, node, faces, camera, sequence, fault
+):
+    show(camera, faces, sequence.frame(0), 1.0)
+    message = image_message(sequence.frame(1), 2.0)
+    if fault == 'short data':
+        message.height = 481
+    elif fault == 'zero size':
+        message.width = message.height = message.step = 0
+        del message.data[:]
+    elif fault == 'step':
+        message.step = 100
+    elif fault == 'absurd':
+        message.width = message.height = 2**31
+    else:
+        message.encoding = 'no such encoding'
+    camera.publish(message)
+    assert until(lambda: node.malformed == 1)
+    answer = show(camera, faces, sequence.frame(2), 3.0)
+    assert len(answer.faces) == 1
+    assert [m.header.stamp.sec for m in faces] == [1, 3]
+    assert node.failures == 0
+
+
+def test_compressed_images(graph, engines_dir, faces, sequence):
+    node = graph.make(
+        FaceDetectionNode, engines_dir=str(engines_dir), image_transport='compressed'
+    )
+    assert until(lambda: node.is_active, 30)
+    camera = graph.peer.create_publisher(CompressedImage, 'image_raw/compressed', 10)
+    assert until(lambda: camera.get_subscription_count() > 0)
+    header = image_message(sequence.frame(0), 7.0).header
+    camera.publish(rgb_to_compressed(sequence.frame(0), header))
+    assert until(lambda: faces)
+    assert len(faces[0].faces) == 1
+    assert faces[0].header.stamp.sec == 7
+
+
+@pytest.mark.parametrize('backend', ['litert', 'onnxruntime'])
+def test_a_named_backend_runs_and_is_named_in_every_message(
+    graph, engines_dir, faces, camera, sequence, backend
+):
+    node = graph.make(FaceDetectionNode, engines_dir=str(engines_dir), backend=backend)
+    assert until(lambda: node.is_active, 30)
+    answer = show(camera, faces, sequence.frame(0), 1.0)
+    assert answer.backend == f'face_detection: {backend}, face_mesh: {backend}'
+    assert answer.faces[0].backend == answer.backend
+
+
+def test_missing_models_leave_it_unconfigured_and_diagnostics_say_why(graph, tmp_path):
+    catalog = tmp_path / 'models.yaml'
+    catalog.write_text('models: {face_mesh: {required: true, primary: litert}}')
+    node = graph.make(FaceDetectionNode, models_file=str(catalog))
+    heard = graph.collect(DiagnosticArray, '/diagnostics')
+
+    def errors():
+        return [
+            status.message
+            for message in heard
+            for status in message.status
+            if status.level == DiagnosticStatus.ERROR
+        ]
+
+    assert until(errors)
+    assert 'face_detection' in errors()[0]
+    assert node.state == 'unconfigured'
+
+
+def test_time_that_goes_backwards_starts_anew(graph, node, faces, camera, sequence):
+    show(camera, faces, sequence.frame(0), 100.0)
+    answer = show(camera, faces, sequence.frame(0), 5.0)
+    assert answer.faces[0].tracked_s == 0.0

@@ -1,0 +1,114 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the ROS tests share: a context of their own, spun in the background."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+class RosGraph:
+    """
+    Nodes of one test, in a context of their own, spun by one executor.
+
+    Everything goes through real DDS, in the domain of the environment.
+    """
+
+    def __init__(self) -> None:
+        import rclpy
+        from rclpy.context import Context
+
+        from aitable_ros.ros_support.executor import make_executor
+
+        self.context = Context()
+        rclpy.init(args=[], context=self.context)
+        self.executor = make_executor(self.context)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._stopping = False
+        self._nodes: list[Any] = []
+        self.peer = self.add(rclpy.create_node('test_peer', context=self.context))
+        self._thread.start()
+
+    def add(self, node: Any) -> Any:
+        self._nodes.append(node)
+        self.executor.add_node(node)
+        return node
+
+    def make(self, node_class: Any, name: str | None = None, **parameters: Any) -> Any:
+        """Make and spin a node with these parameters ('__' in a name stands for '.')."""
+        from rclpy.parameter import Parameter
+
+        overrides = [Parameter(key.replace('__', '.'), value=v) for key, v in parameters.items()]
+        kwargs: dict[str, Any] = {'context': self.context, 'parameter_overrides': overrides}
+        return self.add(node_class(name, **kwargs) if name else node_class(**kwargs))
+
+    def remove(self, node: Any) -> None:
+        self._nodes.remove(node)
+        self.executor.remove_node(node)
+        node.destroy_node()
+
+    def collect(self, message_type: Any, topic: str, depth: int = 100) -> list[Any]:
+        """Return a list that fills with what is published on a topic."""
+        heard: list[Any] = []
+        self.peer.create_subscription(message_type, topic, heard.append, depth)
+        return heard
+
+    def call(self, service_type: Any, name: str, request: Any, timeout_s: float = 10.0) -> Any:
+        client = self.peer.create_client(service_type, name)
+        try:
+            assert client.wait_for_service(timeout_s), f'no service {name}'
+            future = client.call_async(request)
+            assert until(future.done, timeout_s), f'no reply from {name}'
+            return future.result()
+        finally:
+            self.peer.destroy_client(client)
+
+    def close(self) -> None:
+        for node in reversed(self._nodes):
+            node.destroy_node()
+        self._stopping = True
+        self.executor.wake()
+        self._thread.join(10.0)
+        self.executor.shutdown(timeout_sec=5.0)
+        self.context.try_shutdown()
+        assert not self._thread.is_alive(), 'the executor did not stop'
+
+    def _spin(self) -> None:
+        while not self._stopping:
+            self.executor.spin_once(timeout_sec=0.1)
+
+
+def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> bool:
+    """Wait until a condition holds; tell whether it did."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def image_message(rgb: np.ndarray, stamp_s: float, frame_id: str = 'camera') -> Any:
+    """Make an rgb8 Image with a stamp."""
+    from std_msgs.msg import Header
+
+    from aitable_ros.ros_support.image_conversion import rgb_to_image
+
+    header = Header(frame_id=frame_id)
+    nanoseconds = round(stamp_s * 1e9)
+    header.stamp.sec, header.stamp.nanosec = divmod(nanoseconds, 1_000_000_000)
+    return rgb_to_image(rgb, header, 'rgb8')
+
+
+@pytest.fixture
+def graph():
+    pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
+    graph = RosGraph()
+    yield graph
+    graph.close()

@@ -1,0 +1,145 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""A picture, or a folder of pictures, as a frame source."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from aitable_ros.sources.frame_source import (
+    DEFAULT_FPS,
+    FrameSource,
+    SourceError,
+    check_readable,
+    check_request,
+    resized,
+)
+
+PICTURE_SUFFIXES = frozenset(
+    {'.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp'}
+)
+"""Suffixes, in lower case, by which files are taken for pictures."""
+
+_logger = logging.getLogger(__name__)
+
+
+def read_picture(path: Path) -> npt.NDArray[np.uint8]:
+    """
+    Read a picture file, upright as its EXIF orientation says.
+
+    :returns: (H, W, 3) uint8 RGB; alpha is dropped, 16 bits become 8.
+    :raises SourceError: when the file cannot be read or decoded.
+    """
+    check_readable(path)
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except (OSError, cv2.error) as error:
+        raise SourceError(f'{path} cannot be read as a picture: {error}') from error
+    if picture is None:
+        raise SourceError(f'{path} cannot be read as a picture: unknown format, or damaged')
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """
+    List the pictures in a folder (not in those below it), img2 before img10.
+
+    :raises SourceError: when the folder cannot be listed or has none.
+    """
+    try:
+        paths = [p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES]
+    except OSError as error:
+        raise SourceError(f'{folder} cannot be listed: {error.strerror or error}') from error
+    paths = [p for p in paths if p.is_file() and not p.name.startswith('.')]
+    if not paths:
+        raise SourceError(f'{folder} has no pictures ({", ".join(sorted(PICTURE_SUFFIXES))})')
+    return sorted(paths, key=_natural)
+
+
+class PictureSource(FrameSource):
+    """
+    Pictures, one after the other.
+
+    Pictures that cannot be read are left out, each with one logged warning. A single picture
+    is read once only.
+
+    :param paths: the files, in order; at least one.
+    :param name: what they are, for people.
+    :param width: scale to this width; None: in proportion to the height, or not at all.
+    :param height: scale to this height; None: in proportion to the width, or not at all.
+    :param fps: frames per second; None: 30.
+    :param loop: start again at the end.
+    :raises SourceError: when none of the pictures can be read.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        name: str,
+        *,
+        width: int | None = None,
+        height: int | None = None,
+        fps: float | None = None,
+        loop: bool = True,
+    ) -> None:
+        check_request(width, height, fps)
+        if not paths:
+            raise SourceError(f'{name} has no picture')
+        self._paths = list(paths)
+        self._only = len(self._paths) == 1
+        self._wish = (width, height)
+        self._loop = loop
+        self._at = 0
+        # Read ahead: shows at once whether there is anything, and how large.
+        self._ahead = self._load(name)
+        if self._ahead is None:
+            raise SourceError(f'{name}: none of the pictures can be read')
+        image = self._ahead[0]
+        super().__init__(name, (image.shape[1], image.shape[0]), fps or DEFAULT_FPS)
+
+    def _next(
+        self, stopping: threading.Event | None
+    ) -> tuple[npt.NDArray[np.uint8], float, Path | None] | None:
+        if self._only and self._loop:
+            current = self._ahead
+        else:
+            current, self._ahead = self._ahead or self._load(self.name), None
+        if current is None:
+            return None
+        return current[0], self._index / self.fps, current[1]
+
+    def _load(self, name: str) -> tuple[npt.NDArray[np.uint8], Path] | None:
+        """Read the next picture that can be read; None at the end."""
+        while True:
+            if self._at == len(self._paths):
+                if not self._loop:
+                    return None
+                self._at = 0
+            path = self._paths[self._at]
+            try:
+                image = resized(read_picture(path), *self._wish)
+            except SourceError as error:
+                if self._only:
+                    raise
+                _logger.warning('left out: %s', error)
+                del self._paths[self._at]
+                if not self._paths:
+                    raise SourceError(f'{name}: none of the pictures can be read') from error
+            else:
+                self._at += 1
+                image.flags.writeable = False
+                return image, path
+
+
+def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+    parts = re.split(r'([0-9]+)', path.name.casefold())
+    return [(int(p), '') if p.isdecimal() else (0, p) for p in parts], path.name

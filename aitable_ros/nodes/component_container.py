@@ -14,7 +14,7 @@ from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
-from aitable_ros.ros_support.executor import make_executor, spin_executor
+from aitable_ros.ros_support.executor import log_to_console, make_executor, spin_executor
 from aitable_ros.ros_support.managed_node import ManagedNode
 from aitable_ros.ros_support.parameters import ParameterSpec, ParameterTable
 from aitable_ros.ros_support.transport import configure_transport
@@ -140,6 +140,7 @@ def main(args: Sequence[str] | None = None) -> None:
     if further:
         sys.exit(f'component_container: unknown arguments {further}; use --ros-args')
     configure_transport()
+    log_to_console()
     rclpy.init(args=argv)
     executor = make_executor()
     container = ComponentContainer(ros_args=shared_ros_args(argv))

@@ -46,14 +46,14 @@ class ImageSourceNode(ManagedNode):
         ParameterSpec(
             'width',
             0,
-            "image width asked of a camera; 0: the camera's default [pixels]",
+            "image width: asked of a camera, scaled to otherwise; 0: the source's own [pixels]",
             minimum=0,
             maximum=16384,
         ),
         ParameterSpec(
             'height',
             0,
-            "image height asked of a camera; 0: the camera's default [pixels]",
+            "image height: asked of a camera, scaled to otherwise; 0: the source's own [pixels]",
             minimum=0,
             maximum=16384,
         ),
@@ -140,7 +140,11 @@ class ImageSourceNode(ManagedNode):
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
         """Add what is being published."""
         source = self._source
-        return (('source', source.description if source else 'none'), ('ended', self._ended))
+        return (
+            ('source', source.description if source else 'none'),
+            ('connected', source.connected if source else False),
+            ('ended', self._ended),
+        )
 
     def _publish(self, frame: SourceFrame) -> None:
         stamp = self.get_clock().now().to_msg()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import rclpy
@@ -24,6 +25,7 @@ def spin(make_nodes: Callable[[], Sequence[Node]], args: Sequence[str] | None = 
     :param args: command line, ``sys.argv`` by default.
     """
     configure_transport()
+    log_to_console()
     rclpy.init(args=None if args is None else list(args))
     nodes: Sequence[Node] = ()
     executor = make_executor()
@@ -39,6 +41,11 @@ def spin(make_nodes: Callable[[], Sequence[Node]], args: Sequence[str] | None = 
             node.destroy_node()
         executor.shutdown()
         rclpy.try_shutdown()
+
+
+def log_to_console() -> None:
+    """Show what the ROS-free parts log (a camera that was lost, a damaged picture)."""
+    logging.basicConfig(format='[%(levelname)s] [%(name)s]: %(message)s', level=logging.INFO)
 
 
 def spin_executor(executor: Executor) -> None:

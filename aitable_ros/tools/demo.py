@@ -1,0 +1,402 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Show the whole system at work: ``python -m aitable_ros.tools.demo``.
+
+One process publishes images, another one runs the composed nodes, and this one listens to their
+topics as any other ROS program would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aitable_ros.inference.selection import AUTO, BACKENDS
+from aitable_ros.paths import cache_dir, engines_dir, share_dir
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 10.0
+COMPONENTS = ('face_detection', 'emotion', 'fatigue', 'overlay')
+CSV_COLUMNS = (
+    'stamp',
+    'face_id',
+    'expression',
+    'expression_confidence',
+    'valence',
+    'arousal',
+    'left_ear',
+    'right_ear',
+    'left_openness',
+    'right_openness',
+    'eyes_closed',
+    'closure_duration_s',
+    'blink_count',
+    'perclos',
+    'perclos_valid',
+    'perclos_observed_s',
+    'latency_ms',
+)
+
+
+class DemoError(RuntimeError):
+    """The demo cannot go on; the message says why."""
+
+
+@dataclass
+class Recording:
+    """What was heard during the run."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    images: int = 0
+    images_with_face: int = 0
+    ids: set[str] = field(default_factory=set)
+    expressions: Counter[str] = field(default_factory=Counter)
+    latencies_ms: list[float] = field(default_factory=list)
+    closures: int = 0
+    backend: str = ''
+    picture: Any = None
+    first_s: float = float('nan')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run the demo.
+
+    :param argv: command line without the program's name.
+    :returns: exit status: 0 when faces were found, 1 otherwise.
+    """
+    options = _parse(argv)
+    try:
+        return _run(options)
+    except DemoError as error:
+        print(f'demo: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog='demo',
+        description='Runs aitable on a source of images and prints what it sees, once a second. '
+        'At the end: a summary, an overlay picture and a CSV file.',
+    )
+    parser.add_argument(
+        '--source',
+        default='sample',
+        help="'sample' (built in, default), a camera index, a video file, a picture or a folder",
+    )
+    parser.add_argument(
+        '--seconds', type=_positive, default=20.0, help='how long to watch (default: 20)'
+    )
+    parser.add_argument(
+        '--backend', default=AUTO, choices=(AUTO, *BACKENDS), help='what runs the networks'
+    )
+    parser.add_argument('--out', type=Path, help='folder for the picture and the CSV file')
+    return parser.parse_args(argv)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float('inf'):
+        raise argparse.ArgumentTypeError(f'{text} is not a positive number of seconds')
+    return value
+
+
+def _run(options: argparse.Namespace) -> int:
+    from aitable_ros.model_zoo.files import ModelFilesError
+    from aitable_ros.model_zoo.store import ensure_models
+    from aitable_ros.ros_support.transport import configure_transport
+
+    folder = options.out or cache_dir() / 'demo' / time.strftime('%Y-%m-%d_%H-%M-%S')
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        ensure_models(('face_detection', 'face_mesh', 'iris_landmark'), engines_dir())
+    except ModelFilesError as error:
+        raise DemoError(str(error)) from error
+    configure_transport()
+    children = [
+        _Child(
+            'nodes',
+            'component_container',
+            folder,
+            '--params-file',
+            str(share_dir() / 'config' / 'aitable.yaml'),
+            '-p',
+            f'components:=[{",".join(COMPONENTS)}]',
+            '-p',
+            f'face_detection:backend:={options.backend}',
+            '-p',
+            f'fatigue:backend:={options.backend}',
+        ),
+        _Child('source', 'image_source_node', folder, '-p', f"source:='{options.source}'"),
+    ]
+    try:
+        recording = _listen(options.seconds, children)
+    finally:
+        for child in children:
+            child.stop()
+    return _report(recording, folder)
+
+
+class _Child:
+    """A process of the demo, with its output in a file."""
+
+    def __init__(self, name: str, module: str, folder: Path, *ros_arguments: str) -> None:
+        self.log = folder / f'{name}.log'
+        with self.log.open('wb') as log:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    '-m',
+                    f'aitable_ros.nodes.{module}',
+                    '--ros-args',
+                    *ros_arguments,
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def check(self) -> None:
+        """
+        Raise when the process has ended.
+
+        :raises DemoError: with the end of its log.
+        """
+        status = self._process.poll()
+        if status is not None:
+            tail = ''.join(self.log.read_text(errors='replace').splitlines(keepends=True)[-8:])
+            raise DemoError(f'a process ended with status {status}:\n{tail}log: {self.log}')
+
+    def stop(self) -> None:
+        """End the process: as Ctrl-C would, and by force where that does not help."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGINT)
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+
+
+def _listen(seconds: float, children: Sequence[_Child]) -> Recording:
+    import rclpy
+
+    rclpy.init(args=[])
+    monitor = _Monitor()
+    try:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while monitor.recording.images == 0:
+            for child in children:
+                child.check()
+            if time.monotonic() > deadline:
+                raise DemoError(
+                    f'no results after {START_TIMEOUT_S:.0f} s: {monitor.trouble}\n'
+                    f'logs: {", ".join(str(child.log) for child in children)}'
+                )
+            monitor.spin(0.1)
+        print(f'{monitor.recording.backend}; one line a second:')
+        print(HEADER)
+        end = time.monotonic() + seconds
+        last = int(np.ceil(seconds))
+        for second in range(1, 1 + last):
+            if second == max(last - 1, 1):
+                monitor.watch_overlay()
+            line_at = min(end, end - seconds + second)
+            while time.monotonic() < line_at:
+                monitor.spin(line_at - time.monotonic())
+            print(monitor.line(second), flush=True)
+            for child in children:
+                child.check()
+        return monitor.recording
+    finally:
+        monitor.destroy()
+        rclpy.try_shutdown()
+
+
+HEADER = (
+    '   s  faces  expression   valence arousal   EAR l/r      PERCLOS            '
+    'in Hz  out Hz  latency'
+)
+
+
+class _Monitor:
+    """Listens to the topics of the nodes."""
+
+    def __init__(self) -> None:
+        import rclpy
+        from diagnostic_msgs.msg import DiagnosticArray
+        from rclpy.executors import SingleThreadedExecutor
+
+        from aitable_msgs.msg import Emotion, FaceArray, Fatigue
+
+        self.recording = Recording()
+        self.trouble = 'nothing was heard from the nodes'
+        self._node = rclpy.create_node('aitable_demo')
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        subscribe: Callable[..., Any] = self._node.create_subscription
+        subscribe(FaceArray, 'faces', self._on_faces, 10)
+        subscribe(Emotion, 'emotion', self._on_emotion, 10)
+        subscribe(Fatigue, 'fatigue', self._on_fatigue, 10)
+        subscribe(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+        self._faces = 0
+        self._emotions: dict[str, Any] = {}
+        self._fatigue: Any = None
+        self._was_closed: dict[str, bool] = {}
+        self._recent: deque[tuple[float, float]] = deque()
+        self._input_hz = float('nan')
+
+    def spin(self, timeout_s: float) -> None:
+        """Handle what arrives within a time [s]."""
+        end = time.monotonic() + timeout_s
+        while (left_s := end - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left_s)
+
+    def watch_overlay(self) -> None:
+        """Receive the overlay from now on, which is only then drawn."""
+        from sensor_msgs.msg import Image
+
+        self._node.create_subscription(Image, 'overlay', self._on_overlay, 1)
+
+    def destroy(self) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        self._node.destroy_node()
+
+    def line(self, second: int) -> str:
+        """Describe the last second."""
+        now = time.monotonic()
+        while self._recent and now - self._recent[0][0] > 1.0:
+            self._recent.popleft()
+        latencies = [latency for _, latency in self._recent]
+        latency = f'{np.median(latencies):5.1f} ms' if latencies else '    -'
+        fatigue = self._fatigue
+        eyes = perclos = '-'
+        emotion = None
+        if fatigue is not None and latencies:
+            eyes = f'{fatigue.left_ear:.2f}/{fatigue.right_ear:.2f}'
+            eyes += ' shut' if fatigue.eyes_closed else '     '
+            perclos = (
+                f'{fatigue.perclos:.1%} of {fatigue.perclos_observed_s:.0f} s'
+                if fatigue.perclos_valid
+                else f'not valid ({fatigue.perclos_observed_s:.0f} s seen)'
+            )
+            emotion = self._emotions.get(fatigue.face_id)
+        expression, valence, arousal = '-', float('nan'), float('nan')
+        if emotion is not None:
+            expression, valence, arousal = emotion.label, emotion.valence, emotion.arousal
+        return (
+            f'{second:4d}  {self._faces:5d}  {expression:<11s}  {valence:+7.2f} {arousal:+7.2f}   '
+            f'{eyes:<14s} {perclos:<19s} {self._input_hz:5.1f}  {len(latencies):6.1f}  {latency}'
+        )
+
+    def _on_faces(self, message: Any) -> None:
+        recording = self.recording
+        recording.images += 1
+        recording.images_with_face += bool(message.faces)
+        recording.ids.update(face.face_id for face in message.faces)
+        recording.backend = message.backend
+        self._faces = len(message.faces)
+
+    def _on_emotion(self, message: Any) -> None:
+        self._emotions[message.face_id] = message
+        self.recording.expressions[message.label] += 1
+
+    def _on_fatigue(self, message: Any) -> None:
+        stamp_s = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+        latency_ms = (time.time() - stamp_s) * 1e3
+        recording = self.recording
+        recording.latencies_ms.append(latency_ms)
+        self._recent.append((time.monotonic(), latency_ms))
+        self._fatigue = message
+        closed = bool(message.eyes_closed)
+        recording.closures += closed and not self._was_closed.get(message.face_id, False)
+        self._was_closed[message.face_id] = closed
+        emotion = self._emotions.get(message.face_id)
+        recording.rows.append(
+            {
+                'stamp': f'{stamp_s:.6f}',
+                'face_id': message.face_id,
+                'expression': emotion.label if emotion else '',
+                'expression_confidence': emotion.confidence if emotion else '',
+                'valence': emotion.valence if emotion else '',
+                'arousal': emotion.arousal if emotion else '',
+                'latency_ms': f'{latency_ms:.2f}',
+                **{
+                    name: getattr(message, name)
+                    for name in CSV_COLUMNS
+                    if hasattr(message, name) and name not in ('stamp', 'face_id')
+                },
+            }
+        )
+
+    def _on_diagnostics(self, message: Any) -> None:
+        for status in message.status:
+            values = {pair.key: pair.value for pair in status.values}
+            if status.name == 'face_detection':
+                self._input_hz = float(values['input rate [Hz]'])
+            if status.message not in ('running', 'no input'):
+                self.trouble = f'{status.name}: {status.message}'
+
+    def _on_overlay(self, message: Any) -> None:
+        self.recording.picture = message
+
+
+def _report(recording: Recording, folder: Path) -> int:
+    import cv2
+
+    from aitable_ros.ros_support.image_conversion import image_to_rgb
+
+    csv_file = folder / 'results.csv'
+    with csv_file.open('w', newline='') as file:
+        writer = csv.DictWriter(file, CSV_COLUMNS)
+        writer.writeheader()
+        writer.writerows(recording.rows)
+    print('\nsummary')
+    share = recording.images_with_face / max(recording.images, 1)
+    print(f'  images analysed   {recording.images}, with a face in {share:.1%}')
+    print(f'  identities        {", ".join(sorted(recording.ids)) or "none"}')
+    if recording.expressions:
+        total = sum(recording.expressions.values())
+        print(
+            '  expressions       '
+            + ', '.join(f'{k} {n / total:.0%}' for k, n in recording.expressions.most_common(3))
+        )
+    if recording.rows:
+        last = recording.rows[-1]
+        print(f'  eyes closed       {recording.closures} times; {last["blink_count"]} blinks')
+        if last['perclos_valid']:
+            print(f'  PERCLOS           {last["perclos"]:.1%}')
+        p50, p99 = np.percentile(recording.latencies_ms, (50, 99))
+        print(f'  image to fatigue  p50 {p50:.1f} ms, p99 {p99:.1f} ms')
+    print(f'\nresults in {folder}')
+    if recording.picture is not None:
+        picture = folder / 'overlay.png'
+        rgb = image_to_rgb(recording.picture)
+        cv2.imwrite(str(picture), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+        print(f'  {picture.name}: the last image with what was seen in it')
+    print(f'  {csv_file.name}: one row per face and image')
+    if not recording.images_with_face:
+        print('no face was seen', file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch.substitutions import LaunchConfiguration
@@ -11,7 +13,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
 
 from aitable_ros.paths import share_dir
-from aitable_ros.ros_support.transport import transport_environment
+from aitable_ros.ros_support.transport import transport_settings
 from launch import LaunchContext, LaunchDescription
 
 NODES = ('face_detection', 'emotion', 'fatigue', 'overlay')
@@ -148,7 +150,7 @@ def generate_launch_description() -> LaunchDescription:
             *declare_arguments(),
             *(
                 SetEnvironmentVariable(name, text)
-                for name, text in transport_environment().items()
+                for name, text in transport_settings(dict(os.environ)).items()
             ),
             OpaqueFunction(function=start_nodes),
         ]

@@ -9,15 +9,13 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-import rclpy
-from rclpy.executors import Executor, ExternalShutdownException
+from rclpy.executors import Executor
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
-from aitable_ros.ros_support.executor import log_to_console, make_executor, spin_executor
+from aitable_ros.ros_support.executor import spin
 from aitable_ros.ros_support.managed_node import ManagedNode
 from aitable_ros.ros_support.parameters import ParameterSpec, ParameterTable
-from aitable_ros.ros_support.transport import configure_transport
 
 COMPONENTS = {
     'face_detection': 'aitable_ros.nodes.face_detection_node:FaceDetectionNode',
@@ -139,24 +137,18 @@ def main(args: Sequence[str] | None = None) -> None:
     further = remove_ros_args(argv)[1:]
     if further:
         sys.exit(f'component_container: unknown arguments {further}; use --ros-args')
-    configure_transport()
-    log_to_console()
-    rclpy.init(args=argv)
-    executor = make_executor()
-    container = ComponentContainer(ros_args=shared_ros_args(argv))
-    try:
-        executor.add_node(container)
-        container.compose(executor)
-        spin_executor(executor)
-    except ValueError as error:
-        container.get_logger().fatal(str(error))
-        sys.exit(1)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        container.destroy_node()
-        executor.shutdown()
-        rclpy.try_shutdown()
+
+    def make(executor: Executor) -> Sequence[Node]:
+        container = ComponentContainer(ros_args=shared_ros_args(argv))
+        try:
+            container.compose(executor)
+        except ValueError as error:
+            container.get_logger().fatal(str(error))
+            container.destroy_node()
+            sys.exit(1)
+        return [container]
+
+    spin(make, argv)
 
 
 if __name__ == '__main__':

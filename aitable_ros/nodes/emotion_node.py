@@ -84,7 +84,7 @@ class EmotionNode(ManagedNode):
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the node by itself."""
-    spin(lambda: [EmotionNode()], args)
+    spin(lambda _: [EmotionNode()], args)
 
 
 if __name__ == '__main__':

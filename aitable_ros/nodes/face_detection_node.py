@@ -132,7 +132,7 @@ class FaceDetectionNode(ManagedNode):
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the node by itself."""
-    spin(lambda: [FaceDetectionNode()], args)
+    spin(lambda _: [FaceDetectionNode()], args)
 
 
 if __name__ == '__main__':

@@ -331,7 +331,7 @@ class FatigueNode(ManagedNode):
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the node by itself."""
-    spin(lambda: [FatigueNode()], args)
+    spin(lambda _: [FatigueNode()], args)
 
 
 if __name__ == '__main__':

@@ -161,7 +161,7 @@ class ImageSourceNode(ManagedNode):
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the node by itself."""
-    spin(lambda: [ImageSourceNode()], args)
+    spin(lambda _: [ImageSourceNode()], args)
 
 
 if __name__ == '__main__':

@@ -152,7 +152,7 @@ def _fresh(result: Any, oldest_ns: int) -> Any:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the node by itself."""
-    spin(lambda: [OverlayNode()], args)
+    spin(lambda _: [OverlayNode()], args)
 
 
 if __name__ == '__main__':

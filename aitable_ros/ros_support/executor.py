@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable, Sequence
 
 import rclpy
@@ -17,11 +18,14 @@ from aitable_ros.ros_support.transport import configure_transport
 SPIN_TIMEOUT_S = 1.0
 
 
-def spin(make_nodes: Callable[[], Sequence[Node]], args: Sequence[str] | None = None) -> None:
+def spin(
+    make_nodes: Callable[[Executor], Sequence[Node]], args: Sequence[str] | None = None
+) -> None:
     """
     Run nodes until the process is asked to end; what the executables' ``main`` calls.
 
-    :param make_nodes: makes the nodes, after ``rclpy.init``.
+    :param make_nodes: makes the nodes, after ``rclpy.init``; gets the executor that will spin
+        them.
     :param args: command line, ``sys.argv`` by default.
     """
     configure_transport()
@@ -30,13 +34,15 @@ def spin(make_nodes: Callable[[], Sequence[Node]], args: Sequence[str] | None = 
     nodes: Sequence[Node] = ()
     executor = make_executor()
     try:
-        nodes = make_nodes()
+        nodes = make_nodes(executor)
         for node in nodes:
             executor.add_node(node)
         spin_executor(executor)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
+        # `ros2 launch` sends a second SIGINT: it must not interrupt the freeing of the networks
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         for node in nodes:
             node.destroy_node()
         executor.shutdown()

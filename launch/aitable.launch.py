@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch.substitutions import LaunchConfiguration
@@ -14,7 +15,6 @@ from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
 
 from aitable_ros.paths import share_dir
 from aitable_ros.ros_support.transport import transport_settings
-from launch import LaunchContext, LaunchDescription
 
 NODES = ('face_detection', 'emotion', 'fatigue', 'overlay')
 NETWORK_NODES = ('face_detection', 'fatigue')

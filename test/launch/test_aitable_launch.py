@@ -17,11 +17,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
 
-WHY = (
-    'needs {}, which PyPI lacks: run in a ROS 2 installation, after `colcon build` and '
-    '`source install/setup.bash`'
-)
-pytest.importorskip('launch_ros', reason=WHY.format('launch_ros'))
+pytest.importorskip('launch_ros', reason='needs launch_ros: see the docstring of this file')
 
 from launch import LaunchContext
 from launch.actions import DeclareLaunchArgument
@@ -77,13 +73,16 @@ def test_composed_is_one_process_and_separate_one_per_node(launch_module):
 
 
 @pytest.mark.models
-@pytest.mark.skipif(shutil.which('ros2') is None, reason=WHY.format('ros2cli'))
+@pytest.mark.skipif(
+    shutil.which('ros2') is None, reason='needs ros2cli: see the docstring of this file'
+)
 @pytest.mark.parametrize('composed', ['true', 'false'])
 def test_launched_on_the_sample_fatigue_comes_out_and_ctrl_c_ends_it(
     graph, engines_dir, composed, tmp_path
 ):
-    from aitable_msgs.msg import Fatigue
     from ros_fixtures import until
+
+    from aitable_msgs.msg import Fatigue
 
     log = (tmp_path / 'log').open('w+')
     process = subprocess.Popen(

@@ -150,7 +150,7 @@ def test_missing_models_leave_it_unconfigured_and_diagnostics_say_why(graph, tmp
 
     assert until(errors)
     assert 'face_detection' in errors()[0]
-    assert node.state == 'unconfigured'
+    assert until(lambda: node.state == 'unconfigured')
 
 
 def test_time_that_goes_backwards_starts_anew(graph, node, faces, camera, sequence):

@@ -81,7 +81,7 @@ def test_deactivated_it_is_silent(graph):
 def test_a_source_that_is_not_there_leaves_it_unconfigured_with_a_reason(graph):
     node = graph.make(ImageSourceNode, source='/no/such/file.mp4')
     assert until(lambda: 'no/such/file' in node._health()[1])
-    assert node.state == 'unconfigured'
+    assert until(lambda: node.state == 'unconfigured')
 
 
 def change(graph, transition):

@@ -139,7 +139,7 @@ def test_a_failed_load_leaves_it_unconfigured_with_the_reason_and_can_be_retried
     node = graph.make(Doubler, fail=True)
     status = status_of(graph, 'doubler', lambda s: s.message == 'no such model')
     assert status.level == DiagnosticStatus.ERROR
-    assert node.state == 'unconfigured'
+    assert until(lambda: node.state == 'unconfigured')
     assert node.unloaded == 1  # what was loaded halfway is freed
     node.set_parameters([_parameter('fail', False)])
     assert change(graph, Transition.TRANSITION_CONFIGURE)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from aitable_ros.inference.engine import DYNAMIC, Engine
 from aitable_ros.inference.litert_engine import LitertEngine

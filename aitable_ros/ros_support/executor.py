@@ -8,6 +8,7 @@ import logging
 import signal
 from collections.abc import Callable, Sequence
 
+import cv2
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
@@ -30,6 +31,8 @@ def spin(
     """
     configure_transport()
     log_to_console()
+    # crops are small: handing them to other cores costs more than it saves
+    cv2.setNumThreads(1)
     rclpy.init(args=None if args is None else list(args))
     nodes: Sequence[Node] = ()
     executor = make_executor()

@@ -1,0 +1,350 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Identities of faces over time: the same person keeps the same id."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+_IMPOSSIBLE = 1e6
+"""Cost of a pair that must not be associated; far above the sum of any possible costs."""
+
+
+@dataclass(frozen=True)
+class TrackerSettings:
+    """
+    How far a face may move, and how long it is remembered.
+
+    Distances are in units of the face's size (square root of its box's area), so that they
+    mean the same near and far from the camera.
+
+    :param memory_s: a face unseen for longer is forgotten; if it comes back later it is a new
+        one. In header time.
+    :param max_age_s: a face unseen for longer is lost: its motion is extrapolated no farther
+        than this, it is looked for where it was seen last too, and faces seen more recently are
+        associated before it.
+    :param max_distance: how far from its expected place a face may be found in the next image;
+        wide, since a quick turn of the head or a dropped frame is likelier than a change of
+        persons, and the nearest faces are paired anyway.
+    :param max_speed: how much farther per second that it was not seen [1/s].
+    :param max_return_distance: upper limit of both together; how far from where it was lost a
+        face may return.
+    :param min_iou: boxes that overlap this much belong together at any distance, 0..1.
+    :param max_size_ratio: how much larger or smaller a face may have become.
+    :param velocity_time_s: time constant over which the velocity is averaged.
+    :param trend_s: :meth:`FaceTracker.surprise` compares with where the face was heading until
+        half of this ago, seen over as long again; long enough that a face which another one
+        hides, and whose landmarks slide onto that one, has not begun to.
+    :raises ValueError: for a value out of range.
+    """
+
+    memory_s: float = 3.0
+    max_age_s: float = 0.5
+    max_distance: float = 1.2
+    max_speed: float = 3.0
+    max_return_distance: float = 1.5
+    min_iou: float = 0.3
+    max_size_ratio: float = 2.0
+    velocity_time_s: float = 0.15
+    trend_s: float = 0.6
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not (math.isfinite(value) and value >= 0.0):
+                raise ValueError(f'{field.name}: expected a finite number >= 0, got {value}')
+        if self.min_iou > 1.0:
+            raise ValueError(f'min_iou: expected 0..1, got {self.min_iou}')
+        if self.max_size_ratio < 1.0:
+            raise ValueError(f'max_size_ratio: expected at least 1, got {self.max_size_ratio}')
+        if self.velocity_time_s <= 0.0:
+            raise ValueError(f'velocity_time_s: expected > 0, got {self.velocity_time_s}')
+
+
+@dataclass(frozen=True, eq=False)
+class FaceObservation:
+    """
+    One face seen in one image.
+
+    :param xywh_px: (4,) left, top, width, height in image pixels; finite, not empty.
+    :param landmarks_px: (N, 2 or 3) landmarks, where measured: their mean then tells where the
+        face is, which is steadier than the middle of the box.
+    :param previous_id: the face that was followed to here by its landmarks; None where it was
+        newly detected.
+    :raises ValueError: for another shape, an empty box or numbers that are not finite.
+    """
+
+    xywh_px: npt.NDArray
+    landmarks_px: npt.NDArray | None = None
+    previous_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.xywh_px.shape != (4,):
+            raise ValueError(f'xywh_px: expected 4 numbers, got shape {self.xywh_px.shape}')
+        if not (
+            all(math.isfinite(v) for v in self.xywh_px)
+            and self.xywh_px[2] > 0
+            and self.xywh_px[3] > 0
+        ):
+            raise ValueError(f'xywh_px: expected a finite box with an area, got {self.xywh_px}')
+        points = self.landmarks_px
+        if points is not None and (
+            points.ndim != 2 or points.shape[0] < 1 or points.shape[1] not in (2, 3)
+        ):
+            raise ValueError(f'landmarks_px: expected (N, 2 or 3), got {points.shape}')
+
+
+@dataclass(frozen=True)
+class FaceIdentity:
+    """
+    Who an observation is.
+
+    :param face_id: 'f1', 'f2', ...; never given to a second face.
+    :param number: the number in ``face_id``: the order in which faces were first seen.
+    :param tracked_s: header time since this id was given [s].
+    :param is_new: whether the id was given just now.
+    """
+
+    face_id: str
+    number: int
+    tracked_s: float
+    is_new: bool
+
+
+class _Track:
+    """One remembered face. Velocity is in px/s, over header time."""
+
+    def __init__(self, number: int, stamp_s: float, box: npt.NDArray, centre: npt.NDArray):
+        self.number = number
+        self.face_id = f'f{number}'
+        self.first_s = stamp_s
+        self.last_s = stamp_s
+        self.box = box
+        self.centre = centre
+        self.velocity = np.zeros(2)
+        self.history = deque([(stamp_s, centre)])
+
+    def move(
+        self, stamp_s: float, box: npt.NDArray, centre: npt.NDArray, settings: TrackerSettings
+    ) -> None:
+        elapsed = stamp_s - self.last_s
+        if elapsed > 0.0:
+            gain = 1.0 - math.exp(-elapsed / settings.velocity_time_s)
+            self.velocity += gain * ((centre - self.centre) / elapsed - self.velocity)
+        self.last_s = stamp_s
+        self.box = box
+        self.centre = centre
+        self.history.append((stamp_s, centre))
+        while stamp_s - self.history[0][0] > settings.trend_s:
+            self.history.popleft()
+
+    def expected(self, stamp_s: float, max_age_s: float) -> npt.NDArray:
+        elapsed = stamp_s - self.last_s
+        return self.centre + self.velocity * (elapsed if elapsed <= max_age_s else 0.0)
+
+    def places(self, stamp_s: float, max_age_s: float) -> list[npt.NDArray]:
+        """Return where to look for the face: one that is lost may have stopped or gone on."""
+        if stamp_s - self.last_s <= max_age_s:
+            return [self.expected(stamp_s, max_age_s)]
+        return [self.centre, self.centre + self.velocity * max_age_s]
+
+    def trend(self, stamp_s: float, trend_s: float) -> tuple[npt.NDArray, npt.NDArray] | None:
+        """Return position and velocity now, by the straight line through those of a while ago."""
+        old = [entry for entry in self.history if stamp_s - entry[0] >= 0.5 * trend_s]
+        if len(old) < 2 or old[0][0] == old[-1][0]:
+            return None
+        times = np.array([entry[0] for entry in old])
+        centres = np.array([entry[1] for entry in old])
+        offsets = times - times.mean()
+        velocity = offsets @ centres / (offsets @ offsets)
+        return centres.mean(axis=0) + velocity * (stamp_s - times.mean()), velocity
+
+
+class FaceTracker:
+    """
+    Give faces ids that stay with the person.
+
+    An observation that carries an id (its landmarks were followed from image to image) keeps
+    it. The others are associated with the remembered faces by distance from where each is
+    expected and by overlap, all at once, so that the total cost is the least (Hungarian
+    method): first with faces seen recently, then with lost ones. Who is left over is new.
+
+    Time is header time. Going backwards means that a recording was restarted: all faces are
+    forgotten. Ids are not used again even then.
+
+    :param settings: thresholds; the defaults suit one to four people at a table.
+    """
+
+    def __init__(self, settings: TrackerSettings | None = None) -> None:
+        self.settings = settings if settings is not None else TrackerSettings()
+        self._tracks: dict[str, _Track] = {}
+        self._given = 0
+        self._last_s: float | None = None
+
+    @property
+    def known_ids(self) -> tuple[str, ...]:
+        """Ids of all faces remembered, seen or lost, oldest first."""
+        return tuple(self._tracks)
+
+    def reset(self) -> None:
+        """Forget all faces; ids go on counting."""
+        self._tracks.clear()
+        self._last_s = None
+
+    def surprise(self, face_id: str, stamp_s: float, observation: FaceObservation) -> float:
+        """
+        Tell how far an observation is from where a face was heading.
+
+        :param face_id: a remembered face.
+        :param stamp_s: header time of the observation [s].
+        :param observation: the observation.
+        :returns: distance in units of the face's size; infinite for a face not remembered.
+        """
+        track = self._tracks.get(face_id)
+        if track is None:
+            return math.inf
+        box, centre = _measure(observation)
+        trend = track.trend(stamp_s, self.settings.trend_s)
+        heading = track.expected(stamp_s, self.settings.max_age_s) if trend is None else trend[0]
+        return math.dist(heading, centre) / _size(box)
+
+    def rewind(self, face_id: str) -> None:
+        """
+        Put a face back to where it was heading, since where it was seen last it was not.
+
+        For a face whose landmarks slid onto another one that hides it: it will come out near
+        its own way, not near where the other one has gone.
+
+        :param face_id: a face; nothing happens if it is not remembered.
+        """
+        track = self._tracks.get(face_id)
+        trend = None if track is None else track.trend(track.last_s, self.settings.trend_s)
+        if track is None or trend is None:
+            return
+        centre, track.velocity = trend
+        track.box = track.box.copy()
+        track.box[:2] += centre - track.centre
+        track.centre = centre
+
+    def expected_shift_px(self, face_id: str, stamp_s: float) -> tuple[float, float]:
+        """
+        Tell how far a face is expected to have moved since it was last seen.
+
+        :param face_id: a face.
+        :param stamp_s: header time of the image in which it is to be looked for [s].
+        :returns: x and y in pixels; 0, 0 for a face that is lost or not remembered.
+        """
+        track = self._tracks.get(face_id)
+        if track is None:
+            return 0.0, 0.0
+        x, y = track.expected(stamp_s, self.settings.max_age_s) - track.centre
+        return float(x), float(y)
+
+    def update(
+        self, stamp_s: float, observations: Sequence[FaceObservation]
+    ) -> list[FaceIdentity]:
+        """
+        Take in what one image shows.
+
+        :param stamp_s: header time of the image [s].
+        :param observations: all its faces; of several with one ``previous_id`` the first keeps it.
+        :returns: one identity per observation, in their order.
+        :raises ValueError: when the stamp is not finite.
+        """
+        if not math.isfinite(stamp_s):
+            raise ValueError(f'stamp_s: expected a finite number, got {stamp_s}')
+        if self._last_s is not None and stamp_s < self._last_s:
+            self.reset()
+        self._last_s = stamp_s
+        for face_id in [
+            i for i, t in self._tracks.items() if stamp_s - t.last_s > self.settings.memory_s
+        ]:
+            del self._tracks[face_id]
+
+        measured = [_measure(observation) for observation in observations]
+        chosen: list[_Track | None] = [None] * len(observations)
+        free = dict(self._tracks)
+        for i, observation in enumerate(observations):
+            if observation.previous_id is not None:
+                chosen[i] = free.pop(observation.previous_id, None)
+        recent = [t for t in free.values() if stamp_s - t.last_s <= self.settings.max_age_s]
+        lost = [t for t in free.values() if stamp_s - t.last_s > self.settings.max_age_s]
+        for tracks in (recent, lost):
+            waiting = [i for i, track in enumerate(chosen) if track is None]
+            if tracks and waiting:
+                for k, match in self._associate(stamp_s, [measured[i] for i in waiting], tracks):
+                    chosen[waiting[k]] = match
+
+        identities = []
+        for (box, centre), track in zip(measured, chosen):
+            is_new = track is None
+            if track is None:
+                self._given += 1
+                track = _Track(self._given, stamp_s, box, centre)
+                self._tracks[track.face_id] = track
+            else:
+                track.move(stamp_s, box, centre, self.settings)
+            identities.append(
+                FaceIdentity(track.face_id, track.number, stamp_s - track.first_s, is_new)
+            )
+        return identities
+
+    def _associate(
+        self,
+        stamp_s: float,
+        measured: Sequence[tuple[npt.NDArray, npt.NDArray]],
+        tracks: Sequence[_Track],
+    ) -> list[tuple[int, _Track]]:
+        settings = self.settings
+        costs = np.full((len(measured), len(tracks)), _IMPOSSIBLE)
+        for j, track in enumerate(tracks):
+            places = track.places(stamp_s, settings.max_age_s)
+            shifted = track.box.copy()
+            shifted[:2] += places[0] - track.centre
+            reach = min(
+                settings.max_distance + settings.max_speed * (stamp_s - track.last_s),
+                settings.max_return_distance,
+            )
+            for i, (box, centre) in enumerate(measured):
+                ratio = _size(box) / _size(track.box)
+                if max(ratio, 1.0 / ratio) > settings.max_size_ratio:
+                    continue
+                distance = min(math.dist(place, centre) for place in places)
+                distance /= math.sqrt(_size(box) * _size(track.box))
+                overlap = _iou(shifted, box)
+                if distance <= reach or overlap >= max(settings.min_iou, 1e-9):
+                    costs[i, j] = distance + 1.0 - overlap
+        rows, columns = linear_sum_assignment(costs)
+        return [(int(i), tracks[j]) for i, j in zip(rows, columns) if costs[i, j] < _IMPOSSIBLE]
+
+
+def _measure(observation: FaceObservation) -> tuple[npt.NDArray, npt.NDArray]:
+    box = np.asarray(observation.xywh_px, dtype=np.float64)
+    points = observation.landmarks_px
+    if points is None:
+        centre = box[:2] + 0.5 * box[2:]
+    else:
+        centre = np.ascontiguousarray(points.T[:2]).mean(axis=1, dtype=np.float64)
+    return box, centre
+
+
+def _size(box: npt.NDArray) -> float:
+    return math.sqrt(float(box[2]) * float(box[3]))
+
+
+def _iou(a: npt.NDArray, b: npt.NDArray) -> float:
+    ax, ay, aw, ah = a.tolist()
+    bx, by, bw, bh = b.tolist()
+    width = min(ax + aw, bx + bw) - max(ax, bx)
+    height = min(ay + ah, by + bh) - max(ay, by)
+    if width <= 0.0 or height <= 0.0:
+        return 0.0
+    intersection = width * height
+    return intersection / (aw * ah + bw * bh - intersection)

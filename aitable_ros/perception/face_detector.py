@@ -1,0 +1,224 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Face detection with BlazeFace short-range: letterbox, anchors, weighted NMS."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from aitable_ros.inference.engine import Engine, InferenceError
+from aitable_ros.perception.roi import RotatedRoi, check_image
+
+INPUT_SIZE_PX = 128
+"""Side of BlazeFace short-range's input."""
+
+KEYPOINTS = 6
+"""Right eye, left eye, nose tip, mouth centre, right and left ear tragion (the subject's own)."""
+
+_GRIDS = ((16, 2), (8, 6))
+"""(cells per side, anchors per cell) of BlazeFace's two feature maps (strides 8 and 16)."""
+
+_MAX_LOGIT = 100.0
+"""Scores are clipped to +-100 before the sigmoid, as in MediaPipe's ``score_clipping_thresh``."""
+
+
+@dataclass(frozen=True, eq=False)
+class FaceDetection:
+    """
+    One face found by the detector.
+
+    :param xywh_px: (4,) float32: left, top, width, height in image pixels; may reach outside.
+    :param score: 0..1.
+    :param keypoints_px: (6, 2) float32 x, y in image pixels: right eye, left eye, nose tip,
+        mouth centre, right ear tragion, left ear tragion (left and right of the subject).
+    :raises ValueError: for other shapes or element types, or a score outside of 0..1.
+    """
+
+    xywh_px: npt.NDArray[np.float32]
+    score: float
+    keypoints_px: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.xywh_px.shape != (4,) or self.xywh_px.dtype != np.float32:
+            raise ValueError(
+                f'xywh_px: expected float32[4], got {self.xywh_px.dtype}{self.xywh_px.shape}'
+            )
+        if self.keypoints_px.shape != (KEYPOINTS, 2) or self.keypoints_px.dtype != np.float32:
+            raise ValueError(
+                f'keypoints_px: expected float32[6,2], got '
+                f'{self.keypoints_px.dtype}{self.keypoints_px.shape}'
+            )
+        if not 0.0 <= self.score <= 1.0:
+            raise ValueError(f'score: expected 0..1, got {self.score}')
+
+
+def _logit(probability: float) -> float:
+    if probability in (0.0, 1.0):
+        return math.copysign(math.inf, probability - 0.5)
+    return math.log(probability / (1.0 - probability))
+
+
+def blazeface_anchors() -> npt.NDArray[np.float32]:
+    """
+    Return the centres of BlazeFace short-range's anchors.
+
+    A 16x16 grid with 2 and an 8x8 grid with 6 anchors per cell, row by row, in the middle of
+    the cells, all of unit size (MediaPipe ``SsdAnchorsCalculator``, ``fixed_anchor_size``).
+
+    :returns: (896, 2) float32 x, y in 0..1 of the input square.
+    """
+    centres = []
+    for cells, per_cell in _GRIDS:
+        axis = (np.arange(cells, dtype=np.float32) + 0.5) / cells
+        x, y = np.meshgrid(axis, axis)
+        centres.append(np.repeat(np.stack((x.ravel(), y.ravel()), axis=1), per_cell, axis=0))
+    return np.concatenate(centres)
+
+
+def iou_matrix(a_xywh: npt.NDArray, b_xywh: npt.NDArray) -> npt.NDArray[np.float64]:
+    """
+    Return the intersection over union of every box of a with every box of b.
+
+    :param a_xywh: (N, 4) left, top, width, height.
+    :param b_xywh: (M, 4) in the same unit.
+    :returns: (N, M) float64, 0..1; 0 where both boxes are empty.
+    """
+    a = np.asarray(a_xywh, dtype=np.float64)[:, None, :]
+    b = np.asarray(b_xywh, dtype=np.float64)[None, :, :]
+    upper_left = np.maximum(a[..., :2], b[..., :2])
+    lower_right = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
+    intersection = np.clip(lower_right - upper_left, 0.0, None).prod(axis=-1)
+    union = a[..., 2:].prod(axis=-1) + b[..., 2:].prod(axis=-1) - intersection
+    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0.0)
+
+
+def weighted_nms(
+    scores: npt.NDArray, vectors: npt.NDArray, min_iou: float
+) -> list[tuple[float, npt.NDArray]]:
+    """
+    Merge overlapping boxes into their score-weighted mean (BlazeFace paper, section 4.2).
+
+    The best box left takes all boxes that overlap it by more than ``min_iou``; their weighted
+    mean is one result with the best one's score. Unlike plain NMS this does not make the box
+    jump between neighbouring anchors from frame to frame.
+
+    :param scores: (N,) weights, positive.
+    :param vectors: (N, K) float: left, top, width, height, then any further coordinates.
+    :param min_iou: boxes that overlap more than this are the same face.
+    :returns: (score, (K,) mean vector) per face, best first.
+    """
+    order = np.argsort(-scores, kind='stable')
+    scores, vectors = scores[order], vectors[order]
+    overlaps = iou_matrix(vectors[:, :4], vectors[:, :4]) > min_iou
+    merged = []
+    left = np.ones(len(scores), dtype=bool)
+    for best in range(len(scores)):
+        if not left[best]:
+            continue
+        group = overlaps[best] & left
+        group[best] = True
+        left &= ~group
+        weights = scores[group]
+        merged.append((float(scores[best]), weights @ vectors[group] / weights.sum()))
+    return merged
+
+
+class FaceDetector:
+    """
+    Find faces in an image with BlazeFace short-range (Bazarevsky et al. 2019, arXiv:1907.05047).
+
+    Pre- and post-processing are MediaPipe's (``face_detection_short_range`` graph of 0.10.21).
+    The network sees the whole image in 128 x 128 pixels, so that faces below about a tenth of
+    the longer image side are missed.
+
+    :param engine: face_detection network: ``image`` uint8 (N, 128, 128, 3) RGB in; ``boxes``
+        float32 (N, 896, 16) in input pixels relative to the anchors and ``scores`` float32
+        (N, 896, 1) logits out. Stays the caller's: it is not closed here.
+    :param min_score: detections below are dropped, 0..1; 1 lets none pass.
+    :param nms_iou: boxes that overlap more than this are merged, 0..1.
+    :param max_faces: at most so many faces are returned, the best ones.
+    :raises ValueError: for a setting out of range.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        min_score: float = 0.5,
+        nms_iou: float = 0.3,
+        max_faces: int = 16,
+    ) -> None:
+        if not 0.0 <= min_score <= 1.0:
+            raise ValueError(f'min_score: expected 0..1, got {min_score}')
+        if not 0.0 <= nms_iou <= 1.0:
+            raise ValueError(f'nms_iou: expected 0..1, got {nms_iou}')
+        if max_faces < 1:
+            raise ValueError(f'max_faces: expected at least 1, got {max_faces}')
+        self.engine = engine
+        self._min_logit = _logit(min_score)
+        self._nms_iou = nms_iou
+        self._max_faces = max_faces
+        self._anchors = blazeface_anchors()
+
+    def detect(self, image: npt.NDArray[np.uint8]) -> list[FaceDetection]:
+        """
+        Find the faces of one image.
+
+        :param image: (H, W, 3) uint8 RGB of any size.
+        :returns: faces, best first; none where the network's output is not finite.
+        :raises ValueError: when the image is not one.
+        :raises InferenceError: when the engine fails or gives other shapes than declared.
+        """
+        check_image(image)
+        crop, to_image = RotatedRoi.around(image).crop(
+            image, INPUT_SIZE_PX, border=cv2.BORDER_CONSTANT
+        )
+        outputs = self.engine.infer({'image': crop[None]})
+        boxes, logits = outputs['boxes'], outputs['scores']
+        anchors = len(self._anchors)
+        if boxes.shape != (1, anchors, 4 + 2 * KEYPOINTS) or logits.shape != (1, anchors, 1):
+            raise InferenceError(
+                f'{self.engine}: expected boxes [1,896,16] and scores [1,896,1], '
+                f'got {list(boxes.shape)} and {list(logits.shape)}'
+            )
+        return self._decode(boxes[0], logits[0, :, 0], to_image)
+
+    def _decode(
+        self, boxes: npt.NDArray, logits: npt.NDArray, to_image: npt.NDArray
+    ) -> list[FaceDetection]:
+        # Comparing logits spares the sigmoid of 896 anchors; NaN fails the comparison.
+        chosen = np.flatnonzero(logits >= self._min_logit)
+        if not chosen.size:
+            return []
+        vectors = boxes[chosen].astype(np.float64)
+        scores = logits[chosen].astype(np.float64)
+        valid = (
+            np.isfinite(vectors).all(axis=1)
+            & np.isfinite(scores)
+            & (vectors[:, 2] > 0.0)
+            & (vectors[:, 3] > 0.0)
+        )
+        if not valid.all():
+            chosen, vectors, scores = chosen[valid], vectors[valid], scores[valid]
+            if not chosen.size:
+                return []
+        scores = 1.0 / (1.0 + np.exp(-np.clip(scores, -_MAX_LOGIT, _MAX_LOGIT)))
+        centres = self._anchors[chosen] * INPUT_SIZE_PX
+        vectors[:, :2] += centres - 0.5 * vectors[:, 2:4]
+        vectors[:, 4:] += np.tile(centres, KEYPOINTS)
+
+        scale = to_image[0, 0]
+        offset = to_image[:, 2]
+        faces = []
+        for score, vector in weighted_nms(scores, vectors, self._nms_iou)[: self._max_faces]:
+            xywh = np.concatenate((vector[:2] * scale + offset, vector[2:4] * scale))
+            keypoints = vector[4:].reshape(KEYPOINTS, 2) * scale + offset
+            faces.append(
+                FaceDetection(xywh.astype(np.float32), score, keypoints.astype(np.float32))
+            )
+        return faces

@@ -1,0 +1,80 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The Fast DDS settings with which camera images cross process borders whole.
+
+With its defaults Fast DDS loses most 640x480 images between two processes: an image is larger
+than the shared-memory segment (512 KiB) and than a socket buffer. config/fastdds.xml enlarges both
+and keeps UDP, so that any other participant is still found. docs/transport.md has the figures.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from aitable_ros.paths import share_dir
+
+PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+"""Where Fast DDS 2 (Humble, Jazzy) and Fast DDS 3 (Kilted and later) look for the file."""
+
+USER_VARIABLES = (*PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS')
+"""Variables by which a user chooses the transports: one that is set is never overruled."""
+
+
+def profile_file() -> Path:
+    """
+    Return the path of config/fastdds.xml.
+
+    :raises FileNotFoundError: when it is not installed.
+    """
+    path = share_dir() / 'config' / 'fastdds.xml'
+    if not path.is_file():
+        raise FileNotFoundError(f'{path} is missing')
+    return path
+
+
+def transport_settings(environment: MutableMapping[str, str]) -> dict[str, str]:
+    """
+    Return the variables to add to an environment.
+
+    :param environment: the variables that are set.
+    :returns: names and values; empty when the user chose the transports, or another middleware.
+    :raises FileNotFoundError: as :func:`profile_file`.
+    """
+    if any(environment.get(name) for name in USER_VARIABLES):
+        return {}
+    if not environment.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp').startswith('rmw_fastrtps'):
+        return {}
+    return {name: str(profile_file()) for name in PROFILE_VARIABLES}
+
+
+def configure_transport(environment: MutableMapping[str, str] | None = None) -> dict[str, str]:
+    """
+    Choose the shipped transport settings, unless the user chose some.
+
+    Fast DDS reads its environment once, when the first participant is created: call this before
+    ``rclpy.init``. Processes started afterwards inherit the settings.
+
+    :param environment: the variables to change; this process's when not given.
+    :returns: what was set; empty when the environment was left alone.
+    :raises FileNotFoundError: as :func:`profile_file`.
+    """
+    environment = os.environ if environment is None else environment
+    added = transport_settings(environment)
+    environment.update(added)
+    return added
+
+
+def main() -> int:
+    """Print shell commands that set what :func:`configure_transport` would."""
+    for name, value in transport_settings(os.environ).items():
+        print(f'export {name}={shlex.quote(value)}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

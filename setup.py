@@ -1,0 +1,58 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Build aitable_ros: an ament_python package, built by colcon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGE = 'aitable_ros'
+ROOT = Path(__file__).resolve().parent
+
+
+def files(pattern: str) -> list[str]:
+    """Return the files that match, relative to this file's folder, as setuptools wants them."""
+    return sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(pattern) if path.is_file())
+
+
+setup(
+    name=PACKAGE,
+    version='0.1.0',
+    # The interface package and colcon's build, install and log folders lie beside the Python
+    # package: name what belongs to it.
+    packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    package_data={PACKAGE: ['py.typed']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
+        (f'share/{PACKAGE}', ['package.xml']),
+        (f'share/{PACKAGE}/launch', files('launch/*.launch.*')),
+        (f'share/{PACKAGE}/config', files('config/*.*')),
+        (f'share/{PACKAGE}/engines', files('engines/README.md')),
+    ],
+    python_requires='>=3.10',
+    install_requires=['setuptools'],  # package.xml has the dependencies
+    zip_safe=False,
+    author='The aitable authors',
+    maintainer='The aitable authors',
+    maintainer_email='maintainers@aitable.example',
+    description=(
+        "ROS 2 nodes for a smart table's camera: face, emotion and fatigue of the person at it"
+    ),
+    license='Apache-2.0',
+    extras_require={'test': ['pytest', 'pytest-timeout', 'hypothesis']},
+    entry_points={
+        'console_scripts': [
+            'face_detection = aitable_ros.nodes.face_detection_node:main',
+            'emotion = aitable_ros.nodes.emotion_node:main',
+            'fatigue = aitable_ros.nodes.fatigue_node:main',
+            'image_source = aitable_ros.nodes.image_source_node:main',
+            'overlay = aitable_ros.nodes.overlay_node:main',
+            'component_container = aitable_ros.nodes.component_container:main',
+            'analyze = aitable_ros.tools.analyze:main',
+            'demo = aitable_ros.tools.demo:main',
+            'fetch_models = aitable_ros.tools.fetch_models:main',
+        ],
+    },
+)

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -22,9 +24,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from aitable_ros.inference.selection import AUTO, BACKENDS
 from aitable_ros.paths import cache_dir, engines_dir, share_dir
 
 START_TIMEOUT_S = 60.0
@@ -103,7 +102,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         '--seconds', type=_positive, default=20.0, help='how long to watch (default: 20)'
     )
     parser.add_argument(
-        '--backend', default=AUTO, choices=(AUTO, *BACKENDS), help='what runs the networks'
+        '--backend',
+        default='auto',
+        help='what runs the networks (default: auto, the first of config/models.yaml that loads)',
     )
     parser.add_argument('--out', type=Path, help='folder for the picture and the CSV file')
     return parser.parse_args(argv)
@@ -117,10 +118,13 @@ def _positive(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from aitable_ros.inference.selection import AUTO, BACKENDS
     from aitable_ros.model_zoo.files import ModelFilesError
     from aitable_ros.model_zoo.store import ensure_models
     from aitable_ros.ros_support.transport import configure_transport
 
+    if options.backend not in (AUTO, *BACKENDS):
+        raise DemoError(f'--backend {options.backend}: not one of {", ".join((AUTO, *BACKENDS))}')
     folder = options.out or cache_dir() / 'demo' / time.strftime('%Y-%m-%d_%H-%M-%S')
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -213,7 +217,7 @@ def _listen(seconds: float, children: Sequence[_Child]) -> Recording:
         print(f'{monitor.recording.backend}; one line a second:')
         print(HEADER)
         end = time.monotonic() + seconds
-        last = int(np.ceil(seconds))
+        last = math.ceil(seconds)
         for second in range(1, 1 + last):
             if second == max(last - 1, 1):
                 monitor.watch_overlay()
@@ -285,7 +289,7 @@ class _Monitor:
         while self._recent and now - self._recent[0][0] > 1.0:
             self._recent.popleft()
         latencies = [latency for _, latency in self._recent]
-        latency = f'{np.median(latencies):5.1f} ms' if latencies else '    -'
+        latency = f'{statistics.median(latencies):5.1f} ms' if latencies else '    -'
         fatigue = self._fatigue
         eyes = perclos = '-'
         emotion = None
@@ -360,6 +364,7 @@ class _Monitor:
 
 def _report(recording: Recording, folder: Path) -> int:
     import cv2
+    import numpy as np
 
     from aitable_ros.ros_support.image_conversion import image_to_rgb
 

@@ -138,7 +138,6 @@ class ParameterTable:
     def __init__(self, node: Node, specs: Sequence[ParameterSpec]) -> None:
         self._node = node
         self.specs: Mapping[str, ParameterSpec] = {spec.name: spec for spec in specs}
-        self._changed = True
         node.add_on_set_parameters_callback(self._on_set)
         for spec in specs:
             node.declare_parameter(spec.name, spec.default, spec.descriptor())
@@ -149,13 +148,7 @@ class ParameterTable:
 
     def values(self) -> dict[str, Any]:
         """Return a snapshot of all values by name."""
-        self._changed = False
         return {name: self[name] for name in self.specs}
-
-    @property
-    def changed(self) -> bool:
-        """True when a value was set since the last :meth:`values`."""
-        return self._changed
 
     def _on_set(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         problems = [
@@ -164,8 +157,6 @@ class ParameterTable:
             if parameter.name in self.specs
             and (problem := self.specs[parameter.name].problem_with(parameter.value))
         ]
-        if not problems:
-            self._changed = True
         return SetParametersResult(successful=not problems, reason='; '.join(problems))
 
 

@@ -72,16 +72,6 @@ def test_bad_overrides_fail_at_startup_naming_the_parameter(make_table, name, va
         make_table(**{name: value})
 
 
-def test_a_change_is_noticed_until_the_values_are_read(make_table):
-    node, table = make_table()
-    table.values()
-    assert not table.changed
-    node.set_parameters([Parameter('rate', value=10.0)])
-    assert table.changed
-    assert table.values()['rate'] == 10.0
-    assert not table.changed
-
-
 def test_image_qos_is_best_effort_keep_last_1_and_can_be_overridden(graph):
     node = graph.add(rclpy.create_node('images', context=graph.context))
     qos = image_qos(node, '/image_raw')

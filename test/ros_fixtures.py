@@ -48,33 +48,54 @@ class RosGraph:
         kwargs: dict[str, Any] = {'context': self.context, 'parameter_overrides': overrides}
         return self.add(node_class(name, **kwargs) if name else node_class(**kwargs))
 
+    def run(self, function: Callable[[], Any]) -> Any:
+        """Call a function in the executor's thread, where entities may be made and destroyed."""
+        results: list[Any] = []
+
+        def call() -> None:
+            try:
+                results.append((function(), None))
+            except BaseException as error:
+                results.append((None, error))
+
+        self.executor.create_task(call)
+        assert until(lambda: results), 'the executor did not answer'
+        result, error = results[0]
+        if error is not None:
+            raise error
+        return result
+
     def remove(self, node: Any) -> None:
         self._nodes.remove(node)
-        self.executor.remove_node(node)
-        node.destroy_node()
+
+        def remove() -> None:
+            self.executor.remove_node(node)
+            node.destroy_node()
+
+        self.run(remove)
 
     def collect(self, message_type: Any, topic: str, depth: int = 100) -> list[Any]:
         """Return a list that fills with what is published on a topic."""
         heard: list[Any] = []
-        self.peer.create_subscription(message_type, topic, heard.append, depth)
+        self.run(lambda: self.peer.create_subscription(message_type, topic, heard.append, depth))
         return heard
 
     def call(self, service_type: Any, name: str, request: Any, timeout_s: float = 10.0) -> Any:
-        client = self.peer.create_client(service_type, name)
+        client = self.run(lambda: self.peer.create_client(service_type, name))
         try:
             assert client.wait_for_service(timeout_s), f'no service {name}'
             future = client.call_async(request)
             assert until(future.done, timeout_s), f'no reply from {name}'
             return future.result()
         finally:
-            self.peer.destroy_client(client)
+            self.run(lambda: self.peer.destroy_client(client))
 
     def close(self) -> None:
-        for node in reversed(self._nodes):
-            node.destroy_node()
         self._stopping = True
         self.executor.wake()
         self._thread.join(10.0)
+        for node in reversed(self._nodes):
+            node.destroy_node()
         self.executor.shutdown(timeout_sec=5.0)
         self.context.try_shutdown()
         assert not self._thread.is_alive(), 'the executor did not stop'

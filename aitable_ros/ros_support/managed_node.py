@@ -26,7 +26,7 @@ from aitable_ros.ros_support.parameters import (
 from aitable_ros.ros_support.statistics import LatencyMeter, RateMeter
 from aitable_ros.ros_support.worker import Worker
 
-AUTOSTART_DELAY_S = 0.01
+AUTOSTART_POLL_S = 0.02
 DIAGNOSTICS_PERIOD_S = 1.0
 WARN_INTERVAL_S = 5.0
 
@@ -70,7 +70,7 @@ class ManagedNode(LifecycleNode):
         self._refuse_impossible_transitions()
         self._autostart_thread: threading.Thread | None = None
         if self.params['autostart']:
-            self._autostart_timer = self.create_timer(AUTOSTART_DELAY_S, self._begin_autostart)
+            self._autostart_timer = self.create_timer(AUTOSTART_POLL_S, self._step_autostart)
 
     # What subclasses fill in.
 
@@ -245,18 +245,29 @@ class ManagedNode(LifecycleNode):
             finally:
                 worker.stop()
 
-    def _begin_autostart(self) -> None:
-        self._autostart_timer.cancel()
-        # not in the executor: loading a network would hold up every other node it spins
-        self._autostart_thread = threading.Thread(
-            target=self._autostart, name=f'{self.get_name()}_autostart', daemon=True
-        )
-        self._autostart_thread.start()
+    def _step_autostart(self) -> None:
+        """
+        Configure in a thread, then activate in the executor.
 
-    def _autostart(self) -> None:
+        Loading a network in the executor would hold up every other node it spins; creating
+        subscriptions anywhere else would race with it.
+        """
+        if self._autostart_thread is None:
+            self._autostart_thread = threading.Thread(
+                target=self._try_transition,
+                args=(self.trigger_configure,),
+                name=f'{self.get_name()}_autostart',
+                daemon=True,
+            )
+            self._autostart_thread.start()
+        elif not self._autostart_thread.is_alive():
+            self._autostart_timer.cancel()
+            if self.state == 'inactive':
+                self._try_transition(self.trigger_activate)
+
+    def _try_transition(self, trigger: Callable[[], Any]) -> None:
         try:
-            if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-                self.trigger_activate()
+            trigger()
         except (rclpy_implementation.RCLError, rclpy_implementation.InvalidHandle) as error:
             # somebody else changed the state meanwhile, or the process is ending
             self.get_logger().debug(f'autostart gave way: {error}')

@@ -26,9 +26,15 @@ class Listener:
     def __init__(self, graph, name, qos=RELIABLE):
         self.frames = []
         self.node = graph.add(rclpy.create_node(name, context=graph.context))
-        self.share = FrameHub.of(self.node).subscribe(
-            self.node, Image, 'image_raw', qos, self.frames.append
+        self.graph = graph
+        self.share = graph.run(
+            lambda: FrameHub.of(self.node).subscribe(
+                self.node, Image, 'image_raw', qos, self.frames.append
+            )
         )
+
+    def leave(self):
+        self.graph.run(self.share.close)
 
 
 @pytest.fixture
@@ -80,8 +86,8 @@ def test_the_others_go_on_when_the_node_that_receives_leaves(graph, publish):
     first, second, third = (Listener(graph, f'listener_{i}') for i in range(3))
     publish(1)
     assert until(lambda: third.frames)
-    first.share.close()
-    first.share.close()
+    first.leave()
+    first.leave()
     graph.remove(first.node)
     assert until(lambda: graph.peer.count_subscribers('image_raw') == 1)
     publish(3, first=10)
@@ -93,7 +99,7 @@ def test_nothing_is_received_once_everybody_left(graph, publish):
     listener = Listener(graph, 'listener')
     publish(1)
     assert until(lambda: listener.frames)
-    listener.share.close()
+    listener.leave()
     assert until(lambda: graph.peer.count_subscribers('image_raw') == 0)
 
 

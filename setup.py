@@ -51,8 +51,11 @@ setup(
             'overlay = aitable_ros.nodes.overlay_node:main',
             'component_container = aitable_ros.nodes.component_container:main',
             'analyze = aitable_ros.tools.analyze:main',
+            'benchmark = aitable_ros.tools.benchmark:main',
+            'build_engines = aitable_ros.tools.build_engines:main',
             'demo = aitable_ros.tools.demo:main',
             'fetch_models = aitable_ros.tools.fetch_models:main',
+            'preflight = aitable_ros.tools.preflight:main',
         ],
     },
 )

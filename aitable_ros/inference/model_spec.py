@@ -27,6 +27,8 @@ class ModelSpec:
     :param tflite_outputs: canonical output name by the name that the TFLite file uses.
     :param chain: backends in the order in which ``auto`` tries them.
     :param required: whether its node cannot work without this network.
+    :param host_code_sha256: SHA-256 of the one TensorRT engine file that may bring code which
+        runs in this process, as version-compatible plans do; empty: none may.
     """
 
     name: str
@@ -37,3 +39,4 @@ class ModelSpec:
     tflite_outputs: Mapping[str, str] = field(default_factory=dict)
     chain: tuple[str, ...] = ()
     required: bool = True
+    host_code_sha256: str = ''

@@ -31,10 +31,15 @@ class Backend:
     How the engines of one backend are made.
 
     :param module: module that defines the engine class; imported on first use.
-    :param engine: the class, called as ``engine(spec, path, threads=n)``.
+    :param engine: the class, called as ``engine(spec, path, threads=n)``, or, where there is a
+        ``gate``, with the settings that it gives.
     :param suffix: ending of its model files, with the dot.
     :param runtimes: top-level modules of which one must be installed.
     :param install: what installs the runtime, for the message when none is.
+    :param tool: the tool of ``aitable_ros.tools`` that makes its model files.
+    :param gate: module that finds out, before the runtime is imported, why the backend cannot
+        run a network, and how its engine is to be made: see
+        :mod:`aitable_ros.inference.tensorrt_gate`. Empty: nothing but what is above is checked.
     """
 
     module: str
@@ -42,6 +47,8 @@ class Backend:
     suffix: str
     runtimes: tuple[str, ...]
     install: str
+    tool: str = 'fetch_models'
+    gate: str = ''
 
 
 BACKENDS: Mapping[str, Backend] = MappingProxyType(
@@ -59,6 +66,29 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
             suffix='.onnx',
             runtimes=('onnxruntime',),
             install='pip install onnxruntime',
+        ),
+        'tensorrt': Backend(
+            module='aitable_ros.inference.tensorrt_engine',
+            engine='TensorRtEngine',
+            suffix='.engine',
+            runtimes=('tensorrt', 'tensorrt_lean', 'tensorrt_lean_bindings'),
+            install='part of JetPack; elsewhere pip install tensorrt',
+            tool='build_engines',
+            gate='aitable_ros.inference.tensorrt_gate',
+        ),
+        'ncnn': Backend(
+            module='aitable_ros.inference.ncnn_engine',
+            engine='NcnnEngine',
+            suffix='.ncnn',
+            runtimes=('ncnn',),
+            install='pip install ncnn',
+        ),
+        'pytorch': Backend(
+            module='aitable_ros.inference.pytorch_engine',
+            engine='PyTorchEngine',
+            suffix='.pth',
+            runtimes=('torch',),
+            install='pip install torch',
         ),
     }
 )
@@ -145,31 +175,36 @@ def _try(spec: ModelSpec, name: str, engines_dir: Path, threads: int) -> tuple[E
         raise InferenceError(
             f'{spec.name}: unknown backend {name!r}; expected {AUTO}, {", ".join(BACKENDS)}'
         )
+    gate: Any = importlib.import_module(backend.gate) if backend.gate else None
+    if gate and (absence := gate.absence()):
+        return None, absence
     if not any(importlib.util.find_spec(runtime) for runtime in backend.runtimes):
         modules = ' or '.join(backend.runtimes)
         return None, f'module {modules} is not installed ({backend.install})'
     path = engines_dir / f'{spec.name}{backend.suffix}'
     if not path.is_file():
-        return None, f'{path} is missing ({_fetch_command(spec, engines_dir)})'
+        return None, f'{path} is missing ({_make_command(spec, backend, engines_dir)})'
     try:
+        settings = gate.settings(spec, path) if gate else {'threads': threads}
         if _differs_from_sidecar(path):
             return None, (
                 f'{path} is damaged: its sha256 is not the one in {spec.name}.json'
-                f' ({_fetch_command(spec, engines_dir)})'
+                f' ({_make_command(spec, backend, engines_dir)})'
             )
         factory: Callable[..., Engine] = getattr(
             importlib.import_module(backend.module), backend.engine
         )
-        return factory(spec, path, threads=threads), ''
+        return factory(spec, path, **settings), ''
     except InferenceError as error:
-        return None, _one_line(str(error))
+        reason = _one_line(str(error))
+        return None, gate.advice(spec, path, reason) if gate else reason
     except Exception as error:  # a runtime that breaks in its own way must not end the chain
         return None, _one_line(f'{path}: {type(error).__name__}: {error}')
 
 
-def _fetch_command(spec: ModelSpec, engines_dir: Path) -> str:
+def _make_command(spec: ModelSpec, backend: Backend, engines_dir: Path) -> str:
     folder = shlex.quote(str(engines_dir))
-    return f'python3 -m aitable_ros.tools.fetch_models {spec.name} --engines-dir {folder}'
+    return f'python3 -m aitable_ros.tools.{backend.tool} {spec.name} --engines-dir {folder}'
 
 
 def _differs_from_sidecar(path: Path) -> bool:

@@ -5,18 +5,19 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import yaml
 
 from aitable_ros import paths
 from aitable_ros.inference.engine import DYNAMIC, TensorSpec
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.selection import BACKENDS
+from aitable_ros.model_zoo.emonet_contract import emonet_spec
 
 
 class CatalogError(ValueError):
@@ -71,10 +72,13 @@ _CONTRACTS = (
     ),
 )
 
-CONTRACTS: Mapping[str, ModelSpec] = MappingProxyType({spec.name: spec for spec in _CONTRACTS})
+CONTRACTS: Mapping[str, ModelSpec] = MappingProxyType(
+    {spec.name: spec for spec in (*_CONTRACTS, emonet_spec(8), emonet_spec(5, name='emonet_5'))}
+)
 """Inputs and outputs of every model that the code knows; without a backend chain."""
 
-_KEYS = ('required', 'primary', 'fallbacks')
+_KEYS = ('required', 'primary', 'fallbacks', 'host_code_sha256')
+_SHA256 = re.compile('[0-9a-f]{64}')
 
 
 def load_catalog(path: Path | None = None) -> dict[str, ModelSpec]:
@@ -83,10 +87,13 @@ def load_catalog(path: Path | None = None) -> dict[str, ModelSpec]:
 
     :param path: a file like config/models.yaml; None for the package's own.
     :returns: each model of the file: its contract with the file's chain (primary, then
-        fallbacks) and ``required``. Indexing it with another name raises CatalogError.
+        fallbacks), ``required`` and ``host_code_sha256``. Indexing it with another name raises
+        CatalogError.
     :raises CatalogError: when the file cannot be read or names an unknown model, backend or
         key, or gives a value of the wrong type.
     """
+    import yaml  # not at the top: the contracts alone need nothing but NumPy
+
     if path is None:
         try:
             path = paths.share_dir() / 'config' / 'models.yaml'
@@ -123,7 +130,15 @@ def _join(contract: ModelSpec, entry: Any, where: str) -> ModelSpec:
             )
         if chain.count(backend) > 1:
             raise CatalogError(f'{where}: backend {backend} appears more than once')
-    return dataclasses.replace(contract, chain=tuple(chain), required=required)
+    allowed = values.get('host_code_sha256', '')
+    if allowed and not (isinstance(allowed, str) and _SHA256.fullmatch(allowed)):
+        raise CatalogError(
+            f'{where}.host_code_sha256: expected the SHA-256 of a file, 64 of 0-9 and a-f in'
+            f' quotes, got {allowed!r}'
+        )
+    return dataclasses.replace(
+        contract, chain=tuple(chain), required=required, host_code_sha256=allowed or ''
+    )
 
 
 def _mapping(value: Any, where: str, *, allowed: tuple[str, ...]) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aitable_ros.inference import selection
+from aitable_ros.inference import selection, tensorrt_gate
 from aitable_ros.inference.engine import DYNAMIC, InferenceError, TensorSpec
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.selection import (
@@ -25,7 +27,7 @@ from aitable_ros.inference.selection import (
     load_engine,
 )
 from aitable_ros.model_zoo.catalog import CONTRACTS
-from aitable_ros.tools import fetch_models
+from aitable_ros.tools import build_engines, fetch_models
 
 pytestmark = pytest.mark.models
 
@@ -265,3 +267,29 @@ print(sorted(heavy & set(sys.modules)))
         [sys.executable, '-c', script, str(folder)], capture_output=True, text=True, check=True
     )
     assert result.stdout.splitlines() == ['[]', "['ai_edge_litert']"]
+
+
+def test_tensorrt_first_falls_back_and_says_why(spec: ModelSpec, folder: Path) -> None:
+    spec = dataclasses.replace(spec, chain=('tensorrt', 'litert', 'onnxruntime'))
+    chosen = load_engine(spec, engines_dir=folder)  # there is no engine file in any case
+    assert chosen.backend == 'litert'
+    (skipped,) = chosen.skipped
+    assert skipped.backend == 'tensorrt'
+    assert re.search(
+        'no CUDA device|is not installed|cannot be imported|build_engines face_mesh',
+        skipped.reason,
+    )
+    _check_runs(chosen)
+
+
+def test_a_missing_engine_names_the_command_that_builds_it(
+    spec: ModelSpec, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(tensorrt_gate, 'absence', lambda: '')
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: object())
+    spec = dataclasses.replace(spec, chain=('tensorrt', 'litert'))
+    (skipped,) = load_engine(spec, engines_dir=folder).skipped
+    command = shlex.split(skipped.reason[skipped.reason.index('(') + 1 : -1])
+    assert command[:3] == ['python3', '-m', 'aitable_ros.tools.build_engines']
+    assert build_engines.main([*command[3:], '--list']) == 0
+    assert 'face_mesh.engine' in capsys.readouterr().out

@@ -10,6 +10,7 @@ import pytest
 from aitable_ros.inference.engine import DYNAMIC
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.model_zoo.catalog import CONTRACTS, CatalogError, load_catalog
+from aitable_ros.model_zoo.store import SOURCES
 
 GOOD = """
 models:
@@ -30,7 +31,12 @@ def written(tmp_path: Path):
 
 def test_the_package_s_own_catalog_has_every_model(catalog: dict[str, ModelSpec]) -> None:
     assert set(catalog) == set(CONTRACTS)
-    assert all(spec.chain == ('litert', 'onnxruntime') for spec in catalog.values())
+    for name, spec in catalog.items():
+        assert spec.chain[0] == 'tensorrt'
+        if name in SOURCES:
+            assert spec.chain[1:] == ('litert', 'onnxruntime')
+        else:
+            assert spec.chain[1:] == ('ncnn', 'onnxruntime', 'pytorch')
     assert {name for name, spec in catalog.items() if spec.required} == {
         'face_detection',
         'face_mesh',
@@ -57,7 +63,8 @@ def test_images_go_in_as_uint8_batches_and_floats_come_out(name: str) -> None:
     assert image.shape[3] == 3
     assert all(output.dtype == np.float32 for output in spec.outputs)
     assert all(output.shape[0] == DYNAMIC for output in spec.outputs)
-    assert sorted(spec.tflite_outputs.values()) == sorted(o.name for o in spec.outputs)
+    if name in SOURCES:
+        assert sorted(spec.tflite_outputs.values()) == sorted(o.name for o in spec.outputs)
 
 
 def test_pixels_are_scaled_to_what_the_networks_were_trained_on() -> None:
@@ -69,6 +76,8 @@ def test_pixels_are_scaled_to_what_the_networks_were_trained_on() -> None:
         'face_detection': (-1.0, 1.0),
         'face_mesh': (0.0, 1.0),
         'iris_landmark': (0.0, 1.0),
+        'emonet': (0.0, 1.0),
+        'emonet_5': (0.0, 1.0),
     }
 
 
@@ -127,3 +136,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / 'latin1.yaml').write_bytes(b'models: \xe9')
     with pytest.raises(CatalogError, match=r'latin1\.yaml: is not valid YAML'):
         load_catalog(tmp_path / 'latin1.yaml')
+
+
+def test_one_engine_file_may_be_allowed_to_bring_code(written) -> None:
+    sha256 = '1e' * 32
+    entry = 'models: {face_mesh: {primary: tensorrt, host_code_sha256: %s}}'
+    assert load_catalog(written(entry % f"'{sha256}'"))['face_mesh'].host_code_sha256 == sha256
+    assert load_catalog(written(GOOD))['face_mesh'].host_code_sha256 == ''
+    for wrong in ('true', '17', "'abc'", f"'{sha256.upper()}'", f"['{sha256}']"):
+        with pytest.raises(
+            CatalogError, match=r'face_mesh\.host_code_sha256: expected the SHA-256'
+        ):
+            load_catalog(written(entry % wrong))

@@ -4,20 +4,23 @@
 PERCLOS: the share of time during which the eyes are (nearly) closed.
 
 Wierwille et al. 1994; FHWA/NHTSA tech brief MCRT-98-006 (1998): P80 is the share of a minute
-with the eyes at least 80 % closed, P70 likewise 70 %, EM the mean square of closure.
+with the eyes at least 80 % closed, P70 likewise 70 %, EM the mean square of closure. The brief
+means slow closures (droops) rather than blinks; P80 as usually computed counts both, so that a
+second figure here counts the long closures only.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
+from aitable_ros.analysis.sliding_window import SlidingSums
 
 P80_CLOSURE = 0.8
 P70_CLOSURE = 0.7
+
+# Closures come as 1 - openness: 1 - 0.2 must count as 0.8 whatever its last digit.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -25,35 +28,43 @@ class PerclosSettings:
     """
     How PERCLOS is measured.
 
-    :param window_s: length of the sliding window [s].
+    :param window_s: length of the sliding window [s] (a minute: FHWA 1998).
     :param max_gap_s: longest time for which one sample may stand [s]; what exceeds it counts as
-        not observed.
-    :param min_observed_s: below this observed time the figure is not valid [s].
-    :param min_coverage: below this observed share of the elapsed window it is not valid, 0..1.
+        not observed (choice: half a second is two to three frames at 5 Hz).
+    :param min_observed_s: below this observed time the figure is not valid [s] (choice).
+    :param min_coverage: below this observed share of the elapsed window it is not valid, 0..1
+        (choice: half).
+    :param long_closure_s: closures of at least this count as long [s] (0.5: blinks take 0.1 to
+        0.4 s).
+    :raises ValueError: for a value out of range.
     """
 
     window_s: float = 60.0
     max_gap_s: float = 0.5
     min_observed_s: float = 10.0
     min_coverage: float = 0.5
+    long_closure_s: float = 0.5
 
     def __post_init__(self) -> None:
-        if not (self.window_s > 0 and self.max_gap_s > 0):
+        if not (0 < self.window_s < math.inf and 0 < self.max_gap_s < math.inf):
             raise ValueError(f'window_s and max_gap_s must be positive: {self}')
         if not (0 <= self.min_observed_s <= self.window_s and 0 <= self.min_coverage <= 1):
             raise ValueError(
                 f'min_observed_s must lie in 0..window_s and min_coverage in 0..1: {self}'
             )
+        if not 0 < self.long_closure_s < math.inf:
+            raise ValueError(f'long_closure_s must be positive: {self}')
 
 
 @dataclass(frozen=True)
 class PerclosValue:
     """
-    PERCLOS over one window.
+    PERCLOS over one window. The shares are NaN while not valid.
 
-    :param p80: share of observed time with closure >= 0.8, 0..1; NaN while not valid.
+    :param p80: share of observed time with closure >= 0.8, 0..1.
     :param p70: the same for 0.7.
-    :param em: mean square of closure; NaN while not valid.
+    :param em: mean square of closure.
+    :param long: p80 counting only what belongs to a long closure; at most p80.
     :param valid: enough was observed.
     :param window_s: length of the window [s].
     :param observed_s: observed time within the window [s].
@@ -63,17 +74,11 @@ class PerclosValue:
     p80: float
     p70: float
     em: float
+    long: float
     valid: bool
     window_s: float
     observed_s: float
     coverage: float
-
-
-@dataclass(frozen=True)
-class _Interval:
-    start_s: float
-    end_s: float
-    closure: float
 
 
 class Perclos:
@@ -89,24 +94,28 @@ class Perclos:
 
     def __init__(self, settings: PerclosSettings | None = None) -> None:
         self.settings = settings or PerclosSettings()
-        self._intervals: deque[_Interval] = deque()
-        self._sums = np.zeros(4)
-        self._first_s = math.nan
-        self._last_s = math.nan
-        self._last_closure = math.nan
+        # observed, P80, P70, EM; and P80 within long closures, known only once they are long
+        self._sums = SlidingSums(self.settings.window_s, 4)
+        self._long = SlidingSums(self.settings.window_s, 1)
+        self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
-        self._intervals.clear()
-        self._sums = np.zeros(4)
+        self._sums.clear()
+        self._long.clear()
         self._first_s = self._last_s = self._last_closure = math.nan
+        self._last_in_event = False
+        self._event_start_s = math.nan
+        self._pending: list[tuple[float, float]] = []
 
-    def add(self, stamp_s: float, closure: float) -> None:
+    def add(self, stamp_s: float, closure: float, in_closure: bool | None = None) -> None:
         """
         Add one sample.
 
         :param stamp_s: header time [s]. Equal to the last one: ignored; earlier: starts anew.
         :param closure: 0 open .. 1 closed; NaN: not measured.
+        :param in_closure: whether the sample belongs to a closure as an event (with hysteresis,
+            bridging unmeasured samples); None: when closure is 0.8 and more.
         """
         if stamp_s == self._last_s:
             return
@@ -118,31 +127,38 @@ class Perclos:
             self._close_interval(stamp_s)
         self._last_s = stamp_s
         self._last_closure = closure
-        oldest_s = stamp_s - self.settings.window_s
-        while self._intervals and self._intervals[0].end_s <= oldest_s:
-            self._drop_oldest()
+        if in_closure is None:
+            in_closure = closure >= P80_CLOSURE - _ROUNDING
+        if not in_closure:
+            self._pending.clear()
+            self._event_start_s = math.nan
+        elif math.isnan(self._event_start_s):
+            self._event_start_s = stamp_s
+        self._last_in_event = in_closure
 
     def value(self) -> PerclosValue:
         """Evaluate the window that ends at the last sample."""
         settings = self.settings
-        sums = self._sums
-        if self._intervals:
-            # the oldest interval may reach out of the window
-            oldest = self._intervals[0]
-            outside_s = max(self._last_s - settings.window_s - oldest.start_s, 0.0)
-            sums = sums - _weigh(oldest.closure, outside_s)
-        observed_s, p80_s, p70_s, em_s = (max(float(x), 0.0) for x in sums)
-        elapsed_s = min(self._last_s - self._first_s, settings.window_s)
+        now_s = self._last_s
+        if math.isnan(now_s):
+            observed_s = p80_s = p70_s = em_s = long_s = elapsed_s = 0.0
+        else:
+            observed_s, p80_s, p70_s, em_s = (max(x, 0.0) for x in self._sums.sums(now_s))
+            long_s = max(self._long.sums(now_s)[0], 0.0)
+            elapsed_s = min(now_s - self._first_s, settings.window_s)
         coverage = min(observed_s / elapsed_s, 1.0) if elapsed_s > 0 else 0.0
         valid = (
             observed_s > 0
             and observed_s >= settings.min_observed_s
             and coverage >= settings.min_coverage
         )
+        p80 = min(p80_s / observed_s, 1.0) if valid else math.nan
         return PerclosValue(
-            p80=min(p80_s / observed_s, 1.0) if valid else math.nan,
-            p70=min(p70_s / observed_s, 1.0) if valid else math.nan,
+            p80=p80,
+            # rounding in the sums must not turn the order round
+            p70=max(min(p70_s / observed_s, 1.0), p80) if valid else math.nan,
             em=min(em_s / observed_s, 1.0) if valid else math.nan,
+            long=min(long_s / observed_s, p80) if valid else math.nan,
             valid=valid,
             window_s=settings.window_s,
             observed_s=observed_s,
@@ -151,31 +167,29 @@ class Perclos:
 
     def _close_interval(self, stamp_s: float) -> None:
         closure = self._last_closure
-        if math.isnan(closure):
-            return
-        end_s = min(stamp_s, self._last_s + self.settings.max_gap_s)
-        previous = self._intervals[-1] if self._intervals else None
-        if previous and previous.closure == closure and previous.end_s == self._last_s:
-            # long runs of the same value (fully open) become one interval
-            self._intervals[-1] = _Interval(previous.start_s, end_s, closure)
+        if stamp_s - self._last_s > self.settings.max_gap_s:
+            # no closure is known to go on through a gap
+            end_s = self._last_s + self.settings.max_gap_s
+            cut = True
         else:
-            self._intervals.append(_Interval(self._last_s, end_s, closure))
-        self._sums += _weigh(closure, end_s - self._last_s)
+            end_s, cut = stamp_s, False
+        if not math.isnan(closure):
+            p80 = closure >= P80_CLOSURE - _ROUNDING
+            p70 = closure >= P70_CLOSURE - _ROUNDING
+            self._sums.add(self._last_s, end_s, 1.0, float(p80), float(p70), closure * closure)
+            if p80 and self._last_in_event:
+                self._add_to_event(self._last_s, end_s, self._last_s if cut else end_s)
+        if cut:
+            self._pending.clear()
+            self._event_start_s = math.nan
 
-    def _drop_oldest(self) -> None:
-        oldest = self._intervals.popleft()
-        self._sums -= _weigh(oldest.closure, oldest.end_s - oldest.start_s)
-        if not self._intervals:
-            self._sums[:] = 0.0  # rounding errors end here
-
-
-def _weigh(closure: float, duration_s: float) -> npt.NDArray[np.float64]:
-    """Give the seconds observed, in P80, in P70, and the integral of closure squared."""
-    return np.array(
-        (
-            duration_s,
-            duration_s if closure >= P80_CLOSURE else 0.0,
-            duration_s if closure >= P70_CLOSURE else 0.0,
-            duration_s * closure**2,
-        )
-    )
+    def _add_to_event(self, start_s: float, end_s: float, known_until_s: float) -> None:
+        if known_until_s - self._event_start_s < self.settings.long_closure_s:
+            if self._pending and self._pending[-1][1] == start_s:
+                start_s = self._pending.pop()[0]
+            self._pending.append((start_s, end_s))
+            return
+        for piece in self._pending:
+            self._long.add(*piece, 1.0)
+        self._pending.clear()
+        self._long.add(start_s, end_s, 1.0)

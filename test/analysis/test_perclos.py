@@ -153,3 +153,89 @@ def test_splitting_an_interval_changes_nothing(steps):
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         PerclosSettings(**settings)
+
+
+def closed_for(durations_s, period_s=10.0):
+    """Close the eyes at the begin of each period, for each duration in turn."""
+    return lambda t: float(t % period_s < durations_s[int(t // period_s) % len(durations_s)])
+
+
+def test_long_closures_are_counted_apart_from_blinks():
+    value = feed(np.arange(0, 60, 1 / 60), closed_for((0.2, 0.4, 2.0)))
+    assert value.p80 == pytest.approx(2 * 2.6 / 60, abs=0.002)
+    assert value.long == pytest.approx(2 * 2.0 / 60, abs=0.002)
+
+
+def test_a_closure_counts_as_long_from_its_begin_once_it_is_long():
+    perclos = Perclos(PerclosSettings(min_observed_s=1.0))
+    longs = []
+    for i in range(80):
+        perclos.add(2.0 + i / 20, 1.0 if i >= 60 else 0.0)
+        longs.append(perclos.value().long)
+    assert longs[69] == 0.0
+    assert longs[71] == pytest.approx(11 / 71)
+
+
+def test_the_closure_as_an_event_may_be_given():
+    """One frame above 0.2 does not end a closure with hysteresis, nor does it count as closed."""
+    perclos = Perclos(PerclosSettings(min_observed_s=1.0, window_s=10.0))
+    for i in range(201):
+        in_closure = 100 <= i < 120
+        open_for_a_frame = i in (108, 114)
+        perclos.add(i / 20, 0.9 if in_closure and not open_for_a_frame else 0.0, in_closure)
+    value = perclos.value()
+    assert value.p80 == pytest.approx(18 / 200)
+    assert value.long == pytest.approx(18 / 200)
+
+
+def test_a_gap_does_not_make_two_blinks_one_long_closure():
+    perclos = Perclos(PerclosSettings(min_observed_s=1.0, window_s=20.0, max_gap_s=0.3))
+    for t in (*np.arange(0, 10, 0.05), 10.0, 10.1, 10.2, 12.0, 12.1, 12.2, 12.3):
+        perclos.add(float(t), 1.0 if t >= 10 and t < 12.3 else 0.0)
+    value = perclos.value()
+    assert value.p80 > 0.05
+    assert value.long == 0.0
+
+
+@given(samples, st.integers(0, 199), st.floats(0, 1))
+def test_never_less_with_more_closure(steps, k, more):
+    settings = PerclosSettings(window_s=10.0, min_observed_s=1.0, min_coverage=0.1)
+    once, twice = Perclos(settings), Perclos(settings)
+    t = 0.0
+    for i, (step_s, closure) in enumerate(steps):
+        t += step_s
+        once.add(t, closure)
+        twice.add(t, max(closure, more) if i == k and closure == closure else closure)
+        a, b = once.value(), twice.value()
+        assert a.valid == b.valid
+        if a.valid:
+            assert b.p80 >= a.p80 - 1e-9
+            assert b.p70 >= a.p70 - 1e-9
+            assert b.em >= a.em - 1e-9
+            assert b.long >= a.long - 1e-9
+
+
+@given(samples)
+def test_the_long_share_is_part_of_the_whole(steps):
+    perclos = Perclos(PerclosSettings(window_s=10.0, min_observed_s=1.0, min_coverage=0.1))
+    t = 0.0
+    for step_s, closure in steps:
+        t += step_s
+        perclos.add(t, closure)
+        value = perclos.value()
+        assert not value.valid or 0.0 <= value.long <= value.p80
+
+
+@given(samples)
+def test_never_valid_below_the_minimum_data(steps):
+    settings = PerclosSettings(window_s=20.0, min_observed_s=5.0, min_coverage=0.6)
+    perclos = Perclos(settings)
+    t, seen_s, last_seen = 0.0, 0.0, False
+    for step_s, closure in steps:
+        t += step_s
+        if last_seen:
+            seen_s += min(step_s, settings.max_gap_s)
+        last_seen = not math.isnan(closure)
+        perclos.add(t, closure)
+        if seen_s < settings.min_observed_s:
+            assert not perclos.value().valid

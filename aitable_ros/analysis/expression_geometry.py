@@ -18,8 +18,9 @@ Four steps, each deterministic and documented where it stands:
 
 What it cannot do: FaceMesh's base model hardly moves the brows, so raised and lowered brows are
 seen only when they are strong; people differ more at rest than a slight expression moves a face,
-so without a person's own neutral face slight expressions read as neutral. The confidence is
-capped for that reason.
+so without a person's own neutral face slight expressions read as neutral;
+:mod:`aitable_ros.analysis.neutral_face` learns it. The confidence is capped for that
+reason, and lower for sadness, fear, disgust and anger (:data:`WEAK_EXPRESSIONS`).
 """
 
 from __future__ import annotations
@@ -31,7 +32,15 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.analysis.expression import EXPRESSIONS, NEUTRAL, EmotionEstimate
+from aitable_ros.analysis.expression import (
+    ANGER,
+    DISGUST,
+    EXPRESSIONS,
+    FEAR,
+    NEUTRAL,
+    SAD,
+    EmotionEstimate,
+)
 
 BACKEND = 'geometry'
 
@@ -508,6 +517,15 @@ is placed beside disgust, less aroused.
 """
 
 
+WEAK_EXPRESSIONS = frozenset({SAD, FEAR, DISGUST, ANGER})
+"""
+Expressions that are often missed or taken for one another on real faces.
+
+Their prototypes lean on the brows, which FaceMesh hardly moves, and share the rest: lowered mouth
+corners belong to sadness and disgust, a raised upper lip to disgust and anger.
+"""
+
+
 @dataclass(frozen=True)
 class GeometrySettings:
     """
@@ -517,6 +535,7 @@ class GeometrySettings:
     :param neutral_score: score of neutral; against it a face must show something.
     :param opposed_weight: what a contradicting AU costs, as a share of ``gain``.
     :param max_confidence: the confidence of a perfect match on a large frontal face.
+    :param weak_max_confidence: the same for the expressions of :data:`WEAK_EXPRESSIONS`.
     :param full_turn_rad: up to here a turned head costs no confidence.
     :param max_turn_rad: from here on the expression is unknown.
     :param min_eye_span_px: below, the expression is unknown: the mesh is a guess.
@@ -530,6 +549,7 @@ class GeometrySettings:
     neutral_score: float = 2.5
     opposed_weight: float = 0.3
     max_confidence: float = 0.6
+    weak_max_confidence: float = 0.4
     full_turn_rad: float = 0.35
     max_turn_rad: float = 1.05
     min_eye_span_px: float = 12.0
@@ -542,6 +562,8 @@ class GeometrySettings:
             raise ValueError(f'gain, scores, weights and residual must be positive, got {self}')
         if not 0.0 < self.max_confidence <= 1.0:
             raise ValueError(f'max_confidence must lie in 0..1, got {self.max_confidence}')
+        if not 0.0 < self.weak_max_confidence <= self.max_confidence:
+            raise ValueError(f'weak_max_confidence must lie in 0..max_confidence, got {self}')
         if not 0.0 <= self.full_turn_rad < self.max_turn_rad <= np.pi:
             raise ValueError(f'expected 0 <= full_turn_rad < max_turn_rad <= pi, got {self}')
         if not 0.0 <= self.min_eye_span_px < self.full_eye_span_px:
@@ -584,22 +606,41 @@ class GeometryExpression:
         quality = self._quality(face)
         if quality <= 0.0:
             return EmotionEstimate.unknown(BACKEND)
-        units = action_units(measure_face(face), neutral, face.pitch_rad)
-        intensities = np.array([getattr(units, name) for name in _AU_NAMES])
-        scores = self.settings.gain * (self._prototypes @ intensities)
-        scores[NEUTRAL] = self.settings.neutral_score
-        weights = np.exp(scores - scores.max())
-        probabilities = weights / weights.sum()
+        probabilities = self.probabilities(measure_face(face), neutral, face.pitch_rad)
         expression = int(probabilities.argmax())
         valence, arousal = probabilities @ VALENCE_AROUSAL
+        s = self.settings
+        cap = s.weak_max_confidence if expression in WEAK_EXPRESSIONS else s.max_confidence
         return EmotionEstimate(
             expression=expression,
-            confidence=self.settings.max_confidence * quality * float(probabilities[expression]),
+            confidence=cap * quality * float(probabilities[expression]),
             probabilities=probabilities,
             valence=float(valence),
             arousal=float(arousal),
             backend=BACKEND,
         )
+
+    def probabilities(
+        self,
+        measures: FaceMeasures,
+        neutral: NeutralFace = POPULATION_NEUTRAL,
+        pitch_rad: float = 0.0,
+    ) -> npt.NDArray[np.float64]:
+        """
+        Weigh the expressions against each other, whatever the picture's quality.
+
+        :param measures: from :func:`measure_face`.
+        :param neutral: the neutral face to compare with.
+        :param pitch_rad: pitch of the head, up positive.
+        :returns: (8,) probabilities by the order of
+            :data:`~aitable_ros.analysis.expression.EXPRESSIONS`, sum 1.
+        """
+        units = action_units(measures, neutral, pitch_rad)
+        intensities = np.array([getattr(units, name) for name in _AU_NAMES])
+        scores = self.settings.gain * (self._prototypes @ intensities)
+        scores[NEUTRAL] = self.settings.neutral_score
+        weights: npt.NDArray[np.float64] = np.exp(scores - scores.max())
+        return weights / weights.sum()
 
     def _quality(self, face: FrontalFace) -> float:
         s = self.settings

@@ -27,7 +27,7 @@ def declare_arguments() -> list[LaunchDescriptionEntity]:
         DeclareLaunchArgument(
             'backend',
             default_value='auto',
-            choices=['auto', 'litert', 'onnxruntime'],
+            choices=['auto', 'tensorrt', 'litert', 'onnxruntime'],
             description='what runs the networks; auto takes the first of config/models.yaml that '
             'loads',
         ),

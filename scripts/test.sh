@@ -7,12 +7,15 @@
 #   scripts/test.sh                 ruff, mypy, package.xml and all tests
 #   scripts/test.sh -k tracker      only pytest, with these arguments
 #   scripts/test.sh --colcon        ruff, mypy, and the tests through `colcon build && colcon test`
+#   scripts/test.sh --optional      with PyTorch and ncnn (requirements/optional.txt), which a part
+#                                   of the tests needs; goes with the others
 #   scripts/test.sh --help          this text
 set -euo pipefail
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 root=$(dirname "$scripts")
 
 colcon=
+optional=
 pytest_arguments=()
 for argument in "$@"; do
   case $argument in
@@ -21,6 +24,7 @@ for argument in "$@"; do
       exit
       ;;
     --colcon) colcon=1 ;;
+    --optional) optional=1 ;;
     *) pytest_arguments+=("$argument") ;;
   esac
 done
@@ -35,6 +39,14 @@ take_domain
 stay_local
 use_shipped_transport
 cd "$root"
+if [[ -n $optional ]]; then
+  if [[ $AITABLE_ROS_ENV != pypi ]]; then
+    echo 'aitable: error: --optional is for the .venv; on a ROS machine install what' \
+      'requirements/optional.txt names yourself' >&2
+    exit 2
+  fi
+  python3 -m pip install --quiet --disable-pip-version-check -r requirements/optional.txt
+fi
 
 failed=()
 # check NAME COMMAND...: run it, remember whether it failed, say how long it took.

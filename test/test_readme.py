@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text()
 
 
-def test_parameter_tables_are_up_to_date():
+def test_parameter_tables_and_file_are_up_to_date():
     pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
     script = ROOT / 'scripts' / 'update_readme.py'
     checked = subprocess.run(

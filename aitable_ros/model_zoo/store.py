@@ -59,8 +59,8 @@ LICENCE = 'Apache-2.0'
 ATTRIBUTION = 'Copyright The MediaPipe Authors (https://github.com/google/mediapipe)'
 
 NOTICE = f"""\
-The networks in this folder that have a .json file beside them come from MediaPipe 0.10.21
-({MEDIAPIPE.file_name}).
+The networks {', '.join(SOURCES)} in this folder come from MediaPipe 0.10.21
+({MEDIAPIPE.file_name}). Others have their licence in their .json file.
 
 {ATTRIBUTION}
 

@@ -4,32 +4,91 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from aitable_msgs.msg import Emotion, FaceArray
-from aitable_ros.analysis.expression import EmotionEstimate
+import numpy as np
+import numpy.typing as npt
+
+from aitable_msgs.msg import Emotion, Face, FaceArray
+from aitable_ros.analysis.expression import UNKNOWN, EmotionEstimate
+from aitable_ros.analysis.expression_geometry import BACKEND as GEOMETRY
 from aitable_ros.analysis.expression_geometry import GeometryExpression
+from aitable_ros.analysis.expression_smoothing import EmotionSmoother
+from aitable_ros.analysis.neutral_face import NeutralFaceLearner
+from aitable_ros.inference.engine import InferenceError
+from aitable_ros.inference.selection import AUTO, Selection
+from aitable_ros.perception.emonet import CropSettings, EmoNet
 from aitable_ros.ros_support.executor import spin
+from aitable_ros.ros_support.frame_buffer import FrameBuffer
+from aitable_ros.ros_support.frame_hub import stamp_to_ns
 from aitable_ros.ros_support.managed_node import ManagedNode
 from aitable_ros.ros_support.message_conversion import emotion_to_message, landmarks_of
-from aitable_ros.ros_support.parameters import ParameterSpec
+from aitable_ros.ros_support.models import load_models
+from aitable_ros.ros_support.parameters import (
+    BACKEND_PARAMETERS,
+    IMAGE_PARAMETERS,
+    ParameterSpec,
+    backend_parameter,
+)
+
+STAMP_TOLERANCE_S = 1e-3
+"""Stamps of a camera at 30 Hz are not exact multiples of anything."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Region:
+    """Where a face is, as EmoNet's crop wants to know it."""
+
+    xywh_px: npt.NDArray[np.float32]
+    landmarks_px: npt.NDArray[np.float32] | None
+
+
+@dataclass(eq=False)
+class _Person:
+    """What is kept of one face id."""
+
+    smoother: EmotionSmoother
+    neutral: NeutralFaceLearner = field(default_factory=NeutralFaceLearner)
+    last_stamp_s: float = math.nan
 
 
 class EmotionNode(ManagedNode):
     """
     Publishes ``emotion`` (aitable_msgs/Emotion), one message per face of ``faces``.
 
-    Backend ``geometry`` reads the expression from the landmarks: an estimate for trying the
-    system without a network's weights.
+    EmoNet looks at a crop of each face, all faces of an image in one batch. Where its weights
+    are not at hand, backend ``geometry`` reads the expression from the landmarks.
     """
 
     PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = (
+        *IMAGE_PARAMETERS,
+        backend_parameter('the network; geometry, without one, is its last resort', GEOMETRY),
         ParameterSpec(
-            'backend',
-            'auto',
-            'what estimates the expression; auto takes the first that loads',
-            choices=('auto', 'geometry'),
+            'network',
+            'emonet',
+            'which network: EmoNet with 8 or with 5 expressions',
+            choices=('emonet', 'emonet_5'),
+        ),
+        *BACKEND_PARAMETERS,
+        ParameterSpec(
+            'max_rate',
+            5.0,
+            'images per second that the network is run on; 0: all. A CPU takes a core for 0.1 to '
+            '0.2 s per face [Hz]',
+            minimum=0.0,
+            maximum=1000.0,
+            dynamic=True,
+        ),
+        ParameterSpec(
+            'crop_scale',
+            round(CropSettings().scale, 3),
+            "side of the network's crop over the mean side of the tight landmark box (1.82: the "
+            'published figures)',
+            minimum=0.5,
+            maximum=5.0,
         ),
         ParameterSpec(
             'min_face_size',
@@ -39,24 +98,81 @@ class EmotionNode(ManagedNode):
             maximum=4096.0,
             dynamic=True,
         ),
+        ParameterSpec(
+            'min_confidence',
+            0.0,
+            'below this confidence the expression is UNKNOWN, 0..1',
+            minimum=0.0,
+            maximum=1.0,
+            dynamic=True,
+        ),
+        ParameterSpec(
+            'smoothing',
+            0.0,
+            "time constant over which a face's results are averaged; 0: not at all [s]",
+            minimum=0.0,
+            maximum=60.0,
+        ),
+        ParameterSpec(
+            'forget_after',
+            3.0,
+            'a face that was not seen for this long starts anew [s]',
+            minimum=0.0,
+            maximum=3600.0,
+            dynamic=True,
+        ),
     )
 
     def __init__(self, name: str = 'emotion', **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         self._publisher = self.create_publisher(Emotion, 'emotion', 10)
-        self._estimator: GeometryExpression | None = None
+        self._geometry = GeometryExpression()
+        self._network: EmoNet | None = None
+        self._selections: tuple[Selection, ...] = ()
+        self._why_geometry = ''
+        self._smoothing_s = 0.0
+        self._people: dict[str, _Person] = {}
+        self._due_s = -math.inf
+        self._last_stamp_s = -math.inf
+        self._without_image = 0
+        self._buffer = FrameBuffer()
         self._faces: Any = None
 
     def load(self) -> None:
-        """Make the estimator."""
-        self._estimator = GeometryExpression()
+        """Load the network, or say why the landmarks have to do."""
+        values = self.params.values()
+        self._smoothing_s = values['smoothing']
+        self._people = {}
+        self._due_s = -math.inf
+        self._network = None
+        self._why_geometry = f'backend is {GEOMETRY}'
+        if values['backend'] == GEOMETRY:
+            return
+        try:
+            self._selections = load_models((values['network'],), values, self.get_logger())
+        except InferenceError as error:
+            if values['backend'] != AUTO:
+                raise
+            self._why_geometry = str(error)
+            self.get_logger().info(f'emotion runs on {GEOMETRY}; skipped: {error}')
+            return
+        self._why_geometry = ''
+        self._network = EmoNet(
+            self._selections[0].engine, settings=CropSettings(scale=values['crop_scale'])
+        )
 
     def unload(self) -> None:
-        """Drop the estimator."""
-        self._estimator = None
+        """Close the network and forget everybody."""
+        self._people = {}
+        self._network = None
+        for selection in self._selections:
+            selection.engine.close()
+        self._selections = ()
 
     def start(self) -> None:
-        """Subscribe to the faces."""
+        """Subscribe to the faces, and to the images if a network looks at them."""
+        if self._network is not None:
+            self.subscribe_to_frames(self._buffer.add)
         self._faces = self.create_subscription(FaceArray, 'faces', self.offer, 10)
 
     def stop(self) -> None:
@@ -64,22 +180,99 @@ class EmotionNode(ManagedNode):
         faces, self._faces = self._faces, None
         if faces is not None:
             self.destroy_subscription(faces)
+        self._buffer.clear()
 
     def process(self, item: FaceArray) -> None:
         """Estimate and publish the expression of every face."""
-        assert self._estimator is not None
-        for face in item.faces:
-            landmarks = landmarks_of(face)
-            if landmarks is None or face.width < self.params['min_face_size']:
-                estimate = EmotionEstimate.unknown('geometry')
-            else:
-                estimate = self._estimator.estimate(landmarks)
-            self._publisher.publish(emotion_to_message(estimate, face))
+        stamp_s = stamp_to_ns(item.header.stamp) * 1e-9
+        self._forget(stamp_s)
+        if not item.faces:
+            return
+        if self._network is None:
+            estimates: Sequence[EmotionEstimate] | None = [
+                self._read_landmarks(face, stamp_s) for face in item.faces
+            ]
+        else:
+            estimates = self._look(item, stamp_s)
+        if estimates is None:
+            return
+        for face, estimate in zip(item.faces, estimates):
+            result = self._finish(face, estimate, stamp_s)
+            self._publisher.publish(emotion_to_message(result, face))
             self.note_published(item.header.stamp)
 
+    def selections(self) -> Sequence[Selection]:
+        """Give the network, if there is one."""
+        return self._selections
+
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
-        """Say what estimates."""
-        return (('emotion backend', 'geometry'),)
+        """Say what estimates, and why nothing better does."""
+        if self._network is None:
+            return (('emotion backend', GEOMETRY), ('emotion skipped', self._why_geometry))
+        return (
+            ('emotion backend', self._selections[0].backend),
+            ('model', self._network.model),
+            ('faces without their image', self._without_image),
+        )
+
+    def _look(self, item: FaceArray, stamp_s: float) -> Sequence[EmotionEstimate] | None:
+        """Run the network on all faces of an image; None where it is not this image's turn."""
+        assert self._network is not None
+        if stamp_s < self._due_s - STAMP_TOLERANCE_S:
+            return None
+        frame = self._buffer.get(stamp_to_ns(item.header.stamp))
+        if frame is None:
+            self._without_image += 1
+            return None
+        max_rate_hz = self.params['max_rate']
+        if max_rate_hz:
+            period_s = 1.0 / max_rate_hz
+            # from when it was due, so that the rate holds on average, but never in bursts
+            begin_s = self._due_s if stamp_s - self._due_s < period_s else stamp_s
+            self._due_s = begin_s + period_s
+        return self._network.run(frame.rgb(), [_region(face) for face in item.faces])
+
+    def _read_landmarks(self, face: Face, stamp_s: float) -> EmotionEstimate:
+        landmarks = landmarks_of(face)
+        if landmarks is None:
+            return EmotionEstimate.unknown(GEOMETRY)
+        learner = self._person(face.face_id).neutral
+        learner.update(stamp_s, landmarks)
+        return self._geometry.estimate(landmarks, neutral=learner.neutral)
+
+    def _finish(self, face: Face, estimate: EmotionEstimate, stamp_s: float) -> EmotionEstimate:
+        """Smooth an estimate, and withhold what should not be claimed."""
+        person = self._person(face.face_id)
+        person.last_stamp_s = stamp_s
+        if face.width < self.params['min_face_size']:
+            estimate = EmotionEstimate.unknown(estimate.backend, estimate.model)
+        estimate = person.smoother.update(stamp_s, estimate)
+        if estimate.confidence < self.params['min_confidence']:
+            estimate = replace(estimate, expression=UNKNOWN)
+        return estimate
+
+    def _person(self, face_id: str) -> _Person:
+        person = self._people.get(face_id)
+        if person is None:
+            person = self._people[face_id] = _Person(EmotionSmoother(self._smoothing_s))
+        return person
+
+    def _forget(self, stamp_s: float) -> None:
+        """Drop those who left, and everybody when time went backwards."""
+        if stamp_s < self._last_stamp_s:
+            self._due_s = -math.inf
+        self._last_stamp_s = stamp_s
+        forget_after_s = self.params['forget_after']
+        self._people = {
+            face_id: person
+            for face_id, person in self._people.items()
+            if 0.0 <= stamp_s - person.last_stamp_s <= forget_after_s
+        }
+
+
+def _region(face: Face) -> _Region:
+    box = np.array((face.x, face.y, face.width, face.height), np.float32)
+    return _Region(box, landmarks_of(face))
 
 
 def main(args: Sequence[str] | None = None) -> None:

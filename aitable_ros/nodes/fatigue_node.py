@@ -1,14 +1,18 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""Node that measures the signs of fatigue of every face."""
+"""Node that measures the signs of fatigue and the head pose of every face."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo
 
 from aitable_msgs.msg import Face, FaceArray, Fatigue
 from aitable_ros.analysis.blinks import BlinkSettings
@@ -18,12 +22,29 @@ from aitable_ros.analysis.eye_openness import (
     eye_aspect_ratios,
     mouth_aspect_ratio,
 )
-from aitable_ros.analysis.fatigue_monitor import FatigueMonitor, FatigueSettings
+from aitable_ros.analysis.fatigue_level import LevelSettings
+from aitable_ros.analysis.fatigue_monitor import (
+    FatigueMonitor,
+    FatigueSample,
+    FatigueSettings,
+    FatigueState,
+)
+from aitable_ros.analysis.head_pose import (
+    CameraIntrinsics,
+    HeadPose,
+    HeadPoseEstimator,
+    HeadPoseSettings,
+    HeadPoseTracker,
+)
+from aitable_ros.analysis.nods import NodSettings
 from aitable_ros.analysis.perclos import PerclosSettings
+from aitable_ros.analysis.visibility import FaceView, Visibility, VisibilitySettings
+from aitable_ros.analysis.yawns import YawnSettings
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.selection import AUTO, Selection
 from aitable_ros.perception.eye_contours import EyeContours
 from aitable_ros.ros_support.executor import spin
+from aitable_ros.ros_support.face_transforms import FaceTransforms
 from aitable_ros.ros_support.frame_buffer import FrameBuffer
 from aitable_ros.ros_support.frame_hub import stamp_to_ns
 from aitable_ros.ros_support.managed_node import ManagedNode
@@ -35,16 +56,59 @@ from aitable_ros.ros_support.parameters import (
     ParameterSpec,
     backend_parameter,
 )
+from aitable_ros.ros_support.settings_parameters import settings_from, settings_parameters
 
 LEFT_EYE = slice(2 * Face.KEYPOINT_LEFT_EYE, 2 * Face.KEYPOINT_LEFT_EYE + 2)
 RIGHT_EYE = slice(2 * Face.KEYPOINT_RIGHT_EYE, 2 * Face.KEYPOINT_RIGHT_EYE + 2)
 
+SETTINGS: Mapping[str, type] = {
+    'visibility': VisibilitySettings,
+    'baseline': BaselineSettings,
+    'blinks': BlinkSettings,
+    'perclos': PerclosSettings,
+    'yawns': YawnSettings,
+    'nods': NodSettings,
+    'level': LevelSettings,
+    'head_pose': HeadPoseSettings,
+}
+"""Parameter groups and what they set."""
+
+WITH_GAPS = ('baseline', 'blinks', 'perclos', 'yawns', 'nods', 'head_pose')
+UNREFINED_MAX_CLOSED_RATIO = 0.8
+"""Upper limit of a person's own closed ratio where lids hardly close."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Person:
+    """What is kept of one face id."""
+
+    monitor: FatigueMonitor
+    head: HeadPoseTracker
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What one image shows of one face, before its eyes are measured."""
+
+    face: Face
+    person: _Person
+    landmarks_px: npt.NDArray[np.float32] | None
+    pose: HeadPose | None
+    view: FaceView
+
+    @property
+    def measurable(self) -> bool:
+        """Whether the eyes are worth measuring."""
+        seen = self.person.monitor.judge(self.view) is Visibility.MEASURED
+        return seen and self.landmarks_px is not None
+
 
 class FatigueNode(ManagedNode):
     """
-    Publishes ``fatigue`` (aitable_msgs/Fatigue), one message per face of ``faces``.
+    Publishes ``fatigue`` (aitable_msgs/Fatigue), one message per face of ``faces``, and TF.
 
-    Every face id has its own state; time is header time throughout.
+    Every face id has its own state; time is header time throughout. Where ``camera_info`` is
+    published, head poses are measured with its intrinsics.
     """
 
     # every sample counts in a time series: let a few wait rather than lose a blink
@@ -60,21 +124,9 @@ class FatigueNode(ManagedNode):
         ),
         backend_parameter('iris_landmark'),
         *BACKEND_PARAMETERS,
+        ParameterSpec('publish_tf', True, 'broadcast the head poses as TF frames face_<id>'),
         ParameterSpec(
-            'min_presence',
-            0.5,
-            'below this presence of the landmarks the eyes are UNKNOWN, 0..1',
-            minimum=0.0,
-            maximum=1.0,
-            dynamic=True,
-        ),
-        ParameterSpec(
-            'min_eye_distance',
-            20.0,
-            'with fewer pixels between the eyes they are UNKNOWN [pixels]',
-            minimum=0.0,
-            maximum=1000.0,
-            dynamic=True,
+            'rectified', False, 'the images are rectified: CameraInfo.P counts, not K and D'
         ),
         ParameterSpec(
             'forget_after',
@@ -87,97 +139,39 @@ class FatigueNode(ManagedNode):
         ParameterSpec(
             'max_gap',
             0.5,
-            'longest time for which one sample may stand; longer gaps are UNKNOWN [s]',
+            'longest time for which one sample may stand; longer gaps are UNKNOWN [s] (0.5: two '
+            'to three frames at 5 Hz)',
             minimum=0.05,
             maximum=5.0,
         ),
         ParameterSpec(
-            'baseline.percentile',
-            90.0,
-            "the person's open-eye EAR is this percentile of the EARs seen [%]",
-            minimum=50.0,
-            maximum=100.0,
-        ),
-        ParameterSpec(
-            'baseline.memory',
-            120.0,
-            'time constant with which old EARs fade from the baseline [s]',
-            minimum=1.0,
-            maximum=3600.0,
-        ),
-        ParameterSpec(
-            'baseline.min_observed',
-            2.0,
-            'observed time before the baseline is trusted [s]',
-            minimum=0.1,
-            maximum=600.0,
-        ),
-        ParameterSpec(
-            'baseline.closed_ratio',
-            0.28,
-            'EAR of a closed eye as a share of the open one, with refine_eyes, 0..1 (0.28: median '
-            'of photographs)',
-            minimum=0.0,
-            maximum=0.9,
-        ),
-        ParameterSpec(
-            'baseline.closed_ratio_unrefined',
+            'unrefined_closed_ratio',
             0.62,
-            'the same for the landmarks of FaceMesh, 0..1 (0.62: median of photographs)',
+            'replaces baseline.closed_ratio where the eyes are not refined, 0..1 (0.62: median of '
+            'photographs, FaceMesh)',
             minimum=0.0,
             maximum=0.9,
         ),
-        ParameterSpec(
-            'eyes.close_openness',
-            0.2,
-            'an eye closes at or below this openness, 0..1 (0.2: P80, Wierwille 1994)',
-            minimum=0.0,
-            maximum=1.0,
-        ),
-        ParameterSpec(
-            'eyes.reopen_openness',
-            0.4,
-            'and opens again at or above this one, 0..1',
-            minimum=0.0,
-            maximum=1.0,
-        ),
-        ParameterSpec(
-            'eyes.max_blink',
-            0.5,
-            'longer closures are no blinks [s]',
-            minimum=0.1,
-            maximum=2.0,
-        ),
-        ParameterSpec(
-            'perclos.window',
-            60.0,
-            'length of the PERCLOS window [s]',
-            minimum=1.0,
-            maximum=3600.0,
-        ),
-        ParameterSpec(
-            'perclos.min_observed',
-            10.0,
-            'PERCLOS is not valid before this much of the window was observed [s]',
-            minimum=0.1,
-            maximum=3600.0,
-        ),
-        ParameterSpec(
-            'perclos.min_coverage',
-            0.5,
-            'PERCLOS is not valid while less than this share of the window was observed, 0..1',
-            minimum=0.0,
-            maximum=1.0,
+        *(
+            spec
+            for prefix, settings_class in SETTINGS.items()
+            for spec in settings_parameters(prefix, settings_class, skip=('max_gap_s',))
         ),
     )
 
     def __init__(self, name: str = 'fatigue', **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         self._publisher = self.create_publisher(Fatigue, 'fatigue', 10)
+        self._transforms = FaceTransforms(self)
         self._settings = FatigueSettings()
-        self._monitors: dict[str, FatigueMonitor] = {}
+        self._head_settings = HeadPoseSettings()
+        self._people: dict[str, _Person] = {}
         self._last_stamp_s = math.nan
         self._faces: Any = None
+        self._camera_info: Any = None
+        self._intrinsics: CameraIntrinsics | None = None
+        self._last_camera_info: CameraInfo | None = None
+        self._camera_problem = ''
         self._buffer = FrameBuffer()
         self._eyes: EyeContours | None = None
         self._selections: tuple[Selection, ...] = ()
@@ -188,51 +182,41 @@ class FatigueNode(ManagedNode):
         """Load the network; read the thresholds, which are checked together here."""
         values = self.params.values()
         self._load_eyes(values)
-        closed_ratio = 'baseline.closed_ratio' + ('' if self._eyes else '_unrefined')
-        self._settings = FatigueSettings(
-            baseline=BaselineSettings(
-                percentile=values['baseline.percentile'],
-                memory_s=values['baseline.memory'],
-                min_observed_s=values['baseline.min_observed'],
-                closed_ratio=values[closed_ratio],
-                max_gap_s=values['max_gap'],
-            ),
-            blinks=BlinkSettings(
-                close_openness=values['eyes.close_openness'],
-                reopen_openness=values['eyes.reopen_openness'],
-                max_blink_s=values['eyes.max_blink'],
-                max_gap_s=values['max_gap'],
-                window_s=values['perclos.window'],
-            ),
-            perclos=PerclosSettings(
-                window_s=values['perclos.window'],
-                max_gap_s=values['max_gap'],
-                min_observed_s=values['perclos.min_observed'],
-                min_coverage=values['perclos.min_coverage'],
-            ),
-        )
-        self._monitors = {}
+        made: dict[str, Any] = {}
+        for prefix, settings_class in SETTINGS.items():
+            others = {'max_gap_s': values['max_gap']} if prefix in WITH_GAPS else {}
+            if prefix == 'baseline' and self._eyes is None:
+                others['closed_ratio'] = values['unrefined_closed_ratio']
+                others['max_closed_ratio'] = UNREFINED_MAX_CLOSED_RATIO
+            made[prefix] = settings_from(values, prefix, settings_class, **others)
+        self._head_settings = made.pop('head_pose')
+        self._settings = FatigueSettings(**made)
+        self._people = {}
         self._last_stamp_s = math.nan
 
     def unload(self) -> None:
         """Forget everybody and close the network."""
-        self._monitors = {}
+        self._people = {}
         self._eyes = None
         for selection in self._selections:
             selection.engine.close()
         self._selections = ()
 
     def start(self) -> None:
-        """Subscribe to the faces, and to the images if the eyes are refined."""
+        """Subscribe to the faces, the camera's calibration, and the images if they are needed."""
         if self._eyes is not None:
             self.subscribe_to_frames(self._buffer.add)
         self._faces = self.create_subscription(FaceArray, 'faces', self.offer, 10)
+        self._camera_info = self.create_subscription(
+            CameraInfo, 'camera_info', self._take_camera_info, qos_profile_sensor_data
+        )
 
     def stop(self) -> None:
         """Unsubscribe."""
-        faces, self._faces = self._faces, None
-        if faces is not None:
-            self.destroy_subscription(faces)
+        for subscription in (self._faces, self._camera_info):
+            if subscription is not None:
+                self.destroy_subscription(subscription)
+        self._faces = self._camera_info = None
         self._buffer.clear()
 
     def process(self, item: FaceArray) -> None:
@@ -240,16 +224,21 @@ class FatigueNode(ManagedNode):
         stamp_s = stamp_to_ns(item.header.stamp) * 1e-9
         if stamp_s < self._last_stamp_s:
             self.get_logger().info('time went backwards: everybody starts anew')
-            self._monitors = {}
+            self._people = {}
         self._last_stamp_s = stamp_s
-        for face, message in zip(item.faces, self._measure(item, stamp_s)):
-            self._publisher.publish(message)
-            self.note_published(face.header.stamp)
+        looks = [self._look(face, stamp_s) for face in item.faces]
+        for look, ears in zip(looks, self._measure_eyes(item, looks)):
+            state = look.person.monitor.update(stamp_s, _sample(look, ears))
+            self._publish(look, state)
+        if self.params['publish_tf']:
+            self._transforms.send(
+                item.header, {look.face.face_id: look.pose for look in looks if look.pose}
+            )
         forget_after_s = self.params['forget_after']
-        self._monitors = {
-            face_id: monitor
-            for face_id, monitor in self._monitors.items()
-            if stamp_s - monitor.last_stamp_s <= forget_after_s
+        self._people = {
+            face_id: person
+            for face_id, person in self._people.items()
+            if stamp_s - person.monitor.last_stamp_s <= forget_after_s
         }
 
     def selections(self) -> Sequence[Selection]:
@@ -257,10 +246,13 @@ class FatigueNode(ManagedNode):
         return self._selections
 
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
-        """Add what measures the eyes, and of how many people the state is kept."""
+        """Add what measures the eyes, the camera's calibration, and how many people are kept."""
+        calibration = 'camera_info' if self._intrinsics else 'assumed field of view'
         return (
             ('eyes', 'face_mesh: ' + self._unrefined if self._unrefined else 'iris_landmark'),
-            ('people', len(self._monitors)),
+            ('head pose', self._camera_problem or calibration),
+            ('tf', self._transforms.problem or 'face_<id>'),
+            ('people', len(self._people)),
             ('faces without their image', self._without_image),
         )
 
@@ -280,53 +272,103 @@ class FatigueNode(ManagedNode):
             return
         self._eyes = EyeContours(self._selections[0].engine)
 
-    def _measure(self, item: FaceArray, stamp_s: float) -> list[Fatigue]:
-        """Measure all faces of an image; their eyes go through the network in one batch."""
-        landmarks: list[Any] = [landmarks_of(face) for face in item.faces]
-        visibilities = [self._visibility(*pair) for pair in zip(item.faces, landmarks)]
-        measured = [i for i, v in enumerate(visibilities) if v == Fatigue.MEASURED]
-        ears = [EyeAspectRatios(math.nan, math.nan)] * len(item.faces)
-        if self._eyes is None:
-            for i in measured:
-                ears[i] = eye_aspect_ratios(landmarks[i])
-        elif measured:
-            frame = self._buffer.get(stamp_to_ns(item.header.stamp))
-            if frame is None:
-                self._without_image += 1
-                for i in measured:
-                    visibilities[i] = Fatigue.NO_IMAGE
+    def _take_camera_info(self, message: CameraInfo) -> None:
+        if message == self._last_camera_info:
+            return
+        self._last_camera_info = message
+        self._intrinsics, self._camera_problem = None, ''
+        try:
+            intrinsics = CameraIntrinsics.from_camera_info(
+                message, rectified=self.params['rectified']
+            )
+            if intrinsics is None:
+                self._camera_problem = 'camera_info is not calibrated: assumed field of view'
             else:
-                refined = self._eyes.run(frame.rgb(), [landmarks[i] for i in measured])
-                for i, pair in zip(measured, refined):
-                    ears[i] = pair
-        messages = []
-        for face, points, visibility, pair in zip(item.faces, landmarks, visibilities, ears):
-            monitor = self._monitors.get(face.face_id)
-            if monitor is None:
-                monitor = self._monitors[face.face_id] = FatigueMonitor(self._settings)
-            message = fatigue_to_message(
-                monitor.update(stamp_s, pair.left, pair.right),
-                face,
-                visibility=visibility,
-                left_ear=pair.left,
-                right_ear=pair.right,
-                mar=math.nan if points is None else mouth_aspect_ratio(points),
-            )
-            message.backend = ', '.join(
-                [face.backend, *(f'{s.engine.name}: {s.backend}' for s in self._selections)]
-            )
-            messages.append(message)
-        return messages
+                HeadPoseEstimator(self._head_settings).camera(intrinsics.image_size_px, intrinsics)
+                self._intrinsics = intrinsics
+        except ValueError as error:
+            self._camera_problem = f'camera_info is not used: {error}'
+        if self._camera_problem:
+            self.get_logger().warning(self._camera_problem)
 
-    def _visibility(self, face: Face, landmarks: Any) -> int:
-        if landmarks is None or not np.isfinite(landmarks).all():
-            return int(Fatigue.NO_FACE)
-        if not face.presence >= self.params['min_presence']:
-            return int(Fatigue.LOW_PRESENCE)
+    def _look(self, face: Face, stamp_s: float) -> _Look:
+        person = self._people.get(face.face_id)
+        if person is None:
+            person = self._people[face.face_id] = _Person(
+                FatigueMonitor(self._settings), HeadPoseTracker(self._head_settings)
+            )
+        landmarks = landmarks_of(face)
+        if landmarks is not None and not np.isfinite(landmarks).all():
+            landmarks = None
+        pose = self._pose(person, face, landmarks, stamp_s)
         eyes = face.keypoints[LEFT_EYE] - face.keypoints[RIGHT_EYE]
-        if not np.hypot(*eyes) >= self.params['min_eye_distance']:
-            return int(Fatigue.TOO_SMALL)
-        return int(Fatigue.MEASURED)
+        view = FaceView(
+            presence=face.presence if landmarks is not None else math.nan,
+            eye_distance_px=float(np.hypot(*eyes)),
+            yaw_rad=pose.view_yaw_rad if pose else math.nan,
+            pitch_rad=pose.view_pitch_rad if pose else math.nan,
+        )
+        return _Look(face, person, landmarks, pose, view)
+
+    def _pose(
+        self,
+        person: _Person,
+        face: Face,
+        landmarks_px: npt.NDArray[np.float32] | None,
+        stamp_s: float,
+    ) -> HeadPose | None:
+        size_px = (face.image_width, face.image_height)
+        if min(size_px) == 0:
+            return None
+        try:
+            return person.head.update(stamp_s, landmarks_px, size_px, self._intrinsics)
+        except ValueError as error:  # an image of another shape than the calibration's
+            self._intrinsics = None
+            self._camera_problem = f'camera_info is not used: {error}'
+            self.get_logger().warning(self._camera_problem)
+            return person.head.update(stamp_s, landmarks_px, size_px, None)
+
+    def _measure_eyes(
+        self, item: FaceArray, looks: Sequence[_Look]
+    ) -> Sequence[EyeAspectRatios | None]:
+        """Measure all eyes of an image in one batch; None where the image was not there."""
+        unmeasured = EyeAspectRatios(math.nan, math.nan)
+        measurable = [look for look in looks if look.measurable]
+        if self._eyes is None:
+            return [
+                eye_aspect_ratios(look.landmarks_px)
+                if look.landmarks_px is not None and look.measurable
+                else unmeasured
+                for look in looks
+            ]
+        frame = self._buffer.get(stamp_to_ns(item.header.stamp)) if measurable else None
+        if measurable and frame is None:
+            self._without_image += 1
+            return [None if look.measurable else unmeasured for look in looks]
+        if frame is None:
+            return [unmeasured] * len(looks)
+        landmarks = [look.landmarks_px for look in measurable if look.landmarks_px is not None]
+        measured = iter(self._eyes.run(frame.rgb(), landmarks))
+        return [next(measured) if look.measurable else unmeasured for look in looks]
+
+    def _publish(self, look: _Look, state: FatigueState) -> None:
+        backend = ', '.join(
+            [look.face.backend, *(f'{s.engine.name}: {s.backend}' for s in self._selections)]
+        )
+        self._publisher.publish(fatigue_to_message(state, look.pose, look.face, backend))
+        self.note_published(look.face.header.stamp)
+
+
+def _sample(look: _Look, ears: EyeAspectRatios | None) -> FatigueSample:
+    landmarks = look.landmarks_px
+    return FatigueSample(
+        left_ear=ears.left if ears else math.nan,
+        right_ear=ears.right if ears else math.nan,
+        mar=math.nan if landmarks is None else mouth_aspect_ratio(landmarks),
+        view=look.view,
+        has_image=ears is not None,
+        head_pitch_rad=look.pose.pitch_rad if look.pose else math.nan,
+    )
 
 
 def main(args: Sequence[str] | None = None) -> None:

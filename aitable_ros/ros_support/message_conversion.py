@@ -16,7 +16,33 @@ from std_msgs.msg import Header
 from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue
 from aitable_ros.analysis.expression import EmotionEstimate
 from aitable_ros.analysis.fatigue_monitor import FatigueState
+from aitable_ros.analysis.head_pose import HeadPose
 from aitable_ros.perception.face_pipeline import TrackedFace
+
+SAME_IN_MESSAGE = (
+    'left_openness',
+    'right_openness',
+    'left_ear_baseline',
+    'right_ear_baseline',
+    'closure_duration_s',
+    'closure_truncated',
+    'blinks_valid',
+    'blink_count',
+    'blink_rate',
+    'last_blink_duration_s',
+    'mean_blink_duration_s',
+    'last_blink_amplitude',
+    'long_closure_count',
+    'microsleep_count',
+    'mar',
+    'yawning',
+    'yawn_duration_s',
+    'yawn_count',
+    'yawn_rate',
+    'nod_count',
+    'level_reason',
+)
+"""Fields that FatigueState and Fatigue have under the same name."""
 
 
 def faces_to_message(
@@ -63,61 +89,50 @@ def emotion_to_message(estimate: EmotionEstimate, face: Face) -> Emotion:
 
 
 def fatigue_to_message(
-    state: FatigueState,
-    face: Face,
-    *,
-    visibility: int,
-    left_ear: float,
-    right_ear: float,
-    mar: float,
+    state: FatigueState, pose: HeadPose | None, face: Face, backend: str
 ) -> Fatigue:
     """
     Make the message for the fatigue of one face.
 
-    :param visibility: one of the visibility constants of Fatigue.
-    :param left_ear: EAR of the left eye; NaN: not measured.
-    :param right_ear: EAR of the right eye.
-    :param mar: mouth aspect ratio; NaN: not measured.
+    :param pose: of the head; None: not measured.
+    :param backend: what measured it.
     """
-    nan = math.nan
-    message = Fatigue(
-        header=face.header, face_id=face.face_id, backend=face.backend, visibility=visibility
-    )
+    message = Fatigue(header=face.header, face_id=face.face_id, backend=backend)
+    message.visibility = state.visibility.value
     message.eye_state = state.eye_state.value
-    message.eyes_closed = message.eye_state == Fatigue.EYES_CLOSED
-    message.left_ear = left_ear
-    message.right_ear = right_ear
-    message.mean_ear = (left_ear + right_ear) / 2
-    message.left_openness = state.left_openness
-    message.right_openness = state.right_openness
+    message.eyes_closed = state.eyes_closed
+    message.left_ear = state.left_ear
+    message.right_ear = state.right_ear
+    message.mean_ear = (state.left_ear + state.right_ear) / 2
     message.calibration = Fatigue.CALIBRATED if state.calibrated else Fatigue.CALIBRATING
-    message.left_ear_baseline = state.left_ear_baseline
-    message.right_ear_baseline = state.right_ear_baseline
     perclos = state.perclos
     message.perclos = perclos.p80
     message.perclos_p70 = perclos.p70
     message.perclos_em = perclos.em
-    message.perclos_long = nan
+    message.perclos_long = perclos.long
     message.perclos_valid = perclos.valid
     message.perclos_window_s = perclos.window_s
     message.perclos_observed_s = perclos.observed_s
     message.perclos_coverage = perclos.coverage
-    message.closure_duration_s = state.closure_duration_s
-    message.closure_truncated = state.closure_truncated
-    message.blinks_valid = state.blinks_valid
-    message.blink_count = state.blink_count
-    message.blink_rate = state.blink_rate
-    message.last_blink_duration_s = state.last_blink_duration_s
-    message.mean_blink_duration_s = state.mean_blink_duration_s
-    message.last_blink_amplitude = state.last_blink_amplitude
-    message.mar = mar
-    message.yawn_duration_s = nan
-    message.yawn_rate = nan
-    message.head_position.x = message.head_position.y = message.head_position.z = nan
-    orientation = message.head_orientation
-    orientation.x = orientation.y = orientation.z = orientation.w = nan
-    message.head_yaw = message.head_pitch = message.head_roll = nan
+    message.level = int(state.level)
+    for name in SAME_IN_MESSAGE:
+        setattr(message, name, getattr(state, name))
+    _fill_head_pose(message, pose)
     return message
+
+
+def _fill_head_pose(message: Fatigue, pose: HeadPose | None) -> None:
+    nan = math.nan
+    position = pose.position_m if pose else (nan, nan, nan)
+    orientation = pose.orientation_xyzw if pose else (nan, nan, nan, nan)
+    message.head_pose_valid = pose is not None
+    message.head_pose_calibrated = pose is not None and pose.calibrated
+    point, quaternion = message.head_position, message.head_orientation
+    point.x, point.y, point.z = position
+    quaternion.x, quaternion.y, quaternion.z, quaternion.w = orientation
+    message.head_yaw = pose.yaw_rad if pose else nan
+    message.head_pitch = pose.pitch_rad if pose else nan
+    message.head_roll = pose.roll_rad if pose else nan
 
 
 def _face_to_message(

@@ -12,7 +12,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from aitable_ros.inference.selection import Selection, load_engine
 from aitable_ros.model_zoo.catalog import load_catalog
-from aitable_ros.model_zoo.store import ensure_models
+from aitable_ros.model_zoo.store import SOURCES, ensure_models
 from aitable_ros.paths import engines_dir
 
 
@@ -33,7 +33,7 @@ def load_models(
     """
     catalog = load_catalog(Path(parameters['models_file']) if parameters['models_file'] else None)
     folder = engines_dir(parameters['engines_dir'] or None)
-    ensure_models(names, folder, progress=logger.info)
+    ensure_models([name for name in names if name in SOURCES], folder, progress=logger.info)
     selections: list[Selection] = []
     try:
         for name in names:

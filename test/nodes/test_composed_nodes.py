@@ -93,7 +93,11 @@ def test_every_output_carries_the_header_of_its_image(system):
     assert 0.25 < fatigue.right_ear < 0.5
     assert not fatigue.perclos_valid
     assert math.isnan(fatigue.perclos)
-    assert math.isnan(fatigue.head_orientation.w)  # not measured is never 0
+    assert math.isnan(fatigue.left_openness)  # calibrating: not measured is never 0
+    assert fatigue.head_pose_valid
+    assert not fatigue.head_pose_calibrated
+    assert 0.2 < fatigue.head_position.z < 3.0
+    assert abs(fatigue.head_yaw) < 0.5
 
 
 def test_one_deserialisation_per_image_for_all_nodes(system):

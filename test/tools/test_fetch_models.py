@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from aitable_ros import paths
+from aitable_ros.model_zoo import emonet_download
 from aitable_ros.model_zoo.store import SOURCES
 from aitable_ros.tools import fetch_models
 
@@ -101,7 +102,9 @@ def test_interrupting_it_is_no_traceback(
     assert 'interrupted; run it again' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('arguments', [['emonet'], ['--force', '--list'], ['--what']])
+@pytest.mark.parametrize(
+    'arguments', [['no_such'], ['--force', '--list'], ['--what'], ['--from', 'x.pth']]
+)
 def test_wrong_arguments_are_refused(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,3 +140,51 @@ def test_it_runs_as_a_module_without_ros(filled: Path) -> None:
         )
         assert (result.returncode, result.stderr) == (0, '')
         assert 'face_detection.tflite' in result.stdout
+
+
+def test_emonet_needs_its_licence_accepted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fetch_models.main(['emonet', '--engines-dir', str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert 'CC BY-NC-ND 4.0: not for commercial purposes' in said.err
+    assert 'give --accept-license' in said.err
+    assert 'emonet: is not there' in said.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_network_emonet_is_one_clear_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv('AITABLE_CACHE_DIR', str(tmp_path / 'cache'))
+    monkeypatch.setattr(
+        fetch_models,
+        'download_weights',
+        lambda *arguments: emonet_download.download_weights(
+            *arguments, url='http://127.0.0.1:9/{file}'
+        ),
+    )
+    status = fetch_models.main(
+        ['emonet', '--accept-license', '--engines-dir', str(tmp_path / 'engines')]
+    )
+    assert status == 1
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if 'error' in x]
+    assert 'http://127.0.0.1:9/emonet_8.pth cannot be downloaded: ' in line
+    assert 'give it with --from emonet_8.pth' in line
+
+
+def test_emonet_from_a_file_is_checked_exported_and_stored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch = pytest.importorskip('torch', reason='needs PyTorch: pip install torch')
+    from aitable_ros.model_zoo.emonet import random_emonet
+
+    checkpoint = tmp_path / 'emonet_8.pth'
+    torch.save(random_emonet(8, 0).state_dict(), checkpoint)
+    folder = tmp_path / 'engines'
+    arguments = ['emonet', '--from', str(checkpoint), '--engines-dir', str(folder)]
+    assert fetch_models.main(arguments) == 0
+    assert {path.name for path in folder.iterdir()} >= {'emonet.onnx', 'emonet.pth', 'emonet.json'}
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
+    assert fetch_models.main(arguments) == 1
+    assert 'emonet_8.pth' in capsys.readouterr().err

@@ -1,0 +1,191 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""The emotion node: EmoNet where its weights are, the landmarks where not, and it says which."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
+
+from ros_fixtures import image_message, until
+from sensor_msgs.msg import Image
+
+from aitable_msgs.msg import Emotion, Face, FaceArray
+from aitable_ros.nodes.emotion_node import EmotionNode
+from aitable_ros.sample import AstronautSequence
+
+RELIABLE = {
+    'qos_overrides__/image_raw__subscription__reliability': 'reliable',
+    'qos_overrides__/image_raw__subscription__depth': 20,
+}
+
+
+@pytest.fixture(scope='module')
+def sequence():
+    return AstronautSequence()
+
+
+@pytest.fixture(scope='module')
+def emonet_dir(tmp_path_factory):
+    """An engines folder with EmoNet of seeded random weights."""
+    torch = pytest.importorskip('torch', reason='needs PyTorch: scripts/test.sh --optional')
+    from aitable_ros.model_zoo.emonet import random_emonet
+    from aitable_ros.model_zoo.emonet_export import export_emonet
+
+    folder = tmp_path_factory.mktemp('emonet')
+    checkpoint = folder / 'weights.pth'
+    torch.save(random_emonet(8, 0).state_dict(), checkpoint)
+    export_emonet(checkpoint, folder, classes=8)
+    return folder
+
+
+class Table:
+    """Publishes images together with the faces in them, as camera and face_detection do."""
+
+    def __init__(self, graph, node, sequence):
+        self.sequence = sequence
+        self.emotions = graph.collect(Emotion, 'emotion')
+        self.camera = graph.peer.create_publisher(Image, 'image_raw', 20)
+        self.faces = graph.peer.create_publisher(FaceArray, 'faces', 20)
+        assert until(lambda: node.is_active, 30)
+        assert until(lambda: self.faces.get_subscription_count() > 0)
+        self.looks = dict(node.diagnostics())['emotion backend'] != 'geometry'
+        if self.looks:
+            assert until(lambda: self.camera.get_subscription_count() > 0)
+        self.node = node
+
+    def show(self, stamp_s, faces=1, *, image=True):
+        message = image_message(self.sequence.frame(0), stamp_s)
+        if self.looks and image:
+            received = len(self.node._buffer._frames)
+            self.camera.publish(message)
+            assert until(lambda: len(self.node._buffer._frames) > received)
+        x0, y0, x1, y1 = self.sequence.face_xyxy_px(0)
+        array = FaceArray(header=message.header, image_width=640, image_height=480)
+        for i in range(faces):
+            # the further ones beside the first
+            array.faces.append(
+                Face(
+                    header=message.header,
+                    face_id=f'f{i + 1}',
+                    x=x0 + 40.0 * i,
+                    y=y0,
+                    width=x1 - x0,
+                    height=y1 - y0,
+                    image_width=640,
+                    image_height=480,
+                )
+            )
+        self.faces.publish(array)
+
+    def answers(self, count):
+        assert until(lambda: len(self.emotions) >= count), len(self.emotions)
+        return self.emotions
+
+
+def test_without_weights_it_comes_up_on_geometry_and_says_why(graph, tmp_path, sequence):
+    node = graph.make(EmotionNode, engines_dir=str(tmp_path))
+    assert until(lambda: node.is_active, 30)
+    values = dict(node.diagnostics())
+    assert values['emotion backend'] == 'geometry'
+    for backend in ('tensorrt', 'ncnn', 'onnxruntime', 'pytorch'):
+        assert backend in values['emotion skipped']
+    assert 'fetch_models emonet' in values['emotion skipped']
+    assert graph.peer.count_subscribers('image_raw') == 0
+
+
+def test_a_face_without_landmarks_is_unknown_to_geometry(graph, tmp_path, sequence):
+    node = graph.make(EmotionNode, backend='geometry')
+    table = Table(graph, node, sequence)
+    table.show(1.0)
+    (answer,) = table.answers(1)
+    assert answer.expression == Emotion.UNKNOWN
+    assert answer.label == 'unknown'
+    assert math.isnan(answer.valence)
+    assert np.isnan(answer.probabilities).all()
+
+
+def test_a_named_backend_without_its_file_is_an_error(graph, tmp_path):
+    node = graph.make(EmotionNode, backend='onnxruntime', engines_dir=str(tmp_path))
+    assert until(lambda: 'emonet.onnx is missing' in node._health()[1], 30)
+    assert until(lambda: node.state == 'unconfigured')
+
+
+@pytest.mark.parametrize('backend', ['onnxruntime', 'pytorch'])
+def test_all_faces_of_an_image_each_with_backend_and_model(graph, emonet_dir, sequence, backend):
+    node = graph.make(
+        EmotionNode, engines_dir=str(emonet_dir), backend=backend, max_rate=0.0, **RELIABLE
+    )
+    table = Table(graph, node, sequence)
+    table.show(1.0, faces=2)
+    first, second = table.answers(2)
+    assert [first.face_id, second.face_id] == ['f1', 'f2']
+    assert first.header == second.header
+    assert first.backend == backend
+    file = {'onnxruntime': 'emonet.onnx', 'pytorch': 'emonet.pth'}[backend]
+    assert first.model.startswith(f'{file} sha256:')
+    for answer in (first, second):
+        assert sum(answer.probabilities) == pytest.approx(1.0, abs=1e-3)
+        assert answer.expression == np.argmax(answer.probabilities)
+        assert answer.confidence == pytest.approx(max(answer.probabilities))
+        assert -1 <= answer.valence <= 1
+        assert -1 <= answer.arousal <= 1
+    # who else is in the batch makes no difference
+    table.show(2.0, faces=1)
+    alone = table.answers(3)[2]
+    np.testing.assert_allclose(alone.probabilities, first.probabilities, atol=1e-4)
+    assert alone.valence == pytest.approx(first.valence, abs=1e-4)
+
+
+def test_max_rate_holds_on_average_in_header_time(graph, emonet_dir, sequence):
+    node = graph.make(
+        EmotionNode, engines_dir=str(emonet_dir), backend='onnxruntime', max_rate=5.0, **RELIABLE
+    )
+    table = Table(graph, node, sequence)
+    for i in range(12):  # 10 Hz for 1.2 s
+        table.show(10.0 + i / 10)
+        assert until(lambda i=i: node._last_stamp_s >= 10.0 + i / 10 - 1e-6)
+    node._worker.call(lambda: None).result(30)
+    assert until(lambda: len(table.emotions) == 6)
+
+
+def test_doubtful_and_small_faces_are_unknown(graph, emonet_dir, sequence):
+    node = graph.make(
+        EmotionNode,
+        engines_dir=str(emonet_dir),
+        backend='onnxruntime',
+        max_rate=0.0,
+        min_confidence=1.0,
+        **RELIABLE,
+    )
+    table = Table(graph, node, sequence)
+    table.show(1.0)
+    answer = table.answers(1)[0]
+    assert answer.expression == Emotion.UNKNOWN
+    assert not np.isnan(answer.probabilities).any()  # withheld, not unmeasured
+    node.set_parameters([_parameter('min_face_size', 1000.0)])
+    table.show(2.0)
+    answer = table.answers(2)[1]
+    assert np.isnan(answer.probabilities).all()
+
+
+def test_a_face_whose_image_was_lost_is_left_out(graph, emonet_dir, sequence):
+    node = graph.make(
+        EmotionNode, engines_dir=str(emonet_dir), backend='onnxruntime', max_rate=0.0, **RELIABLE
+    )
+    table = Table(graph, node, sequence)
+    table.show(1.0, image=False)
+    table.show(2.0)
+    (answer,) = table.answers(1)
+    assert answer.header.stamp.sec == 2
+    assert dict(node.diagnostics())['faces without their image'] == 1
+
+
+def _parameter(name, value):
+    from rclpy.parameter import Parameter
+
+    return Parameter(name, value=value)

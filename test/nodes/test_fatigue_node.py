@@ -1,0 +1,177 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""The fatigue node keeps a state per person and measures head poses with the camera's own lens."""
+
+from __future__ import annotations
+
+import array
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
+
+from ros_fixtures import until
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from aitable_msgs.msg import Face, FaceArray, Fatigue
+from aitable_ros.analysis.canonical_face import RIGID_POINTS_M
+from aitable_ros.nodes.fatigue_node import FatigueNode
+
+pytestmark = pytest.mark.models
+
+FOCAL_PX = 700.0
+DISTANCE_M = 0.8
+
+
+def camera_info(width=640, height=480, focal_px=FOCAL_PX):
+    k = [focal_px, 0.0, width / 2, 0.0, focal_px, height / 2, 0.0, 0.0, 1.0]
+    return CameraInfo(width=width, height=height, k=k, distortion_model='plumb_bob', d=[0.0] * 5)
+
+
+def faces_message(stamp_s, people, *, ear=0.3):
+    """Faces that look into a camera of FOCAL_PX from DISTANCE_M, with eyes that far open."""
+    seconds, nanoseconds = divmod(round(stamp_s * 1e9), 1_000_000_000)
+    header = Header(frame_id='camera')
+    header.stamp.sec, header.stamp.nanosec = seconds, nanoseconds
+    message = FaceArray(header=header, image_width=640, image_height=480)
+    for face_id, offset_m in people.items():
+        landmarks = canonical_landmarks(offset_m, ear)
+        values = array.array('f')
+        values.frombytes(landmarks.astype(np.float32).tobytes())
+        left_eye, right_eye = landmarks[[362, 263], :2].mean(0), landmarks[[33, 133], :2].mean(0)
+        keypoints = np.concatenate([right_eye, left_eye, np.zeros(8)]).astype(np.float32)
+        message.faces.append(
+            Face(
+                header=header,
+                face_id=face_id,
+                image_width=640,
+                image_height=480,
+                width=150.0,
+                height=150.0,
+                presence=0.99,
+                landmarks=values,
+                keypoints=keypoints,
+            )
+        )
+    return message
+
+
+def canonical_landmarks(offset_m, ear):
+    """Project the canonical face, which knows the rigid points, and open its eyes."""
+    landmarks = np.zeros((468, 3))
+    for index, (forward, left, up) in RIGID_POINTS_M.items():
+        depth = DISTANCE_M - forward
+        landmarks[index, 0] = 320 + FOCAL_PX * (left + offset_m) / depth
+        landmarks[index, 1] = 240 - FOCAL_PX * up / depth
+    for corners, lids in (((33, 133), (160, 158, 153, 144)), ((362, 263), (385, 387, 373, 380))):
+        a, b = landmarks[list(corners)]
+        half = ear * np.linalg.norm(b - a) / 2
+        for lid, share, side in zip(lids, (1 / 3, 2 / 3, 2 / 3, 1 / 3), (-1, -1, 1, 1)):
+            landmarks[lid] = a + share * (b - a) + np.array([0, side * half, 0])
+    landmarks[[78, 308]] = landmarks[33] + np.array([[0, 80, 0], [60, 80, 0]])
+    landmarks[[13, 14]] = landmarks[[78, 308]].mean(0)
+    return landmarks
+
+
+@pytest.fixture
+def node(graph):
+    # the eyes come from the landmarks here: no image is needed
+    node = graph.make(FatigueNode, refine_eyes=False, unrefined_closed_ratio=0.28)
+    assert until(lambda: node.is_active, 30)
+    return node
+
+
+@pytest.fixture
+def publish(graph, node):
+    publisher = graph.peer.create_publisher(FaceArray, 'faces', 100)
+    answers = graph.collect(Fatigue, 'fatigue', 1000)
+    assert until(lambda: publisher.get_subscription_count() > 0)
+
+    def publish(stamps_s, people, ear_at=lambda stamp_s: 0.3):
+        for stamp_s in stamps_s:
+            count = len(answers)
+            publisher.publish(faces_message(stamp_s, people, ear=ear_at(stamp_s)))
+            assert until(lambda count=count: len(answers) == count + len(people))
+        return answers
+
+    return publish
+
+
+def test_pose_and_distance_with_the_camera_s_calibration(graph, node, publish):
+    (assumed,) = publish([1.0], {'f1': 0.0})
+    assert assumed.head_pose_valid
+    assert not assumed.head_pose_calibrated
+    cameras = graph.peer.create_publisher(CameraInfo, 'camera_info', 10)
+    assert until(lambda: cameras.get_subscription_count() > 0)
+    cameras.publish(camera_info())
+    assert until(lambda: dict(node.diagnostics())['head pose'] == 'camera_info')
+    measured = publish([5.0], {'f1': 0.0})[-1]
+    assert measured.head_pose_calibrated
+    assert measured.head_position.z == pytest.approx(DISTANCE_M, rel=0.01)
+    for angle in (measured.head_yaw, measured.head_pitch, measured.head_roll):
+        assert abs(angle) < math.radians(1.5)
+    # the face's x axis points against the camera's viewing direction
+    q = measured.head_orientation
+    x_axis_z = 2 * (q.x * q.z - q.w * q.y)
+    assert x_axis_z == pytest.approx(-1.0, abs=0.01)
+
+
+@pytest.mark.parametrize('fault', ['uncalibrated', 'another shape'])
+def test_a_calibration_that_does_not_fit_is_said_and_not_used(graph, node, publish, fault):
+    cameras = graph.peer.create_publisher(CameraInfo, 'camera_info', 10)
+    assert until(lambda: cameras.get_subscription_count() > 0)
+    cameras.publish(
+        camera_info(focal_px=0.0) if fault == 'uncalibrated' else camera_info(1000, 300)
+    )
+    assert until(lambda: node._last_camera_info is not None)
+    message = publish([1.0], {'f1': 0.0})[-1]
+    assert message.head_pose_valid
+    assert not message.head_pose_calibrated
+    assert until(lambda: 'camera_info is not' in dict(node.diagnostics())['head pose'])
+
+
+def test_two_people_have_two_states(node, publish):
+    def ear_at(stamp_s):
+        return 0.3
+
+    stamps_s = np.arange(10.0, 14.0, 1 / 20)
+    answers = publish(stamps_s, {'f1': -0.15, 'f2': 0.15}, ear_at)
+    # now only one of them stays, with closed eyes
+    answers = publish(np.arange(14.0, 16.0, 1 / 20), {'f2': 0.15}, lambda _: 0.05)
+    last = answers[-1]
+    assert last.face_id == 'f2'
+    assert last.eyes_closed
+    assert last.closure_duration_s == pytest.approx(2.0, abs=0.1)
+    assert last.level in (Fatigue.LEVEL_MICROSLEEP, Fatigue.LEVEL_ASLEEP)
+    assert last.level_reason
+    answers = publish([16.05], {'f1': -0.15})
+    assert answers[-1].face_id == 'f1'
+    assert not answers[-1].eyes_closed
+    assert answers[-1].microsleep_count == 0
+
+
+def test_a_bag_that_loops_starts_anew(node, publish):
+    publish(np.arange(100.0, 104.0, 1 / 20), {'f1': 0.0})
+    answer = publish([50.0], {'f1': 0.0})[-1]
+    assert answer.calibration == Fatigue.CALIBRATING
+    assert answer.perclos_observed_s == 0.0
+
+
+def test_wrong_thresholds_are_refused_together(graph):
+    node = graph.make(FatigueNode, 'tired', refine_eyes=False, blinks__reopen_openness=0.1)
+    assert until(lambda: 'close_openness < reopen_openness' in node._health()[1], 30)
+    assert 'blinks' in node._health()[1]
+
+
+def test_head_poses_are_broadcast_as_tf(graph, node, publish):
+    tf2_msgs = pytest.importorskip('tf2_msgs.msg', reason='PyPI lacks tf2_msgs: use a ROS machine')
+    heard = graph.collect(tf2_msgs.TFMessage, '/tf')
+    publish([1.0], {'f1': 0.0})
+    assert until(lambda: heard)
+    (transform,) = heard[0].transforms
+    assert transform.header.frame_id == 'camera'
+    assert transform.child_frame_id == 'face_f1'
+    assert 0.2 < transform.transform.translation.z < 3.0

@@ -54,6 +54,7 @@ setup(
             'benchmark = aitable_ros.tools.benchmark:main',
             'build_engines = aitable_ros.tools.build_engines:main',
             'demo = aitable_ros.tools.demo:main',
+            'fatigue_report = aitable_ros.tools.fatigue_report:main',
             'fetch_models = aitable_ros.tools.fetch_models:main',
             'preflight = aitable_ros.tools.preflight:main',
         ],

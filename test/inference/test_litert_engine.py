@@ -17,10 +17,11 @@ import pytest
 from aitable_ros.inference.engine import DYNAMIC, InferenceError, TensorSpec
 from aitable_ros.inference.litert_engine import LitertEngine
 from aitable_ros.model_zoo.catalog import CONTRACTS
+from aitable_ros.model_zoo.store import SOURCES
 
 pytestmark = pytest.mark.models
 
-MODELS = tuple(CONTRACTS)
+MODELS = tuple(SOURCES)
 
 
 def _images(name: str, count: int, seed: int = 0) -> npt.NDArray[np.uint8]:

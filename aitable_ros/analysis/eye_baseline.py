@@ -35,6 +35,13 @@ _FLOOR_SHARE = 0.4
 _FLOOR_QUANTILE = 0.4
 
 
+UNREFINED_CLOSED_RATIO = 0.62
+"""``closed_ratio`` for lids that FaceMesh measured, which hardly close (median of photographs)."""
+
+UNREFINED_MAX_CLOSED_RATIO = 0.8
+"""``max_closed_ratio`` for the same (choice)."""
+
+
 @dataclass(frozen=True)
 class BaselineSettings:
     """

@@ -16,7 +16,11 @@ from sensor_msgs.msg import CameraInfo
 
 from aitable_msgs.msg import Face, FaceArray, Fatigue
 from aitable_ros.analysis.blinks import BlinkSettings
-from aitable_ros.analysis.eye_baseline import BaselineSettings
+from aitable_ros.analysis.eye_baseline import (
+    UNREFINED_CLOSED_RATIO,
+    UNREFINED_MAX_CLOSED_RATIO,
+    BaselineSettings,
+)
 from aitable_ros.analysis.eye_openness import (
     EyeAspectRatios,
     eye_aspect_ratios,
@@ -74,8 +78,6 @@ SETTINGS: Mapping[str, type] = {
 """Parameter groups and what they set."""
 
 WITH_GAPS = ('baseline', 'blinks', 'perclos', 'yawns', 'nods', 'head_pose')
-UNREFINED_MAX_CLOSED_RATIO = 0.8
-"""Upper limit of a person's own closed ratio where lids hardly close."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +148,7 @@ class FatigueNode(ManagedNode):
         ),
         ParameterSpec(
             'unrefined_closed_ratio',
-            0.62,
+            UNREFINED_CLOSED_RATIO,
             'replaces baseline.closed_ratio where the eyes are not refined, 0..1 (0.62: median of '
             'photographs, FaceMesh)',
             minimum=0.0,

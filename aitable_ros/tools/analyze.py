@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import sys
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,12 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from aitable_ros import paths
-from aitable_ros.analysis.expression import EmotionEstimate
+from aitable_ros.analysis.expression import (
+    EXPRESSIONS,
+    UNKNOWN,
+    UNKNOWN_NAME,
+    EmotionEstimate,
+)
 from aitable_ros.analysis.expression_geometry import BACKEND, GeometryExpression
 from aitable_ros.analysis.eye_openness import EyeAspectRatios, eye_aspect_ratios
 from aitable_ros.inference.engine import InferenceError
@@ -38,6 +44,8 @@ from aitable_ros.sources.capture import Capture, open_video_capture
 from aitable_ros.sources.frame_source import SourceError
 from aitable_ros.sources.picture_source import PICTURE_SUFFIXES, list_pictures, read_picture
 from aitable_ros.sources.video_source import VideoSource
+from aitable_ros.tools.analyze_fatigue import FatigueReading, PersonFatigue, fatigue_settings
+from aitable_ros.visualization.circumplex import EmotionTrack, write_track
 from aitable_ros.visualization.overlay import FaceOverlay, draw_overlay
 
 MODELS = ('face_detection', 'face_mesh', 'iris_landmark')
@@ -79,15 +87,19 @@ def _parser() -> argparse.ArgumentParser:
         prog='analyze',
         description=(
             'Find faces in pictures and videos and write, one JSON object per frame, their'
-            ' boxes, landmarks, eye aspect ratios and expressions. Left and right are the'
-            " subject's own. Pictures are turned upright as their EXIF orientation says, and"
-            ' coordinates are those of the upright picture [pixels]. NaN is written as null.'
+            ' boxes, landmarks, eye aspect ratios and expressions, and of videos the signs of'
+            " fatigue. Left and right are the subject's own. Pictures are turned upright as their"
+            ' EXIF orientation says, and coordinates are those of the upright picture [pixels],'
+            ' angles are in radians, durations in seconds. NaN is written as null.'
         ),
         epilog=(
             'Pictures are independent of each other; the faces of a video are tracked and keep'
             ' their ids. A file that cannot be read is reported and left out. Exit status: 0;'
             ' 1 when a file could not be read or a network not be loaded; 2 when there is'
-            ' nothing to analyze.'
+            ' nothing to analyze. At the end standard error gets a line per face of a video and'
+            ' per folder of pictures: the share of each expression, mean valence and arousal;'
+            ' for videos also blinks, long closures (0.5 s and more), microsleeps (1 s and more),'
+            ' yawns, nods, PERCLOS of the last minute and the level of fatigue.'
         ),
     )
     parser.add_argument(
@@ -100,10 +112,18 @@ def _parser() -> argparse.ArgumentParser:
         '--jsonl',
         metavar='OUT',
         help='file for the JSON lines; - is standard output, which is the default without'
-        ' --overlay',
+        ' --overlay or --plot',
     )
     parser.add_argument(
         '--overlay', metavar='DIR', type=Path, help='folder for annotated pictures'
+    )
+    parser.add_argument(
+        '--plot',
+        metavar='DIR',
+        type=Path,
+        help='folder for plots of expression, valence and arousal: a PNG per face of each video'
+        ' (over time) and one per folder of pictures; for videos also openness of the eyes,'
+        ' PERCLOS, level and events of each face over time (<video>_<id>_fatigue.png)',
     )
     parser.add_argument(
         '--max-faces', metavar='N', type=_positive, default=5, help='faces per frame (default: 5)'
@@ -178,6 +198,9 @@ class _Run:
         self._emotion = GeometryExpression()
         self._eyes: EyeContours | None = None
         self._overlay_names: set[str] = set()
+        self._histories: dict[tuple[str, str], _History] = {}
+        self._people: dict[tuple[str, str], PersonFatigue] = {}
+        self._fatigue_settings = fatigue_settings(refine_eyes=arguments.refine_eyes)
 
     def say(self, line: str) -> None:
         """Print a line to standard error, above the progress bar."""
@@ -191,12 +214,15 @@ class _Run:
             if not self._failed:
                 self.say('nothing to analyze: name pictures, videos or folders')
             return 1 if self._failed else 2
-        out = '-' if options.jsonl is None and options.overlay is None else options.jsonl
+        asked = (options.jsonl, options.overlay, options.plot)
+        out = '-' if asked == (None, None, None) else options.jsonl
         if out not in (None, '-') and any(_is_same(Path(out), item.path) for item in inputs):
             self.say(f'error: --jsonl {out} would overwrite an input')
             return 2
         if options.overlay is not None:
             options.overlay.mkdir(parents=True, exist_ok=True)
+        if options.plot is not None:
+            options.plot.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             pipeline = self._load(stack)
             sink = _open_output(out, stack)
@@ -209,9 +235,11 @@ class _Run:
                     for line, image, faces in self._analyze(item, pipeline):
                         self._write(sink, line)
                         self._draw(item, line, image, faces)
+                        self._remember(item, line)
                         bar.update()
                 except SourceError as error:
                     self._fail(str(error))
+        self._conclude(inputs)
         return 1 if self._failed else 0
 
     def _fail(self, line: str) -> None:
@@ -260,7 +288,7 @@ class _Run:
         if not item.is_video:
             _check_whole(item.path)
             image = read_picture(item.path)
-            yield self._describe(item.name, 0.0, image, pipeline.process_still(image))
+            yield self._describe(item, 0.0, image, pipeline.process_still(image))
             return
         pipeline.reset()
         counted = _CountedVideo()
@@ -271,7 +299,7 @@ class _Run:
                 if frame.index % self._options.stride:
                     continue
                 faces = pipeline.process(frame.image, frame.time_s)
-                line, image, overlays = self._describe(item.name, frame.time_s, frame.image, faces)
+                line, image, overlays = self._describe(item, frame.time_s, frame.image, faces)
                 line['frame'] = frame.index
                 yield line, image, overlays
         if read < _CUT_SHORT * counted.announced:
@@ -279,14 +307,19 @@ class _Run:
 
     def _describe(
         self,
-        name: str,
+        item: _Input,
         stamp_s: float,
         image: npt.NDArray[np.uint8],
         faces: Sequence[TrackedFace],
     ) -> tuple[dict[str, Any], npt.NDArray[np.uint8], list[FaceOverlay]]:
         described, overlays = [], []
+        size_px = (image.shape[1], image.shape[0])
         for face, ears in zip(faces, self._measure_eyes(image, faces)):
             left_ear, right_ear = ears.left, ears.right
+            fatigue: FatigueReading | None = None
+            if item.is_video:
+                person = self._person(item, face.face_id)
+                fatigue = person.update(stamp_s, face, ears, size_px)
             emotion = EmotionEstimate.unknown(BACKEND)
             if face.landmarks_px is not None:
                 emotion = self._emotion.estimate(face.landmarks_px)
@@ -311,6 +344,11 @@ class _Run:
                     'ear_model': 'face_mesh' if self._eyes is None else 'iris_landmark',
                 }
             )
+            if fatigue is not None:
+                described[-1]['fatigue'] = {
+                    name: _number(value, 5) if isinstance(value, float) else value
+                    for name, value in fatigue.describe().items()
+                }
             overlays.append(
                 FaceOverlay(
                     face_id=face.face_id,
@@ -322,9 +360,23 @@ class _Run:
                     arousal=emotion.arousal,
                     left_ear=left_ear,
                     right_ear=right_ear,
+                    eyes_closed=fatigue.eyes_closed if fatigue else None,
+                    perclos=fatigue.state.perclos.p80 if fatigue else math.nan,
+                    level=fatigue.level if fatigue else '',
                 )
             )
-        return {'image': name, 'stamp': round(stamp_s, 6), 'faces': described}, image, overlays
+        line = {'image': item.name, 'stamp': round(stamp_s, 6), 'faces': described}
+        return line, image, overlays
+
+    def _person(self, item: _Input, face_id: str) -> PersonFatigue:
+        """Return what is kept of the fatigue of this face of a video."""
+        key = (item.name, face_id)
+        person = self._people.get(key)
+        if person is None:
+            person = self._people[key] = PersonFatigue(
+                self._fatigue_settings, keep_timeline=self._options.plot is not None
+            )
+        return person
 
     def _measure_eyes(
         self, image: npt.NDArray[np.uint8], faces: Sequence[TrackedFace]
@@ -368,6 +420,94 @@ class _Run:
         if not done:
             raise OSError(f'{item.name}: the annotated picture cannot be encoded as JPEG')
         (folder / f'{name}.jpg').write_bytes(data.tobytes())
+
+    def _remember(self, item: _Input, line: dict[str, Any]) -> None:
+        """Keep the expressions: of each face of a video, of all pictures of a folder together."""
+        for face in line['faces']:
+            if item.is_video:
+                key = (item.name, face['id'])
+                title, stem = f'{item.name}   face {face["id"]}', f'{item.path.stem}_{face["id"]}'
+            else:
+                key = (str(Path(item.name).parent), '')
+                stem = item.path.resolve().parent.name or 'pictures'
+                title = f'pictures in {stem}'
+            history = self._histories.get(key)
+            if history is None:
+                history = self._histories[key] = _History(title, stem, item.is_video)
+            history.add(line['stamp'], face['emotion'])
+
+    def _conclude(self, inputs: Sequence[_Input]) -> None:
+        """Print the summaries and write the plots."""
+        folder = self._options.plot
+        taken = {item.path.resolve() for item in inputs}
+        for key, history in self._histories.items():
+            track, person = history.track(), self._people.get(key)
+            self.say(_summary(track) + (f'; {person.summary()}' if person else ''))
+            if folder is None:
+                continue
+            write_track(_free_path(folder, history.stem, taken), track)
+            if person is not None:
+                path = _free_path(folder, f'{history.stem}_fatigue', taken)
+                person.write_plot(path, history.title)
+
+
+class _History:
+    """
+    The expressions of one face of a video, or of the faces of pictures.
+
+    :param title: what it is of, for the reader.
+    :param stem: name of the plot's file, without suffix.
+    :param is_time: whether the stamps count; otherwise faces are numbered.
+    """
+
+    def __init__(self, title: str, stem: str, is_time: bool) -> None:
+        self.title, self.stem, self.is_time = title, stem, is_time
+        self._rows = array('d')
+        self._count = 0
+
+    def add(self, stamp_s: float, emotion: dict[str, Any]) -> None:
+        """Take the next estimate, as written to JSON."""
+        self._count += 1
+        name = emotion['expression']
+        values = (emotion['valence'], emotion['arousal'], *emotion['probabilities'])
+        self._rows.append(stamp_s if self.is_time else self._count)
+        self._rows.append(UNKNOWN if name == UNKNOWN_NAME else EXPRESSIONS.index(name))
+        self._rows.extend(math.nan if value is None else value for value in values)
+
+    def track(self) -> EmotionTrack:
+        """Return everything, in the order of time."""
+        rows = np.array(self._rows).reshape(self._count, -1)
+        rows = rows[np.argsort(rows[:, 0], kind='stable')]
+        return EmotionTrack(
+            title=self.title,
+            positions=rows[:, 0],
+            expressions=rows[:, 1].astype(np.int64),
+            probabilities=rows[:, 4:],
+            valence=rows[:, 2],
+            arousal=rows[:, 3],
+            is_time=self.is_time,
+        )
+
+
+def _free_path(folder: Path, stem: str, taken: set[Path]) -> Path:
+    """Name a PNG file that is not taken yet, and take it."""
+    path, number = folder / f'{stem}.png', 2
+    while path.resolve() in taken:
+        path, number = folder / f'{stem}_{number}.png', number + 1
+    taken.add(path.resolve())
+    return path
+
+
+def _summary(track: EmotionTrack) -> str:
+    count = len(track.positions)
+    unit = ('frame' if track.is_time else 'face') + ('' if count == 1 else 's')
+    shares = ', '.join(f'{name} {100 * share:.0f} %' for name, share in track.shares().items())
+    means = [
+        '-' if math.isnan(mean) else f'{mean:+.2f}'
+        for mean in (track.mean_valence, track.mean_arousal)
+    ]
+    title = ' '.join(track.title.split('   '))
+    return f'{title}: {count} {unit}: {shares}; mean valence {means[0]}, arousal {means[1]}'
 
 
 class _CountedVideo:

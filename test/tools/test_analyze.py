@@ -11,10 +11,12 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from aitable_ros.analysis.expression import HAPPY
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.model_zoo.files import ModelFilesError
 from aitable_ros.sample import AstronautSequence
 from aitable_ros.tools import analyze
+from aitable_ros.visualization.circumplex import EXPRESSION_COLOURS
 
 pytestmark = pytest.mark.models
 
@@ -229,6 +231,58 @@ def test_overlay_alone_writes_no_lines(folder, tmp_path, engines_dir, capsys):
     assert analyze.main([*arguments, '--engines-dir', str(engines_dir)]) == 0
     assert capsys.readouterr().out == ''
     assert (tmp_path / 'd' / 'b.jpg').is_file()
+
+
+def test_plot_writes_a_picture_per_face_of_a_video_and_per_folder(
+    run, folder, tmp_path, astronaut
+):
+    moving_face(tmp_path / 'v.avi', astronaut, frames=4)
+    plots = tmp_path / 'plots'
+    status, lines, _ = run(folder, tmp_path / 'v.avi', '--no-landmarks', '--plot', plots)
+    assert status == 0
+    face_id = lines[-1]['faces'][0]['id']
+    written = {path.name for path in plots.iterdir()}
+    assert written == {f'{folder.name}.png', f'v_{face_id}.png', f'v_{face_id}_fatigue.png'}
+    for name in (f'{folder.name}.png', f'v_{face_id}.png'):
+        picture = cv2.imread(str(plots / name))
+        assert picture is not None
+        # Both faces smile: much of the timeline has the colour of happiness.
+        happy = EXPRESSION_COLOURS[HAPPY][::-1]
+        assert (np.abs(picture.astype(int) - happy).max(axis=2) < 8).sum() > 40_000
+
+
+def test_each_face_is_summarised_on_standard_error(run, folder, tmp_path, astronaut):
+    moving_face(tmp_path / 'v.avi', astronaut, frames=4)
+    _, lines, err = run(folder, tmp_path / 'v.avi', '--no-landmarks')
+    face = lines[-1]['faces'][0]
+    valence = np.mean([line['faces'][0]['emotion']['valence'] for line in lines[3:]])
+    expected = f'{tmp_path / "v.avi"} face {face["id"]}: 4 frames: happy 100 %; mean valence'
+    assert f'{expected} {valence:+.2f}, arousal' in err
+    assert f'pictures in {folder.name}: 2 faces: happy 100 %' in err
+
+
+def test_plot_alone_writes_no_lines(folder, tmp_path, engines_dir, capsys):
+    arguments = [str(folder / 'b.png'), '--plot', str(tmp_path / 'p')]
+    assert analyze.main([*arguments, '--engines-dir', str(engines_dir)]) == 0
+    assert capsys.readouterr().out == ''
+    assert [path.name for path in (tmp_path / 'p').iterdir()] == [f'{folder.name}.png']
+
+
+def test_a_plot_never_replaces_an_input(run, tmp_path, astronaut):
+    pictures = tmp_path / 'same'
+    pictures.mkdir()
+    Image.fromarray(astronaut).save(pictures / 'same.png')
+    before = (pictures / 'same.png').read_bytes()
+    run(pictures, '--no-landmarks', '--plot', pictures)
+    assert (pictures / 'same.png').read_bytes() == before
+    assert (pictures / 'same_2.png').is_file()
+
+
+def test_nobody_gives_no_plot_and_no_summary(run, folder, tmp_path):
+    status, _, err = run(folder / 'c.png', '--plot', tmp_path / 'p')
+    assert status == 0
+    assert list((tmp_path / 'p').iterdir()) == []
+    assert 'mean valence' not in err
 
 
 def cut(path, share):

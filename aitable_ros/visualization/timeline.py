@@ -112,7 +112,8 @@ class Timeline:
 
         From above: openness of the eyes with blinks (ticks), long closures and microsleeps
         (orange and red) and yawns (bars); PERCLOS and its share in long closures, with the
-        thresholds of the levels; the level. Grey: the eyes were not measured (not seen, or still calibrating).
+        thresholds of the levels; the level. Grey: the eyes were not measured (not seen, or still
+        calibrating).
 
         :param title: written above, ASCII.
         :param width_px: of the picture, at least 480.

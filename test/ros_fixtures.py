@@ -90,10 +90,13 @@ class RosGraph:
         finally:
             self.run(lambda: self.peer.destroy_client(client))
 
-    def close(self) -> None:
+    def stop_spinning(self) -> None:
         self._stopping = True
         self.executor.wake()
         self._thread.join(10.0)
+
+    def close(self) -> None:
+        self.stop_spinning()
         for node in reversed(self._nodes):
             node.destroy_node()
         self.executor.shutdown(timeout_sec=5.0)

@@ -123,7 +123,8 @@ class _Channel:
                 return
             carrier, subscription = self._carrier, self._subscription
             self._carrier = self._subscription = None
-            if self._listeners:
+            # while the process ends there is nothing to receive any more
+            if self._listeners and self._listeners[0].node.context.ok():
                 self._attach(self._listeners[0].node)
         if carrier is not None and subscription is not None:
             carrier.destroy_subscription(subscription)

@@ -103,6 +103,16 @@ def test_nothing_is_received_once_everybody_left(graph, publish):
     assert until(lambda: graph.peer.count_subscribers('image_raw') == 0)
 
 
+def test_leaving_one_after_the_other_while_the_process_ends(graph, publish):
+    listeners = [Listener(graph, f'listener_{i}') for i in range(3)]
+    publish(1)
+    assert until(lambda: all(x.frames for x in listeners))
+    graph.stop_spinning()
+    graph.context.shutdown()
+    for listener in listeners:
+        listener.share.close()
+
+
 def test_another_qos_gets_a_subscription_of_its_own(graph, publish):
     a = Listener(graph, 'a')
     b = Listener(graph, 'b', QoSProfile(depth=7))

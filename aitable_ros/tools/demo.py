@@ -208,6 +208,8 @@ def _listen(seconds: float, children: Sequence[_Child]) -> Recording:
         while monitor.recording.images == 0:
             for child in children:
                 child.check()
+            if monitor.error:
+                raise DemoError(monitor.error)
             if time.monotonic() > deadline:
                 raise DemoError(
                     f'no results after {START_TIMEOUT_S:.0f} s: {monitor.trouble}\n'
@@ -251,6 +253,7 @@ class _Monitor:
 
         self.recording = Recording()
         self.trouble = 'nothing was heard from the nodes'
+        self.error = ''
         self._node = rclpy.create_node('aitable_demo')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
@@ -351,12 +354,16 @@ class _Monitor:
         )
 
     def _on_diagnostics(self, message: Any) -> None:
+        from diagnostic_msgs.msg import DiagnosticStatus
+
         for status in message.status:
             values = {pair.key: pair.value for pair in status.values}
             if status.name == 'face_detection':
                 self._input_hz = float(values['input rate [Hz]'])
             if status.message not in ('running', 'no input'):
                 self.trouble = f'{status.name}: {status.message}'
+                if status.level == DiagnosticStatus.ERROR:
+                    self.error = self.trouble
 
     def _on_overlay(self, message: Any) -> None:
         self.recording.picture = message

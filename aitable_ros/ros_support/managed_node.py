@@ -289,6 +289,8 @@ class ManagedNode(LifecycleNode):
     # Trouble and diagnostics.
 
     def _on_handle_error(self, error: Exception) -> None:
+        if not self.context.ok():
+            return  # the process is ending: publishing fails, and so would logging
         if isinstance(error, ImageConversionError):
             self.malformed += 1
             self.get_logger().warning(

@@ -38,6 +38,12 @@ def declare_arguments() -> list[LaunchDescriptionEntity]:
             'with image_transport:=compressed)',
         ),
         DeclareLaunchArgument(
+            'camera_info_topic',
+            default_value='',
+            description="topic of the camera's calibration (sensor_msgs/CameraInfo); empty: "
+            'camera_info beside the image topic',
+        ),
+        DeclareLaunchArgument(
             'image_transport',
             default_value='raw',
             choices=['raw', 'compressed'],
@@ -79,6 +85,7 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         for name in (
             'backend',
             'image_topic',
+            'camera_info_topic',
             'image_transport',
             'source',
             'params_file',
@@ -107,7 +114,10 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         'package': 'aitable_ros',
         'namespace': value['namespace'],
         'output': 'screen',
-        'remappings': [('image_raw', value['image_topic'])],
+        'remappings': [
+            ('image_raw', value['image_topic']),
+            ('camera_info', value['camera_info_topic'] or _beside(value['image_topic'])),
+        ],
         'ros_arguments': ['--log-level', value['log_level']],
     }
     parameters = [ParameterFile(value['params_file'], allow_substs=True)]
@@ -135,6 +145,11 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             **{**common, 'ros_arguments': [*common['ros_arguments'], *arguments]},
         )
     ]
+
+
+def _beside(image_topic: str) -> str:
+    namespace, slash, _ = image_topic.rpartition('/')
+    return f'{namespace}{slash}camera_info'
 
 
 def _as_yaml(chosen: object) -> str:

@@ -31,7 +31,7 @@ class FaceTransforms:
             from tf2_msgs.msg import TFMessage
         except ImportError as error:
             self.problem = f'not broadcast: {error}'
-            node.get_logger().debug(f'TF is {self.problem}')
+            node.get_logger().info(f'TF frames are {self.problem}')
             return
         self._message_type = TFMessage
         # what tf2_ros.TransformBroadcaster does, without the listener's dependencies

@@ -72,6 +72,14 @@ def test_composed_is_one_process_and_separate_one_per_node(launch_module):
     assert {action.node_executable for action in with_source} == NODES | {'image_source'}
 
 
+@pytest.mark.parametrize(
+    ('image_topic', 'info_topic'),
+    [('image_raw', 'camera_info'), ('/camera/color/image_raw', '/camera/color/camera_info')],
+)
+def test_the_calibration_is_looked_for_beside_the_images(launch_module, image_topic, info_topic):
+    assert launch_module._beside(image_topic) == info_topic
+
+
 @pytest.mark.models
 @pytest.mark.skipif(
     shutil.which('ros2') is None, reason='needs ros2cli: see the docstring of this file'

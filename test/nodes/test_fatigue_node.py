@@ -134,11 +134,7 @@ def test_a_calibration_that_does_not_fit_is_said_and_not_used(graph, node, publi
 
 
 def test_two_people_have_two_states(node, publish):
-    def ear_at(stamp_s):
-        return 0.3
-
-    stamps_s = np.arange(10.0, 14.0, 1 / 20)
-    answers = publish(stamps_s, {'f1': -0.15, 'f2': 0.15}, ear_at)
+    answers = publish(np.arange(10.0, 14.0, 1 / 20), {'f1': -0.15, 'f2': 0.15})
     # now only one of them stays, with closed eyes
     answers = publish(np.arange(14.0, 16.0, 1 / 20), {'f2': 0.15}, lambda _: 0.05)
     last = answers[-1]

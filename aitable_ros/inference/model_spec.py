@@ -18,6 +18,9 @@ class ModelSpec:
     Image inputs are NHWC uint8 RGB. Files whose own input is float (TFLite) get
     ``pixel * scale + offset``; in ONNX files that step is part of the graph.
 
+    A spec without any tensors is that of a file which the user brings: ONNX Runtime and TensorRT
+    then present what the file has, and whoever uses it must look at that.
+
     :param name: the model's name; its files are ``<name>.onnx``, ``<name>.tflite``,
         ``<name>.engine`` in the engines folder.
     :param inputs: input tensors, first dimension the batch.
@@ -29,6 +32,7 @@ class ModelSpec:
     :param required: whether its node cannot work without this network.
     :param host_code_sha256: SHA-256 of the one TensorRT engine file that may bring code which
         runs in this process, as version-compatible plans do; empty: none may.
+    :param mapped_memory: let TensorRT work on the host's memory instead of copies of it.
     """
 
     name: str
@@ -40,3 +44,9 @@ class ModelSpec:
     chain: tuple[str, ...] = ()
     required: bool = True
     host_code_sha256: str = ''
+    mapped_memory: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the tensors are the file's own."""
+        return not self.inputs and not self.outputs

@@ -42,7 +42,7 @@ class OnnxRuntimeEngine(Engine):
 
     :param spec: the network's contract; the file must present exactly these tensors. A
         dimension that the spec fixes may be open in the file: inputs are checked before
-        and outputs after each run.
+        and outputs after each run. One without tensors takes those of the file.
     :param path: the ``.onnx`` file.
     :param threads: threads that one run uses. They sleep, not spin, between runs.
     :param providers: ONNX Runtime execution providers, in order of preference, for example
@@ -93,6 +93,9 @@ class OnnxRuntimeEngine(Engine):
         absent = [name for name in providers if name not in session.get_providers()]
         if absent:
             raise InferenceError(f'{self}: {", ".join(absent)} could not be started')
+        if spec.is_open:
+            self.inputs = tuple(map(self._tensor_of, session.get_inputs()))
+            self.outputs = tuple(map(self._tensor_of, session.get_outputs()))
         differences = [
             *_differences('input', self.inputs, session.get_inputs()),
             *_differences('output', self.outputs, session.get_outputs()),
@@ -103,6 +106,15 @@ class OnnxRuntimeEngine(Engine):
             )
         self._output_names = [output.name for output in self.outputs]
         self._session: Any = session
+
+    def _tensor_of(self, argument: Any) -> TensorSpec:
+        dtype = _DTYPES.get(argument.type)
+        if dtype is None:
+            raise InferenceError(
+                f'{self}: {self.path}: {argument.name} is {argument.type}, which is not supported'
+            )
+        shape = tuple(size if isinstance(size, int) else DYNAMIC for size in argument.shape)
+        return TensorSpec(argument.name, shape, np.dtype(dtype))
 
     def _infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:
         try:

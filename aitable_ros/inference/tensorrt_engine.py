@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import functools
 import logging
 import math
@@ -164,10 +165,14 @@ class TensorRtEngine(Engine):
     created the engine may use or close it; once that thread has ended, any may close it. Always
     close it: what is left to the garbage collector is freed in no particular order.
 
-    :param spec: the network.
+    :param spec: the network; one without tensors takes those of the file.
     :param path: the engine file, as TensorRT or Ultralytics wrote it.
     :param device: number of the CUDA device.
     :param cuda_graph: record and replay, as above.
+    :param mapped_memory: let the GPU read the input from the host's pinned memory and write the
+        outputs there, instead of copying both. Saves two steps where each is read and written
+        once, and on a Jetson, whose GPU shares the memory, also the copies; ``benchmark
+        --mapped-memory`` tells.
     :param allow_host_code: let the plan bring code that runs in this process, as
         version-compatible plans do. Only for files from a trusted source: it is as good as
         running a program from there.
@@ -185,11 +190,13 @@ class TensorRtEngine(Engine):
         *,
         device: int = 0,
         cuda_graph: bool = True,
+        mapped_memory: bool = False,
         allow_host_code: bool = False,
     ) -> None:
         super().__init__(spec.name, Path(path), spec.inputs, spec.outputs)
         self._owner = threading.current_thread()
         self._turn = _Turn()
+        self._map_memory = mapped_memory
         _stop_at_exit()
         with self._turn:
             _open_engines.add(self)
@@ -217,6 +224,11 @@ class TensorRtEngine(Engine):
             with self._failing('cannot be loaded'), self._device:
                 self._load(plan, allow_host_code)
                 self._tensors = tuple(self._list_tensors())
+                if spec.is_open:
+                    spec = dataclasses.replace(
+                        spec, inputs=self._own(is_input=True), outputs=self._own(is_input=False)
+                    )
+                    self.inputs, self.outputs = spec.inputs, spec.outputs
                 self._input_bindings, self._output_bindings = _bind(spec, self._tensors)
                 self._ranges = tuple(self._list_batch_ranges())
                 self._allocate()
@@ -253,7 +265,8 @@ class TensorRtEngine(Engine):
     @property
     def device_memory_bytes(self) -> int:
         """GPU memory for tensors and activations, allocated once; the weights come on top."""
-        return self._workspace_bytes + sum(block.nbytes for block in self._blocks)
+        blocks = sum(block.nbytes for block in self._blocks if not block.mapped)
+        return self._workspace_bytes + blocks
 
     @property
     def tensorrt_version(self) -> str:
@@ -377,6 +390,17 @@ class TensorRtEngine(Engine):
         if getattr(self._engine, 'has_implicit_batch_dimension', False):
             raise InferenceError('it was built with an implicit batch dimension; rebuild it')
 
+    def _own(self, *, is_input: bool) -> tuple[TensorSpec, ...]:
+        """Return the file's inputs or outputs, for a spec without tensors."""
+        specs = []
+        for tensor in self._tensors:
+            if tensor.is_input == is_input:
+                dtype = DTYPES.get(tensor.dtype)
+                if dtype is None:
+                    raise InferenceError(f'tensor {tensor} is of a type that is not supported')
+                specs.append(TensorSpec(tensor.name, tensor.shape, np.dtype(dtype)))
+        return tuple(specs)
+
     def _list_tensors(self) -> Iterator[EngineTensor]:
         engine, trt = self._engine, self._trt
         for index in range(engine.num_io_tensors):
@@ -430,7 +454,7 @@ class TensorRtEngine(Engine):
         try:
             self._stream = driver.Stream(NON_BLOCKING)
             for size in sizes:
-                self._blocks.append(_Block(driver, size))
+                self._blocks.append(_Block(driver, size, mapped=self._map_memory))
                 self._blocks[-1].allocate()
             self._workspace = driver.mem_alloc(self._workspace_bytes)
         except driver.MemoryError as error:
@@ -530,11 +554,13 @@ class TensorRtEngine(Engine):
         driver = self._device.driver
         source, target = self._blocks
         sent, received = prepared.used_bytes
-        driver.memcpy_htod_async(source.address, source.host[:sent], self._stream)
+        if not source.mapped:
+            driver.memcpy_htod_async(source.address, source.host[:sent], self._stream)
         mark = self._trt_log.mark()
         if not prepared.context.execute_async_v3(self._stream.handle):
             raise InferenceError(f'execute_async_v3 failed: {self._trt_log.quote(mark)}')
-        driver.memcpy_dtoh_async(target.host[:received], target.address, self._stream)
+        if not target.mapped:
+            driver.memcpy_dtoh_async(target.host[:received], target.address, self._stream)
 
     def _record(self, prepared: _PreparedBatch, size: int) -> None:
         try:
@@ -591,20 +617,30 @@ class _Block:
 
     :param driver: ``pycuda.driver``.
     :param nbytes: size of each.
+    :param mapped: the GPU uses the host memory itself, and has none of its own.
     """
 
-    def __init__(self, driver: Any, nbytes: int) -> None:
+    def __init__(self, driver: Any, nbytes: int, *, mapped: bool = False) -> None:
         self._driver = driver
         self.nbytes = nbytes
+        self.mapped = mapped
         self._device_memory: Any = None
         self._host_memory: Any = None
 
     def allocate(self) -> None:
         """Allocate both; what :meth:`in_order` yields frees them, also where this failed."""
-        self._device_memory = self._driver.mem_alloc(self.nbytes)
-        self.address = int(self._device_memory)
-        self.host: npt.NDArray[np.uint8] = self._driver.pagelocked_empty(self.nbytes, np.uint8)
+        flags = self._driver.host_alloc_flags.DEVICEMAP if self.mapped else 0
+        if not self.mapped:
+            self._device_memory = self._driver.mem_alloc(self.nbytes)
+        self.host: npt.NDArray[np.uint8] = self._driver.pagelocked_empty(
+            self.nbytes, np.uint8, mem_flags=flags
+        )
         self._host_memory = self.host.base
+        self.address = (
+            int(self._host_memory.get_device_pointer())
+            if self.mapped
+            else int(self._device_memory)
+        )
 
     def view(self, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> npt.NDArray:
         """Return a part of the pinned memory as an array."""

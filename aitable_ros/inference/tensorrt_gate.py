@@ -73,8 +73,11 @@ def settings(spec: ModelSpec, path: Path) -> dict[str, Any]:
         except OSError as error:
             raise InferenceError(f'{path} cannot be read: {error.strerror or error}') from error
     allowed = bool(spec.host_code_sha256) and sha256 == spec.host_code_sha256
+    how_to_load = {'allow_host_code': allowed}
+    if spec.mapped_memory:
+        how_to_load['mapped_memory'] = True
     if record is None:
-        return {'allow_host_code': allowed}
+        return how_to_load
     if sha256 != record.engine_sha256:
         size = path.stat().st_size
         how = (
@@ -99,7 +102,7 @@ def settings(spec: ModelSpec, path: Path) -> dict[str, Any]:
             f" you built it, allow exactly this file: host_code_sha256: '{sha256}' under"
             f' {spec.name} in models.yaml'
         )
-    return {'allow_host_code': allowed}
+    return how_to_load
 
 
 def advice(spec: ModelSpec, path: Path, reason: str) -> str:

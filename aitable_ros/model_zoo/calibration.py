@@ -41,29 +41,40 @@ def load_images(folder: Path, height: int, width: int) -> npt.NDArray[np.uint8]:
     :returns: uint8 (N, height, width, 3) RGB, at most :data:`MAX_IMAGES`.
     :raises CalibrationError: when there are none, or one cannot be read.
     """
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise CalibrationError(f'{folder} cannot be listed: {error.strerror or error}') from error
+    arrays = [entry for entry in entries if entry.suffix == '.npy']
+    images = [image for path in arrays for image in _read_array(path, height, width)]
+    room = max(MAX_IMAGES - len(images), 0)
+    # reading pictures takes OpenCV, which a machine that is given arrays can do without
+    if not arrays or (room and len(entries) > len(arrays)):
+        images += _read_pictures(folder, height, width, room, required=not arrays)
+    return np.stack(images)[:MAX_IMAGES]
+
+
+def _read_pictures(
+    folder: Path, height: int, width: int, room: int, *, required: bool
+) -> Iterator[npt.NDArray[np.uint8]]:
     import cv2
 
     from aitable_ros.sources.frame_source import SourceError
     from aitable_ros.sources.picture_source import PICTURE_SUFFIXES, list_pictures, read_picture
 
     try:
-        arrays = sorted(folder.glob('*.npy'))
-        has_pictures = any(entry.suffix.lower() in PICTURE_SUFFIXES for entry in folder.iterdir())
-        pictures = list_pictures(folder) if has_pictures or not arrays else []
-        images: list[npt.NDArray] = [
-            image for path in arrays for image in _read_array(path, height, width)
-        ]
-        room = max(MAX_IMAGES - len(images), 0)
-        for index in np.unique(
-            np.linspace(0, len(pictures) - 1, min(len(pictures), room)).astype(int)
+        if not required and not any(
+            entry.suffix.lower() in PICTURE_SUFFIXES for entry in folder.iterdir()
         ):
+            return
+        pictures = list_pictures(folder)
+        count = min(len(pictures), room)
+        for index in np.unique(np.linspace(0, len(pictures) - 1, count).astype(int)):
             picture = read_picture(pictures[index])
-            images.append(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
+            fitted = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+            yield fitted.astype(np.uint8, copy=False)
     except SourceError as error:
         raise CalibrationError(str(error)) from error
-    except OSError as error:
-        raise CalibrationError(f'{folder} cannot be listed: {error.strerror or error}') from error
-    return np.stack(images)[:MAX_IMAGES]
 
 
 def _read_array(path: Path, height: int, width: int) -> Iterator[npt.NDArray[np.uint8]]:

@@ -70,6 +70,40 @@ _CONTRACTS = (
         tflite_outputs={'output_eyes_contours_and_brows': 'eye_contour', 'output_iris': 'iris'},
         required=False,
     ),
+    # BlazePose's detector (arXiv:2006.10204), MediaPipe's pose_detection.tflite. 2254 anchors;
+    # boxes: centre x, y, width, height of the face, then x, y of 4 alignment keypoints, in
+    # pixels relative to the anchor; scores: logits. Pixel range [-1, 1].
+    ModelSpec(
+        name='pose_detection',
+        inputs=_image(224, 224),
+        outputs=(_floats('boxes', 2254, 12), _floats('scores', 2254, 1)),
+        scale=2.0 / 255.0,
+        offset=-1.0,
+        tflite_outputs={'Identity': 'boxes', 'Identity_1': 'scores'},
+        required=False,
+    ),
+    # BlazePose GHUM full (model card of 2021), MediaPipe's pose_landmark_full.tflite. landmarks:
+    # x, y, z in pixels of the input, visibility and presence as logits, of 33 keypoints and 6
+    # auxiliary points; presence: probability; heatmap: logits; world: x, y, z in metres from
+    # between the hips. The file's segmentation mask is left out. Pixel range [0, 1].
+    ModelSpec(
+        name='pose_landmark',
+        inputs=_image(256, 256),
+        outputs=(
+            _floats('landmarks', 39, 5),
+            _floats('presence', 1),
+            _floats('heatmap', 64, 64, 39),
+            _floats('world', 39, 3),
+        ),
+        scale=1.0 / 255.0,
+        tflite_outputs={
+            'Identity': 'landmarks',
+            'Identity_1': 'presence',
+            'Identity_3': 'heatmap',
+            'Identity_4': 'world',
+        },
+        required=False,
+    ),
 )
 
 CONTRACTS: Mapping[str, ModelSpec] = MappingProxyType(
@@ -77,7 +111,7 @@ CONTRACTS: Mapping[str, ModelSpec] = MappingProxyType(
 )
 """Inputs and outputs of every model that the code knows; without a backend chain."""
 
-_KEYS = ('required', 'primary', 'fallbacks', 'host_code_sha256')
+_KEYS = ('required', 'primary', 'fallbacks', 'host_code_sha256', 'mapped_memory')
 _SHA256 = re.compile('[0-9a-f]{64}')
 
 
@@ -87,8 +121,8 @@ def load_catalog(path: Path | None = None) -> dict[str, ModelSpec]:
 
     :param path: a file like config/models.yaml; None for the package's own.
     :returns: each model of the file: its contract with the file's chain (primary, then
-        fallbacks), ``required`` and ``host_code_sha256``. Indexing it with another name raises
-        CatalogError.
+        fallbacks), ``required``, ``host_code_sha256`` and ``mapped_memory``. Indexing it with
+        another name raises CatalogError.
     :raises CatalogError: when the file cannot be read or names an unknown model, backend or
         key, or gives a value of the wrong type.
     """
@@ -136,8 +170,15 @@ def _join(contract: ModelSpec, entry: Any, where: str) -> ModelSpec:
             f'{where}.host_code_sha256: expected the SHA-256 of a file, 64 of 0-9 and a-f in'
             f' quotes, got {allowed!r}'
         )
+    mapped = values.get('mapped_memory', False)
+    if not isinstance(mapped, bool):
+        raise CatalogError(f'{where}.mapped_memory: expected true or false, got {mapped!r}')
     return dataclasses.replace(
-        contract, chain=tuple(chain), required=required, host_code_sha256=allowed or ''
+        contract,
+        chain=tuple(chain),
+        required=required,
+        host_code_sha256=allowed or '',
+        mapped_memory=mapped,
     )
 
 

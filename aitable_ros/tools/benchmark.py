@@ -20,6 +20,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,6 +50,7 @@ from aitable_ros.tools.benchmark_inputs import (
     save_cases,
     with_reference,
 )
+from aitable_ros.tools.benchmark_remote import RemoteTorch, RemoteTorchRunner
 from aitable_ros.tools.isolation import Outcome, run_isolated
 
 SPECS: Mapping[str, ModelSpec] = MappingProxyType({'emonet': emonet_spec(8), **CONTRACTS})
@@ -94,6 +96,9 @@ class Runner(Protocol):
     def infer(self, images: npt.NDArray[np.uint8]) -> Mapping[str, npt.NDArray]:
         """Run the network, from images (N, H, W, 3) in ordinary memory to arrays in it."""
 
+    def infer_s(self, images: npt.NDArray[np.uint8]) -> float:
+        """Do the same, and return how long it took [s]."""
+
     def device_s(self, batch: int) -> float | None:
         """Run what remains without the host's part; None where the backend cannot tell."""
 
@@ -110,6 +115,7 @@ class EngineRunner:
     :param engines_dir: folder of the model files.
     :param threads: for backends on the CPU.
     :param allow_host_code: let a TensorRT engine bring code that runs in this process.
+    :param mapped_memory: let TensorRT work on the host's memory.
     :raises InferenceError: when it does not load.
     """
 
@@ -120,10 +126,13 @@ class EngineRunner:
         engines_dir: Path,
         threads: int,
         allow_host_code: bool = False,
+        mapped_memory: bool = False,
     ) -> None:
         file = engines_dir / f'{spec.name}{BACKENDS[backend].suffix}'
         if allow_host_code and backend == 'tensorrt' and file.is_file():
             spec = dataclasses.replace(spec, host_code_sha256=file_sha256(file))
+        if mapped_memory and backend == 'tensorrt':
+            spec = dataclasses.replace(spec, mapped_memory=True)
         selection = load_engine(spec, backend, engines_dir=engines_dir, threads=threads)
         self.label = backend
         self._engine: Any = selection.engine
@@ -140,6 +149,12 @@ class EngineRunner:
     def infer(self, images: npt.NDArray[np.uint8]) -> Mapping[str, npt.NDArray]:
         """See :class:`Runner`."""
         return self._engine.infer({self._input: images})
+
+    def infer_s(self, images: npt.NDArray[np.uint8]) -> float:
+        """See :class:`Runner`."""
+        start = time.perf_counter()
+        self.infer(images)
+        return time.perf_counter() - start
 
     def device_s(self, batch: int) -> float | None:
         """See :class:`Runner`."""
@@ -295,6 +310,12 @@ def _parser() -> argparse.ArgumentParser:
         help='also run EmoNet (random weights) on PyTorch, eager and as a CUDA graph',
     )
     parser.add_argument(
+        '--torch-python',
+        metavar='COMMAND',
+        type=shlex.split,
+        help='the Python that has PyTorch, where this one has not; with --compare torch',
+    )
+    parser.add_argument(
         '--soak',
         type=_count,
         default=0,
@@ -313,6 +334,11 @@ def _parser() -> argparse.ArgumentParser:
         '--allow-host-code',
         action='store_true',
         help='let version-compatible TensorRT engines bring code: only for files that you built',
+    )
+    parser.add_argument(
+        '--mapped-memory',
+        action='store_true',
+        help="let TensorRT work on the host's memory instead of copies of it",
     )
     parser.add_argument('--json', metavar='FILE', type=Path, help='write all figures there')
     reference = parser.add_mutually_exclusive_group()
@@ -408,8 +434,14 @@ class _Benchmark:
         self._options = options
         self._folder = paths.engines_dir(options.engines_dir)
         self._report = Report(describe_environment(options.threads))
+        self._torch: Any = None
+        self._stack = ExitStack()
 
     def run(self) -> Report:
+        with self._stack:
+            return self._run()
+
+    def _run(self) -> Report:
         specs = _chosen(self._options)
         print(', '.join(f'{key} {value}' for key, value in self._report.environment.items()))
         print(f'engines folder: {self._folder}')
@@ -466,16 +498,35 @@ class _Benchmark:
             yield (
                 backend,
                 lambda backend=backend: EngineRunner(  # type: ignore[misc]
-                    spec, backend, self._folder, options.threads, options.allow_host_code
+                    spec,
+                    backend,
+                    self._folder,
+                    options.threads,
+                    options.allow_host_code,
+                    options.mapped_memory,
                 ),
             )
         if options.compare == TORCH and spec.name == TORCH_MODEL:
-            if importlib.util.find_spec('torch') is None:
-                raise InferenceError('--compare torch: module torch is not installed')
-            module = importlib.import_module('aitable_ros.tools.benchmark_torch')
-            module.torch.set_num_threads(options.threads)
-            for variant in module.variants():
-                yield variant, lambda variant=variant: module.TorchRunner(variant)  # type: ignore[misc]
+            torch = self._open_torch()
+            for variant in torch.variants():
+                yield variant, lambda variant=variant: torch.runner(variant)  # type: ignore[misc]
+
+    def _open_torch(self) -> Any:
+        """Return PyTorch's side, in this process or in one of another Python."""
+        options = self._options
+        if options.torch_python:
+            self._torch = RemoteTorch(options.torch_python, options.threads)
+            self._stack.callback(self._torch.close)
+            self._report.environment['torch'] = f'{self._torch.version}, in another Python'
+            return self._torch
+        if importlib.util.find_spec('torch') is None:
+            raise InferenceError(
+                '--compare torch: module torch is not installed; --torch-python names another'
+                ' Python'
+            )
+        self._torch = importlib.import_module('aitable_ros.tools.benchmark_torch')
+        self._torch.torch.set_num_threads(options.threads)
+        return self._torch
 
     def _cells(
         self, spec: ModelSpec, runners: Sequence[Runner], cases: Cases
@@ -488,8 +539,7 @@ class _Benchmark:
             if runner.label.startswith(TORCH):  # random weights, compared with themselves
                 if torch_cases is None:
                     self._say(f'{spec.name}: reference of PyTorch')
-                    module = importlib.import_module('aitable_ros.tools.benchmark_torch')
-                    answers = module.reference_answers(cases.images)
+                    answers = self._torch.reference_answers(cases.images)
                     torch_cases = Cases(cases.images, cases.crops, answers, TORCH_REFERENCE)
                 expected = torch_cases
             self._say(f'{spec.name}: answers of {runner.label}')
@@ -542,15 +592,18 @@ class _Benchmark:
     ) -> list[dict[str, Any]]:
         rows = []
         for runner in runners:
-            self._say(f'{spec.name}: memory of {runner.label}')
-            outcome = run_isolated(
-                probe_loading, *self._probe_arguments(spec, runner), timeout_s=_PROBE_TIMEOUT_S
-            )
+            loading = None
+            if not isinstance(runner, RemoteTorchRunner):
+                self._say(f'{spec.name}: memory of {runner.label}')
+                outcome = run_isolated(
+                    probe_loading, *self._probe_arguments(spec, runner), timeout_s=_PROBE_TIMEOUT_S
+                )
+                loading = self._result(outcome, spec, runner, 'loading')
             rows.append(
                 {
                     'backend': runner.label,
                     **runner.details,
-                    'loading': self._result(outcome, spec, runner, 'loading'),
+                    'loading': loading,
                     'batches': [cell.summary() for cell in cells.get(runner.label, ())],
                 }
             )
@@ -560,6 +613,8 @@ class _Benchmark:
     def _endure(self, spec: ModelSpec, runners: Sequence[Runner]) -> None:
         options = self._options
         for runner in runners:
+            if isinstance(runner, RemoteTorchRunner):
+                continue
             for kind, probe, count in (
                 ('soak', probe_soak, options.soak),
                 ('cycles', probe_cycles, options.cycles),
@@ -581,7 +636,8 @@ class _Benchmark:
     def _probe_arguments(self, spec: ModelSpec, runner: Runner) -> tuple[Any, ...]:
         options = self._options
         folder = str(self._folder)
-        return spec.name, runner.label, folder, options.threads, options.allow_host_code
+        flags = options.allow_host_code, options.mapped_memory
+        return spec.name, runner.label, folder, options.threads, *flags
 
     def _result(
         self, outcome: Outcome, spec: ModelSpec, runner: Runner, kind: str
@@ -622,9 +678,7 @@ def time_in_turns(
                 _settle(runner, batches)
                 for index in range(first, last):
                     batch = batches[index % len(batches)]
-                    start = time.perf_counter()
-                    runner.infer(batch)
-                    cell.durations_s.append(time.perf_counter() - start)
+                    cell.durations_s.append(runner.infer_s(batch))
                 for _ in range(first, last):
                     duration_s = runner.device_s(cell.batch)
                     if duration_s is None:
@@ -649,6 +703,7 @@ class _Opening:
     engines_dir: str
     threads: int
     allow_host_code: bool
+    mapped_memory: bool
 
     def open(self) -> Runner:
         if self.label in BACKENDS:
@@ -658,6 +713,7 @@ class _Opening:
                 Path(self.engines_dir),
                 self.threads,
                 self.allow_host_code,
+                self.mapped_memory,
             )
         module = importlib.import_module('aitable_ros.tools.benchmark_torch')
         module.torch.set_num_threads(self.threads)
@@ -674,7 +730,8 @@ def probe_loading(*opening: Any) -> Iterator[dict[str, Any]]:
 
     The first also brings in the runtime and, on the GPU, what belongs to the process.
 
-    :param opening: model, label, engines folder, threads, whether host code is allowed.
+    :param opening: model, label, engines folder, threads, whether host code is allowed, whether
+        memory is mapped.
     """
     how = _Opening(*opening)
     memory = [_memory(how.label)]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -42,6 +43,11 @@ def reference_answers(images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np
     model = random_emonet()
     answers = [_answers(_forward(model, torch.from_numpy(image[None]))) for image in images]
     return {name: np.concatenate([a[name] for a in answers]) for name in answers[0]}
+
+
+def runner(variant: str) -> TorchRunner:
+    """Load a variant."""
+    return TorchRunner(variant)
 
 
 def _forward(
@@ -92,7 +98,7 @@ class TorchRunner:
         self._model: EmoNet | None = model.to(memory_format=layout)  # type: ignore[call-overload]
         self._graphs: dict[int, _Graph] = {}
         self.details: dict[str, Any] = {
-            'torch': torch.__version__,
+            'torch': str(torch.__version__),
             'tf32_convolutions': torch.backends.cudnn.allow_tf32 and not self._half,
         }
 
@@ -108,6 +114,12 @@ class TorchRunner:
             graph.launch()
             return {name: value.numpy().copy() for name, value in graph.answers.items()}
         return _answers(self._run(torch.from_numpy(images).to(self._device)))
+
+    def infer_s(self, images: npt.NDArray[np.uint8]) -> float:
+        """Do the same, and return how long it took [s]."""
+        start = time.perf_counter()
+        self.infer(images)
+        return time.perf_counter() - start
 
     def device_s(self, batch: int) -> float | None:
         """Return the seconds that the GPU needs once its input is there; None on the CPU."""

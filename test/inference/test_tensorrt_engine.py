@@ -89,6 +89,10 @@ class Memory:
     def __int__(self):
         return self.address
 
+    def get_device_pointer(self):
+        assert self.kind == 'mapped'
+        return self.address
+
     def free(self):
         self.gpu.require_context()
         self.gpu.live.remove(self.kind)
@@ -192,9 +196,10 @@ class Gpu:
                 gpu.retained += 1
                 return Context()
 
-        def pagelocked_empty(nbytes, dtype):
+        def pagelocked_empty(nbytes, dtype, mem_flags):
             assert dtype is np.uint8
-            return np.asarray(Memory(gpu, 'pinned', nbytes))
+            kind = {0: 'pinned', 2: 'mapped'}[mem_flags]
+            return np.asarray(Memory(gpu, kind, nbytes))
 
         def copy(target, source, nbytes):
             return lambda: ctypes.memmove(target, source, nbytes)
@@ -207,6 +212,7 @@ class Gpu:
         driver.mem_alloc = lambda nbytes: Memory(gpu, 'device', nbytes)
         driver.mem_get_info = lambda: (gpu.free_bytes, 2**20)
         driver.pagelocked_empty = pagelocked_empty
+        driver.host_alloc_flags = types.SimpleNamespace(DEVICEMAP=2)
         driver.memcpy_htod_async = lambda address, host, stream: gpu.do(
             stream.handle, copy(address, host.ctypes.data, host.nbytes)
         )
@@ -551,6 +557,21 @@ def test_runs_images_through_the_engine(trt, path, cuda_graph):
             assert_right(engine, images(1, seed))
 
 
+@pytest.mark.parametrize('cuda_graph', [True, False])
+def test_mapped_memory_is_worked_on_without_copies(gpu, trt, path, cuda_graph, monkeypatch):
+    def no_copy(*_):
+        raise AssertionError('copied')
+
+    monkeypatch.setattr(gpu.driver, 'memcpy_htod_async', no_copy)
+    monkeypatch.setattr(gpu.driver, 'memcpy_dtoh_async', no_copy)
+    with TensorRtEngine(SPEC, path, cuda_graph=cuda_graph, mapped_memory=True) as engine:
+        assert 'pinned' not in gpu.live
+        assert gpu.live.count('mapped') == 2
+        for count in (1, 3):
+            assert_right(engine, images(count))
+    assert gpu.live == []
+
+
 def test_a_replay_runs_the_last_images_again(gpu, trt, path):
     runs = []
 
@@ -708,6 +729,42 @@ def test_tflite_output_names_are_translated_and_folded_dimensions_unfolded(trt, 
             'conv2d_1 FLOAT[1,1,1,12]',
             'mean FLOAT[1,1]',
         ]
+
+
+@pytest.mark.parametrize('layout', ['nhwc', 'nchw'])
+def test_a_spec_without_tensors_takes_those_of_the_file(trt, path, layout):
+    plan = float_plan(layout, outputs=('output0', 'output1'))
+    trt.plans[PLAN] = plan
+    with TensorRtEngine(ModelSpec('mine', (), ()), path) as engine:
+        (given,) = engine.inputs
+        assert str(given) == f'input_1 float32{list(plan.tensors["input_1"][2])}'.replace(
+            ', ', ','
+        )
+        assert list(map(str, engine.outputs)) == ['output0 float32[1,4,3]', 'output1 float32[1,1]']
+        assert not engine.scales_on_host
+        batch = images(1).astype(np.float32)
+        given = batch if layout == 'nhwc' else np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
+        outputs = engine.infer({'input_1': given})
+        np.testing.assert_allclose(outputs['output0'], toy_network(batch)['sums'], rtol=1e-6)
+        np.testing.assert_allclose(outputs['output1'], toy_network(batch)['mean'], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('tensor', 'told'),
+    [
+        (('in', 'FLOAT', (1, 3, -1, -1)), 'only the batch may be dynamic'),
+        (('in', 'BF16', (1, 3, 4, 6)), 'type that is not supported'),
+    ],
+)
+def test_a_file_of_one_s_own_is_refused_where_its_tensors_cannot_be_served(
+    gpu, trt, path, tensor, told
+):
+    plan = float_plan('nchw')
+    plan.tensors['input_1'] = tensor
+    trt.plans[PLAN] = plan
+    with pytest.raises(InferenceError, match=told):
+        TensorRtEngine(ModelSpec('mine', (), ()), path)
+    assert not gpu.live
 
 
 @pytest.mark.parametrize(

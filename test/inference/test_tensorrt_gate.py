@@ -153,6 +153,12 @@ class TestSkipping:
         assert (chosen.backend, chosen.path) == ('tensorrt', engine)
         assert machine.opened == [{'allow_host_code': False}]
 
+    def test_memory_is_mapped_if_the_catalog_says_so(
+        self, machine: types.SimpleNamespace, engine: Path
+    ) -> None:
+        load_engine(dataclasses.replace(SPEC, mapped_memory=True), engines_dir=engine.parent)
+        assert machine.opened == [{'allow_host_code': False, 'mapped_memory': True}]
+
     def test_one_without_a_record_is_left_to_tensorrt(
         self, machine: types.SimpleNamespace, engine: Path
     ) -> None:

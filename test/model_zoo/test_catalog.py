@@ -33,7 +33,9 @@ def test_the_package_s_own_catalog_has_every_model(catalog: dict[str, ModelSpec]
     assert set(catalog) == set(CONTRACTS)
     for name, spec in catalog.items():
         assert spec.chain[0] == 'tensorrt'
-        if name in SOURCES:
+        if name.startswith('pose_'):  # LiteRT cannot leave out the segmentation mask
+            assert spec.chain[1:] == ('onnxruntime', 'litert')
+        elif name in SOURCES:
             assert spec.chain[1:] == ('litert', 'onnxruntime')
         else:
             assert spec.chain[1:] == ('ncnn', 'onnxruntime', 'pytorch')
@@ -76,6 +78,8 @@ def test_pixels_are_scaled_to_what_the_networks_were_trained_on() -> None:
         'face_detection': (-1.0, 1.0),
         'face_mesh': (0.0, 1.0),
         'iris_landmark': (0.0, 1.0),
+        'pose_detection': (-1.0, 1.0),
+        'pose_landmark': (0.0, 1.0),
         'emonet': (0.0, 1.0),
         'emonet_5': (0.0, 1.0),
     }
@@ -136,6 +140,14 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / 'latin1.yaml').write_bytes(b'models: \xe9')
     with pytest.raises(CatalogError, match=r'latin1\.yaml: is not valid YAML'):
         load_catalog(tmp_path / 'latin1.yaml')
+
+
+def test_memory_is_mapped_where_the_file_says_so(written) -> None:
+    entry = 'models: {face_mesh: {primary: tensorrt, mapped_memory: %s}}'
+    assert load_catalog(written(entry % 'true'))['face_mesh'].mapped_memory
+    assert not load_catalog(written(GOOD))['face_mesh'].mapped_memory
+    with pytest.raises(CatalogError, match=r'face_mesh\.mapped_memory: expected true or false'):
+        load_catalog(written(entry % 'perhaps'))
 
 
 def test_one_engine_file_may_be_allowed_to_bring_code(written) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ from aitable_ros.tools.benchmark_inputs import (
     save_cases,
     with_reference,
 )
+from aitable_ros.tools.benchmark_remote import RemoteTorch, RemoteTorchError
 
 ROOT = Path(__file__).resolve().parents[2]
 IRIS = CONTRACTS['iris_landmark']  # the smallest network
@@ -193,6 +196,10 @@ class Recorder:
     def infer(self, images: npt.NDArray[np.uint8]) -> Mapping[str, npt.NDArray]:
         self.calls.append((self.label, len(images)))
         return {}
+
+    def infer_s(self, images: npt.NDArray[np.uint8]) -> float:
+        self.infer(images)
+        return 0.001
 
     def device_s(self, batch: int) -> float | None:
         self.launches += 1
@@ -497,6 +504,54 @@ class TestTorch:
         runner.close()
         with pytest.raises(RuntimeError, match='needs a CUDA device'):
             benchmark_torch.TorchRunner('torch fp16 graph')
+
+    def test_another_python_answers_as_this_one_does_and_times_itself(self) -> None:
+        pytest.importorskip('torch')
+        from aitable_ros.tools import benchmark_torch
+
+        images = np.random.default_rng(0).integers(0, 256, (2, 256, 256, 3), np.uint8)
+        remote = RemoteTorch([sys.executable], threads=1)
+        try:
+            assert remote.version == benchmark_torch.torch.__version__
+            assert remote.variants() == benchmark_torch.variants()
+            expected = benchmark_torch.reference_answers(images)
+            for name, values in remote.reference_answers(images).items():
+                assert np.allclose(values, expected[name], 1e-4, 1e-4)
+            runner = remote.runner('torch fp32')
+            for name, values in runner.infer(images).items():
+                assert np.allclose(values, expected[name], 1e-3, 1e-3 * np.abs(values).max())
+            start = time.perf_counter()
+            seconds = runner.infer_s(images)
+            assert 0 < seconds < time.perf_counter() - start
+            runner.close()
+            with pytest.raises(RemoteTorchError, match='KeyError'):
+                runner.infer(images)
+        finally:
+            remote.close()
+        with pytest.raises(RemoteTorchError, match='has ended'):
+            remote.variants()
+
+    @pytest.mark.parametrize(
+        ('command', 'reason'),
+        [
+            (['/nowhere/python3'], 'does not start: .*No such file'),
+            (['true'], 'the process with PyTorch has ended'),
+        ],
+    )
+    def test_another_python_that_cannot(self, command: list[str], reason: str) -> None:
+        with pytest.raises(RemoteTorchError, match=reason):
+            RemoteTorch(command, threads=1)
+
+    def test_another_python_without_pytorch(self, tmp_path: Path) -> None:
+        (tmp_path / 'torch.py').write_text("raise ImportError('there is none')")
+        path = os.pathsep.join([str(tmp_path), os.environ.get('PYTHONPATH', '')])
+        with pytest.raises(RemoteTorchError, match='ImportError: there is none'):
+            RemoteTorch(['env', f'PYTHONPATH={path}', sys.executable], threads=1)
+
+    def test_the_command_line_says_so(self, capsys: pytest.CaptureFixture[str]) -> None:
+        options = ['emonet', '--backend', 'onnxruntime', '--compare', 'torch', '--runs', '0']
+        assert benchmark.main([*options, '--torch-python', '/nowhere/python3 -I']) == 1
+        assert 'error: /nowhere/python3 does not start' in capsys.readouterr().err
 
     @pytest.mark.gpu
     @pytest.mark.parametrize('batch', [1, 3])

@@ -51,6 +51,16 @@ SOURCES: Mapping[str, WheelMember] = MappingProxyType(
             2640568,
             'd1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f',
         ),
+        'pose_detection': WheelMember(
+            'mediapipe/modules/pose_detection/pose_detection.tflite',
+            2959046,
+            '9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c',
+        ),
+        'pose_landmark': WheelMember(
+            'mediapipe/modules/pose_landmark/pose_landmark_full.tflite',
+            6440512,
+            'e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f',
+        ),
     }
 )
 """Where each model comes from: files of the MediaPipe wheel."""

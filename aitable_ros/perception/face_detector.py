@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import cv2
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from aitable_ros.inference.engine import Engine, InferenceError
 from aitable_ros.perception.roi import RotatedRoi, check_image
+from aitable_ros.perception.ssd import anchor_centres, decode_detections, logit
 
 INPUT_SIZE_PX = 128
 """Side of BlazeFace short-range's input."""
@@ -22,9 +22,6 @@ KEYPOINTS = 6
 
 _GRIDS = ((16, 2), (8, 6))
 """(cells per side, anchors per cell) of BlazeFace's two feature maps (strides 8 and 16)."""
-
-_MAX_LOGIT = 100.0
-"""Scores are clipped to +-100 before the sigmoid, as in MediaPipe's ``score_clipping_thresh``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +54,6 @@ class FaceDetection:
             raise ValueError(f'score: expected 0..1, got {self.score}')
 
 
-def _logit(probability: float) -> float:
-    if probability in (0.0, 1.0):
-        return math.copysign(math.inf, probability - 0.5)
-    return math.log(probability / (1.0 - probability))
-
-
 def blazeface_anchors() -> npt.NDArray[np.float32]:
     """
     Return the centres of BlazeFace short-range's anchors.
@@ -72,60 +63,7 @@ def blazeface_anchors() -> npt.NDArray[np.float32]:
 
     :returns: (896, 2) float32 x, y in 0..1 of the input square.
     """
-    centres = []
-    for cells, per_cell in _GRIDS:
-        axis = (np.arange(cells, dtype=np.float32) + 0.5) / cells
-        x, y = np.meshgrid(axis, axis)
-        centres.append(np.repeat(np.stack((x.ravel(), y.ravel()), axis=1), per_cell, axis=0))
-    return np.concatenate(centres)
-
-
-def iou_matrix(a_xywh: npt.NDArray, b_xywh: npt.NDArray) -> npt.NDArray[np.float64]:
-    """
-    Return the intersection over union of every box of a with every box of b.
-
-    :param a_xywh: (N, 4) left, top, width, height.
-    :param b_xywh: (M, 4) in the same unit.
-    :returns: (N, M) float64, 0..1; 0 where both boxes are empty.
-    """
-    a = np.asarray(a_xywh, dtype=np.float64)[:, None, :]
-    b = np.asarray(b_xywh, dtype=np.float64)[None, :, :]
-    upper_left = np.maximum(a[..., :2], b[..., :2])
-    lower_right = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
-    intersection = np.clip(lower_right - upper_left, 0.0, None).prod(axis=-1)
-    union = a[..., 2:].prod(axis=-1) + b[..., 2:].prod(axis=-1) - intersection
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0.0)
-
-
-def weighted_nms(
-    scores: npt.NDArray, vectors: npt.NDArray, min_iou: float
-) -> list[tuple[float, npt.NDArray]]:
-    """
-    Merge overlapping boxes into their score-weighted mean (BlazeFace paper, section 4.2).
-
-    The best box left takes all boxes that overlap it by more than ``min_iou``; their weighted
-    mean is one result with the best one's score. Unlike plain NMS this does not make the box
-    jump between neighbouring anchors from frame to frame.
-
-    :param scores: (N,) weights, positive.
-    :param vectors: (N, K) float: left, top, width, height, then any further coordinates.
-    :param min_iou: boxes that overlap more than this are the same face.
-    :returns: (score, (K,) mean vector) per face, best first.
-    """
-    order = np.argsort(-scores, kind='stable')
-    scores, vectors = scores[order], vectors[order]
-    overlaps = iou_matrix(vectors[:, :4], vectors[:, :4]) > min_iou
-    merged = []
-    left = np.ones(len(scores), dtype=bool)
-    for best in range(len(scores)):
-        if not left[best]:
-            continue
-        group = overlaps[best] & left
-        group[best] = True
-        left &= ~group
-        weights = scores[group]
-        merged.append((float(scores[best]), weights @ vectors[group] / weights.sum()))
-    return merged
+    return anchor_centres(_GRIDS)
 
 
 class FaceDetector:
@@ -160,10 +98,10 @@ class FaceDetector:
         if max_faces < 1:
             raise ValueError(f'max_faces: expected at least 1, got {max_faces}')
         self.engine = engine
-        self._min_logit = _logit(min_score)
+        self._min_logit = logit(min_score)
         self._nms_iou = nms_iou
         self._max_faces = max_faces
-        self._anchors = blazeface_anchors()
+        self._anchors_px = blazeface_anchors() * INPUT_SIZE_PX
 
     def detect(self, image: npt.NDArray[np.uint8]) -> list[FaceDetection]:
         """
@@ -180,7 +118,7 @@ class FaceDetector:
         )
         outputs = self.engine.infer({'image': crop[None]})
         boxes, logits = outputs['boxes'], outputs['scores']
-        anchors = len(self._anchors)
+        anchors = len(self._anchors_px)
         if boxes.shape != (1, anchors, 4 + 2 * KEYPOINTS) or logits.shape != (1, anchors, 1):
             raise InferenceError(
                 f'{self.engine}: expected boxes [1,896,16] and scores [1,896,1], '
@@ -191,31 +129,13 @@ class FaceDetector:
     def _decode(
         self, boxes: npt.NDArray, logits: npt.NDArray, to_image: npt.NDArray
     ) -> list[FaceDetection]:
-        # Comparing logits spares the sigmoid of 896 anchors; NaN fails the comparison.
-        chosen = np.flatnonzero(logits >= self._min_logit)
-        if not chosen.size:
-            return []
-        vectors = boxes[chosen].astype(np.float64)
-        scores = logits[chosen].astype(np.float64)
-        valid = (
-            np.isfinite(vectors).all(axis=1)
-            & np.isfinite(scores)
-            & (vectors[:, 2] > 0.0)
-            & (vectors[:, 3] > 0.0)
-        )
-        if not valid.all():
-            chosen, vectors, scores = chosen[valid], vectors[valid], scores[valid]
-            if not chosen.size:
-                return []
-        scores = 1.0 / (1.0 + np.exp(-np.clip(scores, -_MAX_LOGIT, _MAX_LOGIT)))
-        centres = self._anchors[chosen] * INPUT_SIZE_PX
-        vectors[:, :2] += centres - 0.5 * vectors[:, 2:4]
-        vectors[:, 4:] += np.tile(centres, KEYPOINTS)
-
         scale = to_image[0, 0]
         offset = to_image[:, 2]
         faces = []
-        for score, vector in weighted_nms(scores, vectors, self._nms_iou)[: self._max_faces]:
+        found = decode_detections(
+            boxes, logits, self._anchors_px, min_logit=self._min_logit, nms_iou=self._nms_iou
+        )
+        for score, vector in found[: self._max_faces]:
             xywh = np.concatenate((vector[:2] * scale + offset, vector[2:4] * scale))
             keypoints = vector[4:].reshape(KEYPOINTS, 2) * scale + offset
             faces.append(

@@ -17,7 +17,6 @@ from aitable_ros.perception.face_detector import (
     KEYPOINTS,
     FaceDetection,
     FaceDetector,
-    iou_matrix,
 )
 from aitable_ros.perception.face_landmarks import LANDMARKS, keypoints_from_landmarks
 from aitable_ros.perception.face_mesh import (
@@ -28,6 +27,7 @@ from aitable_ros.perception.face_mesh import (
     roi_from_landmarks,
 )
 from aitable_ros.perception.roi import RotatedRoi, check_image
+from aitable_ros.perception.ssd import iou_matrix
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,22 @@ class FacePipeline:
         self._detected_s = -math.inf
         self._alarm_s = -math.inf
         self._shape = None
+
+    def continue_from(self, other: FacePipeline) -> None:
+        """
+        Go on with the faces of another pipeline, whose ids they keep, with own networks and
+        thresholds.
+
+        :param other: what followed the stream until now; not to be used any more.
+        """
+        settings = self.tracker.settings
+        self.tracker = other.tracker
+        self.tracker.settings = settings
+        self._tracked = list(other._tracked)
+        self._last_s = other._last_s
+        self._detected_s = other._detected_s
+        self._alarm_s = other._alarm_s
+        self._shape = other._shape
 
     def process(self, image: npt.NDArray[np.uint8], stamp_s: float) -> list[TrackedFace]:
         """

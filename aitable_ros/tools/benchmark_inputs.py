@@ -26,13 +26,16 @@ NOISE_IMAGES = 2
 """Images of noise; a black and a white one come on top."""
 
 # Where a network looks in scikit-image's portrait of 512x512: centre x, centre y and side in
-# pixels, from what FaceMesh finds there (face 94 x 103, eye 20 wide) and the regions that
-# aitable.perception cuts out (1.5 times the face; 2.3 times the eye).
+# pixels, from what FaceMesh and BlazePose find there (face 94 x 103, eye 20 wide) and the regions
+# that aitable.perception cuts out (1.5 times the face; 2.3 times the eye; 1.25 times the circle
+# around the whole body, most of which lies below the picture).
 _FACE_PX = (225.0, 124.0, 155.0)
 _REGIONS_PX: Mapping[str, tuple[float, float, float]] = MappingProxyType(
     {
         'face_detection': (225.0, 200.0, 340.0),
         'iris_landmark': (204.0, 101.5, 46.0),
+        'pose_detection': (256.0, 256.0, 480.0),
+        'pose_landmark': (190.0, 530.0, 1280.0),
     }
 )
 _SHIFT = 0.06  # of the side, to either direction

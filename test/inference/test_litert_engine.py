@@ -47,7 +47,8 @@ def _reference(name: str, path: Path, image: npt.NDArray[np.uint8]) -> dict[str,
     return {
         canonical: interpreter.get_tensor(detail['index']).reshape(shapes[canonical])
         for detail in interpreter.get_output_details()
-        for canonical in [spec.tflite_outputs[detail['name']]]
+        for canonical in [spec.tflite_outputs.get(detail['name'])]
+        if canonical is not None  # the file may give more, as a segmentation mask
     }
 
 

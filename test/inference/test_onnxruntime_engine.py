@@ -83,6 +83,32 @@ def test_runs_any_batch(path: Path, batch: int) -> None:
     np.testing.assert_array_equal(values, image(batch) / np.float32(2))
 
 
+def test_a_spec_without_tensors_takes_those_of_the_file(tmp_path: Path) -> None:
+    path = write_halver(tmp_path / 'mine.onnx', input_name='x', output_name='y')
+    spec = ModelSpec('mine', (), ())
+    assert spec.is_open
+    assert not SPEC.is_open
+    with OnnxRuntimeEngine(spec, path) as engine:
+        assert engine.inputs == (TensorSpec('x', (DYNAMIC, 2, 3), UINT8),)
+        assert engine.outputs == (TensorSpec('y', (DYNAMIC, 2, 3), FLOAT32),)
+        np.testing.assert_array_equal(engine.infer({'x': image(2)})['y'], image(2) / 2.0)
+        with pytest.raises(InferenceError, match='expected input tensors'):
+            engine.infer({'image': image()})
+        with pytest.raises(InferenceError, match='x uint8'):
+            engine.infer({'x': image().astype(np.float32)})
+
+
+def test_a_file_of_unsupported_types_is_refused_with_the_tensor_s_name(tmp_path: Path) -> None:
+    path = write_model(
+        tmp_path / 'words.onnx',
+        [helper.make_node('Identity', ['words'], ['same'])],
+        [('words', TensorProto.STRING, (1,))],
+        [('same', TensorProto.STRING, (1,))],
+    )
+    with pytest.raises(InferenceError, match=r'words is tensor\(string\)'):
+        OnnxRuntimeEngine(ModelSpec('words', (), ()), path)
+
+
 def test_describes_itself(path: Path) -> None:
     with OnnxRuntimeEngine(SPEC, path) as engine:
         assert isinstance(engine, Engine)

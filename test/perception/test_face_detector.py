@@ -14,9 +14,8 @@ from aitable_ros.perception.face_detector import (
     FaceDetection,
     FaceDetector,
     blazeface_anchors,
-    iou_matrix,
-    weighted_nms,
 )
+from aitable_ros.perception.ssd import iou_matrix, weighted_nms
 
 SCORE_73_LOGIT = 1.0  # sigmoid(1) = 0.731
 

@@ -141,3 +141,16 @@ def test_noise_has_no_face(make_pipeline):
     for i in range(10):
         image = random.integers(0, 256, (480, 640, 3), dtype=np.uint8)
         assert pipeline.process(image, i / RATE_HZ) == []
+
+
+def test_another_pipeline_goes_on_with_the_same_faces(make_pipeline, place_astronaut):
+    old, new = make_pipeline(), make_pipeline(min_presence=0.4)
+    for i in range(5):
+        (before,) = old.process(place_astronaut(*motion(i / RATE_HZ)), i / RATE_HZ)
+    memory = new.tracker.settings
+    new.continue_from(old)
+    (after,) = new.process(place_astronaut(*motion(5 / RATE_HZ)), 5 / RATE_HZ)
+    assert after.face_id == before.face_id == 'f1'
+    assert after.tracked_s > before.tracked_s
+    assert new.settings.min_presence == 0.4
+    assert new.tracker.settings is memory

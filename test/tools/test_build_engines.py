@@ -25,7 +25,7 @@ from aitable_ros.model_zoo.store import SOURCES
 from aitable_ros.tools import build_engines
 
 pytestmark = pytest.mark.models
-MEDIAPIPE = ('face_detection', 'face_mesh', 'iris_landmark')
+MEDIAPIPE = ('face_detection', 'face_mesh', 'iris_landmark', 'pose_detection', 'pose_landmark')
 
 
 @pytest.fixture

@@ -189,6 +189,31 @@ class FatigueMonitor:
         self._seen_s = math.nan
         self._state: FatigueState | None = None
 
+    def adopt(self, settings: FatigueSettings) -> bool:
+        """
+        Go on with other thresholds, keeping what was seen.
+
+        :param settings: what holds from the next sample on.
+        :returns: False, and nothing has changed, when what was gathered does not fit them: they
+            have other windows, or learn the open eye in another way.
+        """
+        mine = self.settings
+        if settings.baseline != mine.baseline or any(
+            getattr(settings, name).window_s != getattr(mine, name).window_s
+            for name in ('blinks', 'perclos', 'yawns')
+        ):
+            return False
+        self.settings = settings
+        self._gate.settings = settings.visibility
+        self._closures.settings = settings.blinks
+        self._perclos.settings = settings.perclos
+        self._yawns.settings = settings.yawns
+        self._nods.settings = settings.nods
+        self._rule.settings = settings.level
+        for counted in (self._microsleeps, self._long_closures, self._yawned, self._nodded):
+            counted.window_s = settings.level.event_window_s
+        return True
+
     def judge(self, view: FaceView) -> Visibility:
         """
         Tell whether the eyes are worth measuring, without taking the view in.
@@ -325,7 +350,7 @@ class _Counted:
     """When the events of a running count happened."""
 
     def __init__(self, window_s: float) -> None:
-        self._window_s = window_s
+        self.window_s = window_s
         self.reset()
 
     def reset(self) -> None:
@@ -341,7 +366,7 @@ class _Counted:
 
     def recent(self, now_s: float) -> int:
         """Count the events within the window."""
-        while self._stamps_s and self._stamps_s[0] < now_s - self._window_s:
+        while self._stamps_s and self._stamps_s[0] < now_s - self.window_s:
             self._stamps_s.popleft()
         return len(self._stamps_s)
 

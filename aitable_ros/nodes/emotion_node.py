@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from rclpy.publisher import Publisher
 
 from aitable_msgs.msg import Emotion, Face, FaceArray
 from aitable_ros.analysis.expression import UNKNOWN, EmotionEstimate
@@ -22,11 +23,10 @@ from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.selection import AUTO, Selection
 from aitable_ros.perception.emonet import CropSettings, EmoNet
 from aitable_ros.ros_support.executor import spin
-from aitable_ros.ros_support.frame_buffer import FrameBuffer
 from aitable_ros.ros_support.frame_hub import stamp_to_ns
 from aitable_ros.ros_support.managed_node import ManagedNode
 from aitable_ros.ros_support.message_conversion import emotion_to_message, landmarks_of
-from aitable_ros.ros_support.models import load_models
+from aitable_ros.ros_support.models import loading_models
 from aitable_ros.ros_support.parameters import (
     BACKEND_PARAMETERS,
     IMAGE_PARAMETERS,
@@ -53,6 +53,15 @@ class _Person:
     smoother: EmotionSmoother
     neutral: NeutralFaceLearner = field(default_factory=NeutralFaceLearner)
     last_stamp_s: float = math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """What a configuration is made of: a network, or why there is none."""
+
+    selections: tuple[Selection, ...] = ()
+    network: EmoNet | None = None
+    why_geometry: str = ''
 
 
 class EmotionNode(ManagedNode):
@@ -89,6 +98,7 @@ class EmotionNode(ManagedNode):
             'published figures)',
             minimum=0.5,
             maximum=5.0,
+            dynamic=True,
         ),
         ParameterSpec(
             'min_face_size',
@@ -112,6 +122,7 @@ class EmotionNode(ManagedNode):
             "time constant over which a face's results are averaged; 0: not at all [s]",
             minimum=0.0,
             maximum=60.0,
+            dynamic=True,
         ),
         ParameterSpec(
             'forget_after',
@@ -127,110 +138,117 @@ class EmotionNode(ManagedNode):
         super().__init__(name, **kwargs)
         self._publisher = self.create_publisher(Emotion, 'emotion', 10)
         self._geometry = GeometryExpression()
-        self._network: EmoNet | None = None
-        self._selections: tuple[Selection, ...] = ()
-        self._why_geometry = ''
-        self._smoothing_s = 0.0
+        self.loaded: _Loaded | None = None
         self._people: dict[str, _Person] = {}
         self._due_s = -math.inf
         self._last_stamp_s = -math.inf
         self._without_image = 0
-        self._buffer = FrameBuffer()
+        self._face_count = 0
         self._faces: Any = None
 
-    def load(self) -> None:
+    def load(self, values: Mapping[str, Any]) -> _Loaded:
         """Load the network, or say why the landmarks have to do."""
-        values = self.params.values()
-        self._smoothing_s = values['smoothing']
-        self._people = {}
-        self._due_s = -math.inf
-        self._network = None
-        self._why_geometry = f'backend is {GEOMETRY}'
         if values['backend'] == GEOMETRY:
-            return
+            return _Loaded(why_geometry=f'backend is {GEOMETRY}')
         try:
-            self._selections = load_models((values['network'],), values, self.get_logger())
+            with loading_models((values['network'],), values, self.get_logger()) as selections:
+                return _Loaded(selections, EmoNet(selections[0].engine))
         except InferenceError as error:
             if values['backend'] != AUTO:
                 raise
-            self._why_geometry = str(error)
             self.get_logger().info(f'emotion runs on {GEOMETRY}; skipped: {error}')
-            return
-        self._why_geometry = ''
-        self._network = EmoNet(
-            self._selections[0].engine, settings=CropSettings(scale=values['crop_scale'])
-        )
+            return _Loaded(why_geometry=str(error))
 
-    def unload(self) -> None:
-        """Close the network and forget everybody."""
+    def apply(self, values: Mapping[str, Any]) -> None:
+        """Change the crop and the smoothing of those who are there."""
+        if self.loaded is not None and self.loaded.network is not None:
+            self.loaded.network.settings = CropSettings(scale=values['crop_scale'])
+        for person in self._people.values():
+            person.smoother.time_constant_s = values['smoothing']
+
+    def reset(self) -> None:
+        """Forget everybody."""
         self._people = {}
-        self._network = None
-        for selection in self._selections:
-            selection.engine.close()
-        self._selections = ()
+        self._due_s = self._last_stamp_s = -math.inf
+        self._face_count = 0
 
     def start(self) -> None:
         """Subscribe to the faces, and to the images if a network looks at them."""
-        if self._network is not None:
-            self.subscribe_to_frames(self._buffer.add)
+        self.adapt()
         self._faces = self.create_subscription(FaceArray, 'faces', self.offer, 10)
+
+    def adapt(self) -> None:
+        """Receive images if a network looks at them."""
+        if self.loaded is not None and self.loaded.network is not None:
+            self.subscribe_to_frames(self.frames.add)
+        else:
+            self.unsubscribe_from_frames()
+            self.frames.clear()
 
     def stop(self) -> None:
         """Unsubscribe."""
         faces, self._faces = self._faces, None
         if faces is not None:
             self.destroy_subscription(faces)
-        self._buffer.clear()
+        self.frames.clear()
 
-    def process(self, item: FaceArray) -> None:
-        """Estimate and publish the expression of every face."""
+    def results(self, item: FaceArray) -> Iterator[tuple[Publisher, Any]]:
+        """Estimate the expression of every face."""
         stamp_s = stamp_to_ns(item.header.stamp) * 1e-9
         self._forget(stamp_s)
+        self._face_count = len(item.faces)
         if not item.faces:
             return
-        if self._network is None:
+        loaded = self.loaded
+        assert loaded is not None
+        if loaded.network is None:
             estimates: Sequence[EmotionEstimate] | None = [
                 self._read_landmarks(face, stamp_s) for face in item.faces
             ]
         else:
-            estimates = self._look(item, stamp_s)
+            estimates = self._look(loaded.network, item, stamp_s)
         if estimates is None:
             return
         for face, estimate in zip(item.faces, estimates):
             result = self._finish(face, estimate, stamp_s)
-            self._publisher.publish(emotion_to_message(result, face))
-            self.note_published(item.header.stamp)
-
-    def selections(self) -> Sequence[Selection]:
-        """Give the network, if there is one."""
-        return self._selections
+            yield self._publisher, emotion_to_message(result, face)
 
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
-        """Say what estimates, and why nothing better does."""
-        if self._network is None:
-            return (('emotion backend', GEOMETRY), ('emotion skipped', self._why_geometry))
+        """Add what estimates, why nothing better does, and the faces of the last image."""
+        loaded = self.loaded
+        faces = ('faces', self._face_count)
+        if loaded is None:
+            return (faces,)
+        if loaded.network is None:
+            return (
+                faces,
+                ('emotion backend', GEOMETRY),
+                ('emotion skipped', loaded.why_geometry),
+            )
         return (
-            ('emotion backend', self._selections[0].backend),
-            ('model', self._network.model),
+            faces,
+            ('emotion backend', loaded.selections[0].backend),
+            ('model', loaded.network.model),
             ('faces without their image', self._without_image),
         )
 
-    def _look(self, item: FaceArray, stamp_s: float) -> Sequence[EmotionEstimate] | None:
+    def _look(
+        self, network: EmoNet, item: FaceArray, stamp_s: float
+    ) -> Sequence[EmotionEstimate] | None:
         """Run the network on all faces of an image; None where it is not this image's turn."""
-        assert self._network is not None
         if stamp_s < self._due_s - STAMP_TOLERANCE_S:
             return None
-        frame = self._buffer.get(stamp_to_ns(item.header.stamp))
+        frame = self.frames.get(stamp_to_ns(item.header.stamp))
         if frame is None:
             self._without_image += 1
             return None
-        max_rate_hz = self.params['max_rate']
+        max_rate_hz = self.values['max_rate']
         if max_rate_hz:
             period_s = 1.0 / max_rate_hz
             # from when it was due, so that the rate holds on average, but never in bursts
             begin_s = self._due_s if stamp_s - self._due_s < period_s else stamp_s
             self._due_s = begin_s + period_s
-        return self._network.run(frame.rgb(), [_region(face) for face in item.faces])
+        return network.run(frame.rgb(), [_region(face) for face in item.faces])
 
     def _read_landmarks(self, face: Face, stamp_s: float) -> EmotionEstimate:
         landmarks = landmarks_of(face)
@@ -244,17 +262,17 @@ class EmotionNode(ManagedNode):
         """Smooth an estimate, and withhold what should not be claimed."""
         person = self._person(face.face_id)
         person.last_stamp_s = stamp_s
-        if face.width < self.params['min_face_size']:
+        if face.width < self.values['min_face_size']:
             estimate = EmotionEstimate.unknown(estimate.backend, estimate.model)
         estimate = person.smoother.update(stamp_s, estimate)
-        if estimate.confidence < self.params['min_confidence']:
+        if estimate.confidence < self.values['min_confidence']:
             estimate = replace(estimate, expression=UNKNOWN)
         return estimate
 
     def _person(self, face_id: str) -> _Person:
         person = self._people.get(face_id)
         if person is None:
-            person = self._people[face_id] = _Person(EmotionSmoother(self._smoothing_s))
+            person = self._people[face_id] = _Person(EmotionSmoother(self.values['smoothing']))
         return person
 
     def _forget(self, stamp_s: float) -> None:
@@ -262,7 +280,7 @@ class EmotionNode(ManagedNode):
         if stamp_s < self._last_stamp_s:
             self._due_s = -math.inf
         self._last_stamp_s = stamp_s
-        forget_after_s = self.params['forget_after']
+        forget_after_s = self.values['forget_after']
         self._people = {
             face_id: person
             for face_id, person in self._people.items()

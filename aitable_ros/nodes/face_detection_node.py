@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
+
+from rclpy.publisher import Publisher
 
 from aitable_msgs.msg import FaceArray
 from aitable_ros.analysis.face_tracker import FaceTracker, TrackerSettings
@@ -17,13 +19,27 @@ from aitable_ros.ros_support.executor import spin
 from aitable_ros.ros_support.frame_hub import Frame
 from aitable_ros.ros_support.managed_node import ManagedNode
 from aitable_ros.ros_support.message_conversion import faces_to_message
-from aitable_ros.ros_support.models import load_models
+from aitable_ros.ros_support.models import loading_models
 from aitable_ros.ros_support.parameters import (
     BACKEND_PARAMETERS,
     IMAGE_PARAMETERS,
     ParameterSpec,
     backend_parameter,
 )
+
+
+class _Loaded:
+    """
+    What a configuration is made of.
+
+    :param selections: the networks.
+    :param pipeline: runs them.
+    """
+
+    def __init__(self, selections: tuple[Selection, ...], pipeline: FacePipeline) -> None:
+        self.selections = selections
+        self.pipeline = pipeline
+        self.backend = ', '.join(f'{s.engine.name}: {s.backend}' for s in selections)
 
 
 class FaceDetectionNode(ManagedNode):
@@ -39,7 +55,12 @@ class FaceDetectionNode(ManagedNode):
         backend_parameter('face_detection and face_mesh'),
         *BACKEND_PARAMETERS,
         ParameterSpec(
-            'max_faces', 4, 'how many faces are followed at once', minimum=1, maximum=16
+            'max_faces',
+            4,
+            'how many faces are followed at once',
+            minimum=1,
+            maximum=16,
+            dynamic=True,
         ),
         ParameterSpec(
             'min_score',
@@ -47,6 +68,7 @@ class FaceDetectionNode(ManagedNode):
             'detections below this score are ignored, 0..1 (0.5: MediaPipe)',
             minimum=0.0,
             maximum=1.0,
+            dynamic=True,
         ),
         ParameterSpec(
             'min_presence',
@@ -54,6 +76,7 @@ class FaceDetectionNode(ManagedNode):
             'landmarks below this presence are no face, 0..1 (0.5: MediaPipe)',
             minimum=0.0,
             maximum=1.0,
+            dynamic=True,
         ),
         ParameterSpec(
             'redetect_interval',
@@ -61,6 +84,7 @@ class FaceDetectionNode(ManagedNode):
             'while faces are followed, look for further ones this often [s]',
             minimum=0.0,
             maximum=60.0,
+            dynamic=True,
         ),
         ParameterSpec(
             'memory',
@@ -68,66 +92,79 @@ class FaceDetectionNode(ManagedNode):
             'a face that returns within this time near its last place keeps its id [s]',
             minimum=0.0,
             maximum=600.0,
+            dynamic=True,
         ),
     )
 
     def __init__(self, name: str = 'face_detection', **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         self._publisher = self.create_publisher(FaceArray, 'faces', 10)
-        self._selections: tuple[Selection, ...] = ()
-        self._pipeline: FacePipeline | None = None
-        self._backend = ''
+        self.loaded: _Loaded | None = None
         self._face_count = 0
 
-    def load(self) -> None:
+    def load(self, values: Mapping[str, Any]) -> _Loaded:
         """Load BlazeFace and FaceMesh."""
-        parameters = self.params.values()
-        self._selections = load_models(
-            ('face_detection', 'face_mesh'), parameters, self.get_logger()
-        )
-        detection, mesh = self._selections
-        self._pipeline = FacePipeline(
-            FaceDetector(detection.engine, min_score=parameters['min_score']),
-            FaceMesh(mesh.engine),
-            FaceTracker(TrackerSettings(memory_s=parameters['memory'])),
-            PipelineSettings(
-                max_faces=parameters['max_faces'],
-                min_presence=parameters['min_presence'],
-                redetect_interval_s=parameters['redetect_interval'],
-            ),
-        )
-        self._backend = ', '.join(f'{s.engine.name}: {s.backend}' for s in self._selections)
+        with loading_models(
+            ('face_detection', 'face_mesh'), values, self.get_logger()
+        ) as selections:
+            return _Loaded(selections, _pipeline(selections, values))
 
-    def unload(self) -> None:
-        """Close the networks."""
-        self._pipeline = None
-        for selection in self._selections:
-            selection.engine.close()
-        self._selections = ()
+    def carry_over(self, previous: _Loaded, loaded: _Loaded) -> None:
+        """Keep the faces and their ids."""
+        loaded.pipeline.continue_from(previous.pipeline)
+
+    def apply(self, values: Mapping[str, Any]) -> None:
+        """Give the pipeline other thresholds."""
+        loaded = self.loaded
+        assert loaded is not None
+        pipeline = _pipeline(loaded.selections, values)
+        pipeline.continue_from(loaded.pipeline)
+        loaded.pipeline = pipeline
+
+    def reset(self) -> None:
+        """Forget all faces; ids go on counting."""
+        self._face_count = 0
+        if self.loaded is not None:
+            self.loaded.pipeline.reset()
 
     def start(self) -> None:
         """Subscribe to the images."""
         self.subscribe_to_frames(self.offer)
 
-    def process(self, item: Frame) -> None:
-        """Find the faces of one frame and publish them."""
-        assert self._pipeline is not None
+    def adapt(self) -> None:
+        """Follow a change of the image transport."""
+        self.subscribe_to_frames(self.offer)
+
+    def results(self, item: Frame) -> Iterator[tuple[Publisher, Any]]:
+        """Find the faces of one frame."""
+        loaded = self.loaded
+        assert loaded is not None
         image = item.rgb()
-        faces = self._pipeline.process(image, item.stamp_ns * 1e-9)
+        faces = loaded.pipeline.process(image, item.stamp_ns * 1e-9)
         self._face_count = len(faces)
         height, width = image.shape[:2]
-        self._publisher.publish(
-            faces_to_message(faces, item.header, (width, height), self._backend)
+        yield (
+            self._publisher,
+            faces_to_message(faces, item.header, (width, height), loaded.backend),
         )
-        self.note_published(item.header.stamp)
-
-    def selections(self) -> Sequence[Selection]:
-        """Give the two networks."""
-        return self._selections
 
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
         """Add the number of faces in the last image."""
         return (('faces', self._face_count),)
+
+
+def _pipeline(selections: Sequence[Selection], values: Mapping[str, Any]) -> FacePipeline:
+    detection, mesh = selections
+    return FacePipeline(
+        FaceDetector(detection.engine, min_score=values['min_score']),
+        FaceMesh(mesh.engine),
+        FaceTracker(TrackerSettings(memory_s=values['memory'])),
+        PipelineSettings(
+            max_faces=values['max_faces'],
+            min_presence=values['min_presence'],
+            redetect_interval_s=values['redetect_interval'],
+        ),
+    )
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from rclpy.publisher import Publisher
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo
 
@@ -31,7 +32,6 @@ from aitable_ros.analysis.fatigue_monitor import (
     FatigueMonitor,
     FatigueSample,
     FatigueSettings,
-    FatigueState,
 )
 from aitable_ros.analysis.head_pose import (
     CameraIntrinsics,
@@ -49,11 +49,10 @@ from aitable_ros.inference.selection import AUTO, Selection
 from aitable_ros.perception.eye_contours import EyeContours
 from aitable_ros.ros_support.executor import spin
 from aitable_ros.ros_support.face_transforms import FaceTransforms
-from aitable_ros.ros_support.frame_buffer import FrameBuffer
 from aitable_ros.ros_support.frame_hub import stamp_to_ns
 from aitable_ros.ros_support.managed_node import ManagedNode
 from aitable_ros.ros_support.message_conversion import fatigue_to_message, landmarks_of
-from aitable_ros.ros_support.models import load_models
+from aitable_ros.ros_support.models import close_models, loading_models
 from aitable_ros.ros_support.parameters import (
     BACKEND_PARAMETERS,
     IMAGE_PARAMETERS,
@@ -78,6 +77,23 @@ SETTINGS: Mapping[str, type] = {
 """Parameter groups and what they set."""
 
 WITH_GAPS = ('baseline', 'blinks', 'perclos', 'yawns', 'nods', 'head_pose')
+
+
+def _dynamic_fields(prefix: str) -> Collection[str]:
+    """Name what a :class:`FatigueMonitor` can take over while it runs."""
+    if prefix in ('baseline', 'head_pose'):
+        return ()
+    return {field.name for field in fields(SETTINGS[prefix])} - {'window_s'}
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """What a configuration is made of, beside what can change while it works."""
+
+    head: HeadPoseSettings
+    selections: tuple[Selection, ...] = ()
+    eyes: EyeContours | None = None
+    unrefined: str = ''
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,9 +142,17 @@ class FatigueNode(ManagedNode):
         ),
         backend_parameter('iris_landmark'),
         *BACKEND_PARAMETERS,
-        ParameterSpec('publish_tf', True, 'broadcast the head poses as TF frames face_<id>'),
         ParameterSpec(
-            'rectified', False, 'the images are rectified: CameraInfo.P counts, not K and D'
+            'publish_tf',
+            True,
+            'broadcast the head poses as TF frames face_<id>',
+            dynamic=True,
+        ),
+        ParameterSpec(
+            'rectified',
+            False,
+            'the images are rectified: CameraInfo.P counts, not K and D',
+            dynamic=True,
         ),
         ParameterSpec(
             'forget_after',
@@ -157,7 +181,9 @@ class FatigueNode(ManagedNode):
         *(
             spec
             for prefix, settings_class in SETTINGS.items()
-            for spec in settings_parameters(prefix, settings_class, skip=('max_gap_s',))
+            for spec in settings_parameters(
+                prefix, settings_class, skip=('max_gap_s',), dynamic=_dynamic_fields(prefix)
+            )
         ),
     )
 
@@ -165,53 +191,79 @@ class FatigueNode(ManagedNode):
         super().__init__(name, **kwargs)
         self._publisher = self.create_publisher(Fatigue, 'fatigue', 10)
         self._transforms = FaceTransforms(self)
+        self.loaded: _Loaded | None = None
         self._settings = FatigueSettings()
-        self._head_settings = HeadPoseSettings()
         self._people: dict[str, _Person] = {}
         self._last_stamp_s = math.nan
         self._faces: Any = None
         self._camera_info: Any = None
         self._intrinsics: CameraIntrinsics | None = None
-        self._last_camera_info: CameraInfo | None = None
+        self._last_camera_info: tuple[CameraInfo, bool] | None = None
         self._camera_problem = ''
-        self._buffer = FrameBuffer()
-        self._eyes: EyeContours | None = None
-        self._selections: tuple[Selection, ...] = ()
-        self._unrefined = ''
         self._without_image = 0
+        self._face_count = 0
 
-    def load(self) -> None:
+    def load(self, values: Mapping[str, Any]) -> _Loaded:
         """Load the network; read the thresholds, which are checked together here."""
-        values = self.params.values()
-        self._load_eyes(values)
-        made: dict[str, Any] = {}
-        for prefix, settings_class in SETTINGS.items():
-            others = {'max_gap_s': values['max_gap']} if prefix in WITH_GAPS else {}
-            if prefix == 'baseline' and self._eyes is None:
-                others['closed_ratio'] = values['unrefined_closed_ratio']
-                others['max_closed_ratio'] = UNREFINED_MAX_CLOSED_RATIO
-            made[prefix] = settings_from(values, prefix, settings_class, **others)
-        self._head_settings = made.pop('head_pose')
-        self._settings = FatigueSettings(**made)
+        loaded = self._load_eyes(values)
+        try:
+            _fatigue_settings(values, refined=loaded.eyes is not None)
+        except ValueError:
+            close_models(loaded.selections)
+            raise
+        return loaded
+
+    def carry_over(self, previous: _Loaded, loaded: _Loaded) -> None:
+        """Keep the head poses' smoothing if its settings are the same."""
+        if loaded.head != previous.head:
+            self._people = {
+                face_id: replace(person, head=HeadPoseTracker(loaded.head))
+                for face_id, person in self._people.items()
+            }
+
+    def apply(self, values: Mapping[str, Any]) -> None:
+        """Take over the thresholds; whose windows do not fit them starts anew."""
+        loaded = self.loaded
+        assert loaded is not None
+        self._settings = _fatigue_settings(values, refined=loaded.eyes is not None)
+        self._people = {
+            face_id: person
+            if person.monitor.adopt(self._settings)
+            else replace(person, monitor=FatigueMonitor(self._settings))
+            for face_id, person in self._people.items()
+        }
+
+    def check(self, values: Mapping[str, Any], changed: Set[str]) -> None:
+        """Refuse thresholds that contradict each other."""
+        refined = values['refine_eyes']
+        if self.loaded is not None:
+            refined = refined and self.loaded.eyes is not None
+        for prefix in SETTINGS:
+            shared = 'max_gap' if prefix in WITH_GAPS else 'unrefined_closed_ratio'
+            if shared in changed or any(name.startswith(prefix + '.') for name in changed):
+                _settings_of(prefix, values, refined=refined)
+
+    def reset(self) -> None:
+        """Forget everybody."""
         self._people = {}
         self._last_stamp_s = math.nan
-
-    def unload(self) -> None:
-        """Forget everybody and close the network."""
-        self._people = {}
-        self._eyes = None
-        for selection in self._selections:
-            selection.engine.close()
-        self._selections = ()
+        self._face_count = 0
 
     def start(self) -> None:
         """Subscribe to the faces, the camera's calibration, and the images if they are needed."""
-        if self._eyes is not None:
-            self.subscribe_to_frames(self._buffer.add)
+        self.adapt()
         self._faces = self.create_subscription(FaceArray, 'faces', self.offer, 10)
         self._camera_info = self.create_subscription(
             CameraInfo, 'camera_info', self._take_camera_info, qos_profile_sensor_data
         )
+
+    def adapt(self) -> None:
+        """Receive images if a network looks at them."""
+        if self.loaded is not None and self.loaded.eyes is not None:
+            self.subscribe_to_frames(self.frames.add)
+        else:
+            self.unsubscribe_from_frames()
+            self.frames.clear()
 
     def stop(self) -> None:
         """Unsubscribe."""
@@ -219,74 +271,82 @@ class FatigueNode(ManagedNode):
             if subscription is not None:
                 self.destroy_subscription(subscription)
         self._faces = self._camera_info = None
-        self._buffer.clear()
+        self.frames.clear()
 
-    def process(self, item: FaceArray) -> None:
-        """Update and publish the state of every face."""
+    def results(self, item: FaceArray) -> Iterator[tuple[Publisher, Any]]:
+        """Update the state of every face."""
         stamp_s = stamp_to_ns(item.header.stamp) * 1e-9
         if stamp_s < self._last_stamp_s:
             self.get_logger().info('time went backwards: everybody starts anew')
             self._people = {}
         self._last_stamp_s = stamp_s
+        self._face_count = len(item.faces)
         looks = [self._look(face, stamp_s) for face in item.faces]
         for look, ears in zip(looks, self._measure_eyes(item, looks)):
             state = look.person.monitor.update(stamp_s, _sample(look, ears))
-            self._publish(look, state)
-        if self.params['publish_tf']:
-            self._transforms.send(
+            backend = ', '.join(
+                [look.face.backend, *(f'{s.engine.name}: {s.backend}' for s in self.selections())]
+            )
+            yield self._publisher, fatigue_to_message(state, look.pose, look.face, backend)
+        if self.values['publish_tf']:
+            yield from self._transforms.results(
                 item.header, {look.face.face_id: look.pose for look in looks if look.pose}
             )
-        forget_after_s = self.params['forget_after']
+        forget_after_s = self.values['forget_after']
         self._people = {
             face_id: person
             for face_id, person in self._people.items()
             if stamp_s - person.monitor.last_stamp_s <= forget_after_s
         }
 
-    def selections(self) -> Sequence[Selection]:
-        """Give the network that sees the eyelids, if there is one."""
-        return self._selections
-
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
         """Add what measures the eyes, the camera's calibration, and how many people are kept."""
         calibration = 'camera_info' if self._intrinsics else 'assumed field of view'
+        loaded = self.loaded
+        eyes = 'face_mesh: ' + loaded.unrefined if loaded and loaded.unrefined else 'iris_landmark'
         return (
-            ('eyes', 'face_mesh: ' + self._unrefined if self._unrefined else 'iris_landmark'),
+            ('faces', self._face_count),
+            ('eyes', eyes if loaded else 'not loaded'),
             ('head pose', self._camera_problem or calibration),
             ('tf', self._transforms.problem or 'face_<id>'),
             ('people', len(self._people)),
             ('faces without their image', self._without_image),
         )
 
-    def _load_eyes(self, values: Mapping[str, Any]) -> None:
-        self._eyes = None
-        self._unrefined = ''
+    @property
+    def notice(self) -> str:
+        """Say what is measured less well than it was asked for."""
+        loaded = self.loaded
+        problems = [self._camera_problem]
+        if loaded is not None and loaded.unrefined and self.values['refine_eyes']:
+            problems.append(f'eyes are measured by FaceMesh alone: {loaded.unrefined}')
+        return '; '.join(filter(None, problems))
+
+    def _load_eyes(self, values: Mapping[str, Any]) -> _Loaded:
+        head: HeadPoseSettings = _settings_of('head_pose', values, refined=True)
         if not values['refine_eyes']:
-            self._unrefined = 'refine_eyes is false'
-            return
+            return _Loaded(head, unrefined='refine_eyes is false')
         try:
-            self._selections = load_models(('iris_landmark',), values, self.get_logger())
+            with loading_models(('iris_landmark',), values, self.get_logger()) as selections:
+                return _Loaded(head, selections, EyeContours(selections[0].engine))
         except InferenceError as error:
             if values['backend'] != AUTO:
                 raise
-            self._unrefined = str(error)
             self.get_logger().warning(f'eyes are measured by FaceMesh alone: {error}')
-            return
-        self._eyes = EyeContours(self._selections[0].engine)
+            return _Loaded(head, unrefined=str(error))
 
     def _take_camera_info(self, message: CameraInfo) -> None:
-        if message == self._last_camera_info:
+        rectified = self.params['rectified']
+        if (message, rectified) == self._last_camera_info:
             return
-        self._last_camera_info = message
+        self._last_camera_info = message, rectified
         self._intrinsics, self._camera_problem = None, ''
         try:
-            intrinsics = CameraIntrinsics.from_camera_info(
-                message, rectified=self.params['rectified']
-            )
+            intrinsics = CameraIntrinsics.from_camera_info(message, rectified=rectified)
             if intrinsics is None:
                 self._camera_problem = 'camera_info is not calibrated: assumed field of view'
             else:
-                HeadPoseEstimator(self._head_settings).camera(intrinsics.image_size_px, intrinsics)
+                HeadPoseEstimator().camera(intrinsics.image_size_px, intrinsics)
                 self._intrinsics = intrinsics
         except ValueError as error:
             self._camera_problem = f'camera_info is not used: {error}'
@@ -296,8 +356,9 @@ class FatigueNode(ManagedNode):
     def _look(self, face: Face, stamp_s: float) -> _Look:
         person = self._people.get(face.face_id)
         if person is None:
+            assert self.loaded is not None
             person = self._people[face.face_id] = _Person(
-                FatigueMonitor(self._settings), HeadPoseTracker(self._head_settings)
+                FatigueMonitor(self._settings), HeadPoseTracker(self.loaded.head)
             )
         landmarks = landmarks_of(face)
         if landmarks is not None and not np.isfinite(landmarks).all():
@@ -336,29 +397,42 @@ class FatigueNode(ManagedNode):
         """Measure all eyes of an image in one batch; None where the image was not there."""
         unmeasured = EyeAspectRatios(math.nan, math.nan)
         measurable = [look for look in looks if look.measurable]
-        if self._eyes is None:
+        eyes = self.loaded.eyes if self.loaded is not None else None
+        if eyes is None:
             return [
                 eye_aspect_ratios(look.landmarks_px)
                 if look.landmarks_px is not None and look.measurable
                 else unmeasured
                 for look in looks
             ]
-        frame = self._buffer.get(stamp_to_ns(item.header.stamp)) if measurable else None
+        frame = self.frames.get(stamp_to_ns(item.header.stamp)) if measurable else None
         if measurable and frame is None:
             self._without_image += 1
             return [None if look.measurable else unmeasured for look in looks]
         if frame is None:
             return [unmeasured] * len(looks)
         landmarks = [look.landmarks_px for look in measurable if look.landmarks_px is not None]
-        measured = iter(self._eyes.run(frame.rgb(), landmarks))
+        measured = iter(eyes.run(frame.rgb(), landmarks))
         return [next(measured) if look.measurable else unmeasured for look in looks]
 
-    def _publish(self, look: _Look, state: FatigueState) -> None:
-        backend = ', '.join(
-            [look.face.backend, *(f'{s.engine.name}: {s.backend}' for s in self._selections)]
-        )
-        self._publisher.publish(fatigue_to_message(state, look.pose, look.face, backend))
-        self.note_published(look.face.header.stamp)
+
+def _settings_of(prefix: str, values: Mapping[str, Any], *, refined: bool) -> Any:
+    """Make one group of settings; ValueError when its values do not go together."""
+    others = {'max_gap_s': values['max_gap']} if prefix in WITH_GAPS else {}
+    if prefix == 'baseline' and not refined:
+        others['closed_ratio'] = values['unrefined_closed_ratio']
+        others['max_closed_ratio'] = UNREFINED_MAX_CLOSED_RATIO
+    return settings_from(values, prefix, SETTINGS[prefix], **others)
+
+
+def _fatigue_settings(values: Mapping[str, Any], *, refined: bool) -> FatigueSettings:
+    return FatigueSettings(
+        **{
+            prefix: _settings_of(prefix, values, refined=refined)
+            for prefix in SETTINGS
+            if prefix != 'head_pose'
+        }
+    )
 
 
 def _sample(look: _Look, ears: EyeAspectRatios | None) -> FatigueSample:

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from rclpy.publisher import Publisher
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -16,9 +18,24 @@ from aitable_ros.ros_support.executor import spin
 from aitable_ros.ros_support.image_conversion import rgb_to_compressed, rgb_to_image
 from aitable_ros.ros_support.managed_node import ManagedNode
 from aitable_ros.ros_support.parameters import ParameterSpec
-from aitable_ros.sources import FrameSource, SourceFrame, open_source
+from aitable_ros.sources import FrameSource, SourceError, SourceFrame, open_source
 
 DEFAULT_RATE_HZ = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """
+    What a configuration is made of.
+
+    :param source: where the images come from.
+    :param period_s: time between two of them [s]; 0: as they come.
+    :param wishes: the parameters that it was opened with.
+    """
+
+    source: FrameSource
+    period_s: float
+    wishes: tuple[Any, ...]
 
 
 class ImageSourceNode(ManagedNode):
@@ -29,6 +46,7 @@ class ImageSourceNode(ManagedNode):
     the time at which the frame was taken.
     """
 
+    NEEDS_INPUT: ClassVar[bool] = False
     PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = (
         ParameterSpec(
             'source',
@@ -58,18 +76,28 @@ class ImageSourceNode(ManagedNode):
             maximum=16384,
         ),
         ParameterSpec('loop', True, 'start again at the end of a video, folder or the sample'),
-        ParameterSpec('frame_id', 'camera_optical_frame', 'frame_id of the images'),
+        ParameterSpec('frame_id', 'camera_optical_frame', 'frame_id of the images', dynamic=True),
         ParameterSpec(
-            'encoding', 'bgr8', 'encoding of image_raw', choices=('bgr8', 'rgb8', 'mono8')
+            'encoding',
+            'bgr8',
+            'encoding of image_raw',
+            choices=('bgr8', 'rgb8', 'mono8'),
+            dynamic=True,
         ),
         ParameterSpec(
             'image_transport',
             'raw',
             'which topics to publish',
             choices=('raw', 'compressed', 'both'),
+            dynamic=True,
         ),
         ParameterSpec(
-            'jpeg_quality', 90, 'quality of the compressed images', minimum=1, maximum=100
+            'jpeg_quality',
+            90,
+            'quality of the compressed images',
+            minimum=1,
+            maximum=100,
+            dynamic=True,
         ),
     )
 
@@ -79,84 +107,132 @@ class ImageSourceNode(ManagedNode):
         self._compressed = self.create_publisher(
             CompressedImage, self.resolve_topic_name('image_raw') + '/compressed', 2
         )
-        self._source: FrameSource | None = None
-        self._values: dict[str, Any] = {}
-        self._stopping = threading.Event()
-        self._ended = False
+        self.loaded: _Loaded | None = None
+        self._wake = threading.Event()
+        self._stopped = True
+        self._due_s = 0.0
+        self._end = ''
 
-    def load(self) -> None:
+    def load(self, values: Mapping[str, Any]) -> _Loaded:
         """Open the source."""
-        self._values = values = self.params.values()
-        self._source = open_source(
-            values['source'],
-            width=values['width'] or None,
-            height=values['height'] or None,
-            fps=values['rate'] or None,
-            loop=values['loop'],
-        )
-        self.get_logger().info(f'publishing {self._source.description}')
+        wishes = tuple(values[name] for name in ('source', 'width', 'height', 'rate', 'loop'))
+        before = self.loaded
+        if before is not None and before.source.live and before.wishes == wishes:
+            return before  # a camera can be opened only once
+        try:
+            source = open_source(
+                values['source'],
+                width=values['width'] or None,
+                height=values['height'] or None,
+                fps=values['rate'] or None,
+                loop=values['loop'],
+            )
+        except SourceError as error:
+            if before is None or not before.source.live:
+                raise
+            raise SourceError(
+                f'{error}; a camera in use is opened otherwise by cleanup and configure'
+            ) from error
+        self.get_logger().info(f'publishing {source.description}')
+        # a live camera sets the pace itself
+        period_s = 0.0
+        if not source.live or values['rate']:
+            period_s = 1.0 / (values['rate'] or source.fps or DEFAULT_RATE_HZ)
+        return _Loaded(source, period_s, wishes)
 
-    def unload(self) -> None:
-        """Close the source."""
-        source, self._source = self._source, None
-        if source is not None:
-            source.close()
+    def unload(self, loaded: _Loaded) -> None:
+        """Close the source, unless it goes on being used."""
+        if loaded is not self.loaded:
+            loaded.source.close()
+
+    def carry_over(self, previous: _Loaded, loaded: _Loaded) -> None:
+        """Go on at the new rate; begin again where the source before had ended."""
+        if loaded.period_s != previous.period_s:
+            self._due_s = time.monotonic()
+        if self._end and not self._stopped:
+            self._end = ''
+            self.offer(None)
 
     def start(self) -> None:
         """Begin to publish."""
-        self._stopping.clear()
-        self._ended = False
+        self._stopped = False
+        self._end = ''
+        self._due_s = time.monotonic()
         self.offer(None)
 
     def stop(self) -> None:
         """End the publishing that is under way."""
-        self._stopping.set()
+        self._stopped = True
+        self._wake.set()
 
-    def process(self, item: None) -> None:
-        """Publish until stopped; one item is one run."""
-        assert self._source is not None
-        source = self._source
-        # a live camera sets the pace itself
-        period_s = 0.0
-        if not source.live or self._values['rate']:
-            period_s = 1.0 / (self._values['rate'] or source.fps or DEFAULT_RATE_HZ)
-        due_s = time.monotonic()
-        while not self._stopping.is_set():
-            frame = source.read(self._stopping)
-            if frame is None:
-                if self._stopping.is_set():
-                    return
-                self._ended = True
-                self.get_logger().info(f'{source.name} has ended')
-                return
-            if period_s:
-                delay_s = due_s - time.monotonic()
-                if delay_s > 0 and self._stopping.wait(delay_s):
-                    return
-                # after a stall go on from now instead of catching up in a burst
-                due_s = max(due_s, time.monotonic() - period_s) + period_s
-            self._publish(frame)
+    def interrupt(self) -> None:
+        """End the wait for the next image."""
+        self._wake.set()
+
+    def results(self, item: None) -> Iterator[tuple[Publisher, Any]]:
+        """Give the next image when it is due; then the next item is offered."""
+        loaded = self.loaded
+        assert loaded is not None
+        # in this order: a stop that comes in between is seen
+        self._wake.clear()
+        if self._stopped:
+            return
+        try:
+            frame = self._next_frame(loaded)
+            if frame is not None:
+                yield from self._messages(frame)
+        except Exception as error:
+            self._end = str(error)
+            raise
+        if not self._end:
+            self.offer(None)
 
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
         """Add what is being published."""
-        source = self._source
+        source = self.loaded.source if self.loaded is not None else None
         return (
             ('source', source.description if source else 'none'),
             ('connected', source.connected if source else False),
-            ('ended', self._ended),
+            ('ended', bool(self._end)),
         )
 
-    def _publish(self, frame: SourceFrame) -> None:
+    @property
+    def notice(self) -> str:
+        """Say when there is nothing more to publish, or the camera is lost."""
+        loaded = self.loaded
+        if self._end:
+            return f'nothing is published any more: {self._end}'
+        if loaded is not None and not loaded.source.connected:
+            return f'{loaded.source.name} is lost'
+        return ''
+
+    def _next_frame(self, loaded: _Loaded) -> SourceFrame | None:
+        """Wait for the next image; None when it was not to be waited for, or there is none."""
+        if loaded.period_s:
+            delay_s = self._due_s - time.monotonic()
+            if delay_s > 0 and self._wake.wait(delay_s):
+                return None
+        frame = loaded.source.read(self._wake)
+        if frame is None:
+            if not self._wake.is_set():
+                self._end = f'{loaded.source.name} has ended'
+                self.get_logger().info(self._end)
+            return None
+        # after a stall go on from now instead of catching up in a burst
+        now_s = time.monotonic()
+        self._due_s = max(self._due_s, now_s - loaded.period_s) + loaded.period_s
+        return frame
+
+    def _messages(self, frame: SourceFrame) -> Iterator[tuple[Publisher, Any]]:
         stamp = self.get_clock().now().to_msg()
-        header = Header(stamp=stamp, frame_id=self._values['frame_id'])
-        self.input_rate.tick()
-        if self._values['image_transport'] != 'compressed':
-            self._raw.publish(rgb_to_image(frame.image, header, self._values['encoding']))
-        if self._values['image_transport'] != 'raw':
-            self._compressed.publish(
-                rgb_to_compressed(frame.image, header, quality=self._values['jpeg_quality'])
+        header = Header(stamp=stamp, frame_id=self.values['frame_id'])
+        if self.values['image_transport'] != 'compressed':
+            yield self._raw, rgb_to_image(frame.image, header, self.values['encoding'])
+        if self.values['image_transport'] != 'raw':
+            yield (
+                self._compressed,
+                rgb_to_compressed(frame.image, header, quality=self.values['jpeg_quality']),
             )
-        self.note_published(stamp)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from std_msgs.msg import Header
 
 from aitable_ros.analysis.head_pose import HeadPose
@@ -37,19 +38,23 @@ class FaceTransforms:
         # what tf2_ros.TransformBroadcaster does, without the listener's dependencies
         self._publisher = node.create_publisher(TFMessage, '/tf', 100)
 
-    def send(self, header: Header, poses: Mapping[str, HeadPose]) -> None:
+    def results(
+        self, header: Header, poses: Mapping[str, HeadPose]
+    ) -> Iterator[tuple[Publisher, Any]]:
         """
-        Broadcast the poses found in one image.
+        Give what broadcasts the poses found in one image.
 
         :param header: of the image; its frame_id is the parent.
         :param poses: by face id.
+        :returns: the publisher of /tf and its message, or nothing.
         """
         if self._message_type is None or not poses or not header.frame_id:
             return
-        self._publisher.publish(
+        yield (
+            self._publisher,
             self._message_type(
                 transforms=[transform(header, face_id, pose) for face_id, pose in poses.items()]
-            )
+            ),
         )
 
 

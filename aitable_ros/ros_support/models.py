@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,29 @@ def load_models(
                 )
             )
     except BaseException:
-        for selection in selections:
-            selection.engine.close()
+        close_models(selections)
         raise
     return tuple(selections)
+
+
+@contextmanager
+def loading_models(
+    names: Sequence[str], parameters: Mapping[str, Any], logger: RcutilsLogger
+) -> Iterator[tuple[Selection, ...]]:
+    """
+    Load networks as :func:`load_models` does, and close them again when the block raises.
+
+    For what is built from them, and may not be possible.
+    """
+    selections = load_models(names, parameters, logger)
+    try:
+        yield selections
+    except BaseException:
+        close_models(selections)
+        raise
+
+
+def close_models(selections: Iterable[Selection]) -> None:
+    """Close the engines, in the thread that loaded them."""
+    for selection in selections:
+        selection.engine.close()

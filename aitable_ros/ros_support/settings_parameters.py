@@ -40,7 +40,11 @@ DECIMALS = 4
 
 
 def settings_parameters(
-    prefix: str, settings_class: type, *, skip: Collection[str] = ()
+    prefix: str,
+    settings_class: type,
+    *,
+    skip: Collection[str] = (),
+    dynamic: bool | Collection[str] = False,
 ) -> tuple[ParameterSpec, ...]:
     """
     Make a parameter for every number among the fields of a settings class.
@@ -48,6 +52,7 @@ def settings_parameters(
     :param prefix: the parameters are named ``<prefix>.<field>``.
     :param settings_class: a dataclass whose docstring documents its fields.
     :param skip: fields that are set otherwise.
+    :param dynamic: the fields that take effect on the next frame; True: all of them.
     :raises ValueError: when a field is not documented.
     """
     descriptions = _descriptions(settings_class)
@@ -68,6 +73,7 @@ def settings_parameters(
                 descriptions[field.name],
                 minimum=low,
                 maximum=high,
+                dynamic=dynamic is True or (dynamic is not False and field.name in dynamic),
             )
         )
     return tuple(specs)

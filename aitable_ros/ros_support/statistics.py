@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -25,6 +26,7 @@ class RateMeter:
         self._clock = clock
         self._times: deque[float] = deque()
         self._lock = threading.Lock()
+        self._last = -math.inf
         self.count = 0
 
     def tick(self) -> None:
@@ -32,6 +34,7 @@ class RateMeter:
         now = self._clock()
         with self._lock:
             self.count += 1
+            self._last = now
             self._times.append(now)
             self._expire(now)
 
@@ -44,6 +47,11 @@ class RateMeter:
                 return 0.0
             # up to now, not to the last event: a stream that stopped slows down at once
             return len(self._times) / max(now - self._times[0], 1e-6)
+
+    def idle_s(self) -> float:
+        """Give the time since the last event [s]; infinite when there was none."""
+        with self._lock:
+            return self._clock() - self._last
 
     def _expire(self, now: float) -> None:
         while self._times and now - self._times[0] > self._window_s:
@@ -66,6 +74,11 @@ class LatencyMeter:
         with self._lock:
             self._durations_s.append(duration_s)
 
+    def clear(self) -> None:
+        """Forget all durations."""
+        with self._lock:
+            self._durations_s.clear()
+
     def quantiles(self, *fractions: float) -> tuple[float, ...]:
         """Give quantiles [s], NaN while nothing was noted."""
         with self._lock:
@@ -73,3 +86,39 @@ class LatencyMeter:
         if not values:
             return tuple(float('nan') for _ in fractions)
         return tuple(float(q) for q in np.quantile(values, fractions))
+
+
+class RecentCounts:
+    """
+    By how much counters, which begin at 0, grew in the last seconds.
+
+    :param window_s: length of the window [s].
+    :param clock: monotonic clock [s].
+    """
+
+    def __init__(self, window_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._window_s = window_s
+        self._clock = clock
+        self._snapshots: deque[tuple[float, Mapping[str, int]]] = deque([(clock(), {})])
+
+    def restart(self, counts: Mapping[str, int]) -> None:
+        """
+        Begin a new window.
+
+        :param counts: what the counters are now.
+        """
+        self._snapshots = deque([(self._clock(), dict(counts))])
+
+    def since(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """
+        Note what the counters are now.
+
+        :param counts: counters by name, which never go down; the same names every time.
+        :returns: their growth since the beginning of the window.
+        """
+        now = self._clock()
+        self._snapshots.append((now, dict(counts)))
+        while len(self._snapshots) > 2 and now - self._snapshots[1][0] >= self._window_s:
+            self._snapshots.popleft()
+        begin = self._snapshots[0][1]
+        return {name: count - begin.get(name, 0) for name, count in counts.items()}

@@ -21,7 +21,7 @@ class Worker(Generic[T]):
     Callbacks :meth:`offer` items; the thread handles the newest one. An item that is offered
     while the previous one still waits replaces it, which counts as overtaken. :meth:`call` runs
     a function in the thread, between two items: that is how a network is created, used and
-    closed by one thread.
+    closed by one thread. :meth:`hand_over` lets another worker go on between two items.
 
     :param name: name of the thread.
     :param handle: called in the thread with each item; must not raise (see ``on_error``).
@@ -44,6 +44,7 @@ class Worker(Generic[T]):
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._stopping = False
         self._paused = True
+        self._successor: Worker[T] | None = None
         self.offered = 0
         self.overtaken = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -54,17 +55,50 @@ class Worker(Generic[T]):
         """True until :meth:`stop`."""
         return self._thread.is_alive()
 
+    @property
+    def is_current(self) -> bool:
+        """True in the worker's own thread."""
+        return threading.current_thread() is self._thread
+
     def offer(self, item: T) -> None:
         """Leave an item to be handled; returns at once. Ignored while paused."""
         with self._wake:
-            if self._paused or self._stopping:
-                return
+            successor = self._successor
+            if successor is None:
+                self._take(item)
+        if successor is not None:
+            successor.offer(item)
+
+    def _take(self, item: T) -> None:
+        if not (self._paused or self._stopping):
             self.offered += 1
             if len(self._items) >= self._depth:
                 self._items.popleft()
                 self.overtaken += 1
             self._items.append(item)
             self._wake.notify()
+
+    def hand_over(self, successor: Worker[T]) -> None:
+        """
+        Let another worker handle what waits here and what will be offered here.
+
+        Call it in this worker's thread (see :meth:`call`): so no item is being handled, none is
+        lost, and the other one's first item comes after this one's last.
+
+        :param successor: a worker that nothing was offered to yet; it goes on being paused or
+            not as this one is, and counts on from its counts.
+        :raises RuntimeError: in another thread.
+        """
+        if not self.is_current:
+            raise RuntimeError('a worker hands over in its own thread')
+        with self._wake, successor._wake:
+            self._successor = successor
+            successor._items.extend(self._items)
+            successor._paused = self._paused
+            successor.offered += self.offered
+            successor.overtaken += self.overtaken
+            self._items.clear()
+            successor._wake.notify()
 
     def call(self, function: Callable[[], R]) -> Future[R]:
         """Run a function in the thread, before any waiting item."""
@@ -87,7 +121,7 @@ class Worker(Generic[T]):
         with self._wake:
             self._paused = True
             self._items.clear()
-        if threading.current_thread() is not self._thread and self.alive:
+        if not self.is_current and self.alive:
             self.call(lambda: None).result()
 
     def stop(self) -> None:
@@ -96,7 +130,7 @@ class Worker(Generic[T]):
             self._stopping = True
             self._items.clear()
             self._wake.notify()
-        if threading.current_thread() is not self._thread:
+        if not self.is_current:
             self._thread.join()
 
     def _run(self) -> None:

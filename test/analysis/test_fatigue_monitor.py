@@ -292,3 +292,64 @@ def test_memory_is_constant():
         sizes.append(len(pickle.dumps(monitor)))
     assert max(sizes[3:]) <= 1.02 * max(sizes[:3])
     assert max(sizes) < 200_000
+
+
+def test_other_thresholds_are_adopted_with_everything_seen_kept():
+    monitor = FatigueMonitor()
+    state = run(monitor, blinking(0.3), seconds=40)
+    assert state.level is FatigueLevel.ALERT
+    settings = replace(
+        monitor.settings,
+        level=replace(monitor.settings.level, mild_perclos=0.02, severe_perclos=0.9),
+        blinks=replace(monitor.settings.blinks, max_blink_s=0.1),
+        visibility=replace(monitor.settings.visibility, min_eye_distance_px=50.0),
+    )
+    assert monitor.adopt(settings)
+    later = run(monitor, blinking(0.3), start_s=40.0, seconds=4)
+    assert later.level is FatigueLevel.MILD
+    assert later.perclos.observed_s > 41
+    assert later.left_ear_baseline == pytest.approx(state.left_ear_baseline, abs=0.005)
+    assert later.blink_count == state.blink_count  # those of 0.2 s are none any more
+    small = run(
+        monitor,
+        lambda _: sample(0.3, view=replace(AHEAD, eye_distance_px=40.0)),
+        start_s=44.0,
+        seconds=0.1,
+    )
+    assert small.visibility is Visibility.TOO_SMALL
+
+
+@pytest.mark.parametrize(
+    ('part', 'change'),
+    [
+        ('perclos', {'window_s': 90.0}),
+        ('blinks', {'window_s': 90.0}),
+        ('yawns', {'window_s': 90.0}),
+        ('baseline', {'closed_ratio': 0.4}),
+    ],
+)
+def test_settings_that_what_was_gathered_does_not_fit_are_not_adopted(part, change):
+    monitor = FatigueMonitor()
+    before = monitor.settings
+    settings = replace(before, **{part: replace(getattr(before, part), **change)})
+    assert not monitor.adopt(settings)
+    assert monitor.settings is before
+
+
+def test_every_part_uses_the_adopted_settings():
+    monitor = FatigueMonitor()
+    settings = replace(
+        monitor.settings,
+        level=replace(monitor.settings.level, event_window_s=120.0),
+        nods=replace(monitor.settings.nods, min_observed_s=0.7),
+        yawns=replace(monitor.settings.yawns, wide_mar=0.61),
+        perclos=replace(monitor.settings.perclos, min_coverage=0.33),
+    )
+    assert monitor.adopt(settings)
+    as_made = FatigueMonitor(settings)
+    for name, part in vars(as_made).items():
+        adopted = getattr(monitor, name)
+        if hasattr(part, 'settings'):
+            assert adopted.settings == part.settings, name
+        if hasattr(part, 'window_s'):
+            assert adopted.window_s == part.window_s, name

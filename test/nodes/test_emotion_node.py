@@ -13,6 +13,7 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 
 from ros_fixtures import image_message, until
 from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
 
 from aitable_msgs.msg import Emotion, Face, FaceArray
 from aitable_ros.nodes.emotion_node import EmotionNode
@@ -61,9 +62,9 @@ class Table:
     def show(self, stamp_s, faces=1, *, image=True):
         message = image_message(self.sequence.frame(0), stamp_s)
         if self.looks and image:
-            received = len(self.node._buffer._frames)
+            received = len(self.node.frames._frames)
             self.camera.publish(message)
-            assert until(lambda: len(self.node._buffer._frames) > received)
+            assert until(lambda: len(self.node.frames._frames) > received)
         x0, y0, x1, y1 = self.sequence.face_xyxy_px(0)
         array = FaceArray(header=message.header, image_width=640, image_height=480)
         for i in range(faces):
@@ -111,7 +112,7 @@ def test_a_face_without_landmarks_is_unknown_to_geometry(graph, tmp_path, sequen
 
 def test_a_named_backend_without_its_file_is_an_error(graph, tmp_path):
     node = graph.make(EmotionNode, backend='onnxruntime', engines_dir=str(tmp_path))
-    assert until(lambda: 'emonet.onnx is missing' in node._health()[1], 30)
+    assert until(lambda: 'emonet.onnx is missing' in node.health()[1], 30)
     assert until(lambda: node.state == 'unconfigured')
 
 
@@ -189,3 +190,85 @@ def _parameter(name, value):
     from rclpy.parameter import Parameter
 
     return Parameter(name, value=value)
+
+
+@pytest.fixture(scope='module')
+def brightness_dir(tmp_path_factory):
+    """A network of EmoNet's contract that calls bright crops happy: quick, without weights."""
+    onnx = pytest.importorskip('onnx')
+    from onnx import TensorProto, helper
+
+    def tensor(name, values):
+        array = np.asarray(values, np.float32)
+        return helper.make_tensor(name, TensorProto.FLOAT, array.shape, array.ravel())
+
+    weights = np.zeros((1, 8), np.float32)
+    weights[0, 1] = 1.0
+    graph = helper.make_graph(
+        [
+            helper.make_node('Cast', ['image'], ['pixels'], to=TensorProto.FLOAT),
+            helper.make_node('ReduceMean', ['pixels'], ['mean'], axes=[1, 2, 3], keepdims=0),
+            helper.make_node('Unsqueeze', ['mean', 'one'], ['column']),
+            helper.make_node('MatMul', ['column', 'weights'], ['expression']),
+            helper.make_node('MatMul', ['column', 'hundredth'], ['valence']),
+            helper.make_node('Neg', ['valence'], ['arousal']),
+        ],
+        'brightness',
+        [helper.make_tensor_value_info('image', TensorProto.UINT8, ['N', 256, 256, 3])],
+        [
+            helper.make_tensor_value_info('expression', TensorProto.FLOAT, ['N', 8]),
+            helper.make_tensor_value_info('valence', TensorProto.FLOAT, ['N', 1]),
+            helper.make_tensor_value_info('arousal', TensorProto.FLOAT, ['N', 1]),
+        ],
+        [
+            tensor('weights', weights),
+            tensor('hundredth', [[0.001]]),
+            helper.make_tensor('one', TensorProto.INT64, [1], [1]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8)
+    folder = tmp_path_factory.mktemp('brightness')
+    onnx.save(model, folder / 'emonet.onnx')
+    return folder
+
+
+def test_reload_brings_in_a_network_that_has_come_and_takes_out_one_that_went(
+    graph, brightness_dir, tmp_path, sequence
+):
+    node = graph.make(EmotionNode, engines_dir=str(tmp_path), max_rate=0.0, **RELIABLE)
+    table = Table(graph, node, sequence)
+    table.show(1.0)
+    assert table.answers(1)[0].backend == 'geometry'
+    node.set_parameters([_parameter('engines_dir', str(brightness_dir))])
+    reply = graph.call(Trigger, 'emotion/reload', Trigger.Request())
+    assert reply.success, reply.message
+    table.looks = True
+    assert until(lambda: table.camera.get_subscription_count() > 0)
+    table.show(2.0)
+    answer = table.answers(2)[1]
+    assert answer.backend == 'onnxruntime'
+    assert answer.label == 'happy'
+    node.set_parameters([_parameter('backend', 'geometry')])
+    assert graph.call(Trigger, 'emotion/reload', Trigger.Request()).success
+    assert until(lambda: graph.peer.count_subscribers('image_raw') == 0)
+    table.looks = False
+    table.show(3.0)
+    assert table.answers(3)[2].backend == 'geometry'
+
+
+def test_smoothing_and_crop_change_between_two_images(graph, brightness_dir, sequence):
+    node = graph.make(
+        EmotionNode, engines_dir=str(brightness_dir), max_rate=0.0, smoothing=60.0, **RELIABLE
+    )
+    table = Table(graph, node, sequence)
+    table.show(1.0)
+    first = table.answers(1)[0]
+    node.set_parameters([_parameter('crop_scale', 4.0)])
+    table.show(1.1)
+    second = table.answers(2)[1]
+    # another crop has another brightness, of which smoothing lets hardly anything through
+    assert second.valence == pytest.approx(first.valence, abs=2e-3)
+    assert second.valence != first.valence
+    node.set_parameters([_parameter('smoothing', 0.0)])
+    table.show(1.2)
+    assert abs(table.answers(3)[2].valence - first.valence) > 5e-3

@@ -4,14 +4,18 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.parameter import Parameter
 from ros_fixtures import image_message, until
 from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import Trigger
 
 from aitable_msgs.msg import FaceArray
 from aitable_ros.nodes.face_detection_node import FaceDetectionNode
@@ -157,3 +161,98 @@ def test_time_that_goes_backwards_starts_anew(graph, node, faces, camera, sequen
     show(camera, faces, sequence.frame(0), 100.0)
     answer = show(camera, faces, sequence.frame(0), 5.0)
     assert answer.faces[0].tracked_s == 0.0
+
+
+def test_reload_under_a_stream_loses_no_frame_and_keeps_the_ids(graph, engines_dir, sequence):
+    node = graph.make(
+        FaceDetectionNode,
+        engines_dir=str(engines_dir),
+        **{
+            'qos_overrides__/image_raw__subscription__reliability': 'reliable',
+            'qos_overrides__/image_raw__subscription__depth': 50,
+        },
+    )
+    assert until(lambda: node.is_active, 30)
+    faces = graph.collect(FaceArray, 'faces')
+    camera = graph.peer.create_publisher(Image, 'image_raw', 50)
+    show(camera, faces, sequence.frame(0), 1.0)
+    before = node.loaded
+    client = graph.run(lambda: graph.peer.create_client(Trigger, 'face_detection/reload'))
+    assert client.wait_for_service(10.0)
+    reply = client.call_async(Trigger.Request())
+    sent = 1
+    while not (reply.done() and sent >= 20):
+        assert sent < 500, 'no reply'
+        camera.publish(image_message(sequence.frame(sent % 20), 1.0 + sent / 30))
+        sent += 1
+        time.sleep(1 / 30)
+    assert reply.result().success, reply.result().message
+    assert 'face_mesh runs on litert' in reply.result().message
+    assert node.loaded is not before
+    # those that a slow machine lets be overtaken are counted: none is lost otherwise
+    assert until(lambda: len(faces) + node.overtaken >= sent, 20)
+    assert len(faces) + node.overtaken == sent
+    assert {face.face_id for message in faces for face in message.faces} == {'f1'}
+    tracked = [message.faces[0].tracked_s for message in faces]
+    assert tracked == sorted(tracked)
+
+
+def test_reload_with_a_backend_that_does_not_load_keeps_the_old(
+    graph, node, faces, camera, sequence, tmp_path
+):
+    show(camera, faces, sequence.frame(0), 1.0)
+    node.set_parameters([Parameter('backend', value='pytorch')])
+    reply = graph.call(Trigger, 'face_detection/reload', Trigger.Request())
+    assert not reply.success
+    assert 'pytorch' in reply.message
+    answer = show(camera, faces, sequence.frame(1), 1.1)
+    assert answer.faces[0].face_id == 'f1'
+    assert answer.faces[0].backend == 'face_detection: litert, face_mesh: litert'
+
+
+def test_thresholds_change_between_two_frames_and_the_face_stays_the_same(
+    graph, node, faces, camera, sequence
+):
+    for i in range(3):
+        show(camera, faces, sequence.frame(i), 1.0 + i / 30)
+    # above any presence: what is followed is no face any more
+    node.set_parameters([Parameter('min_presence', value=1.0)])
+    assert not show(camera, faces, sequence.frame(3), 1.1).faces
+    node.set_parameters([Parameter('min_presence', value=0.5)])
+    (face,) = show(camera, faces, sequence.frame(4), 1.2).faces
+    assert face.face_id == 'f1'  # within memory
+    node.set_parameters([Parameter('memory', value=0.0)])
+    show(camera, faces, np.full((480, 640, 3), 127, np.uint8), 1.3)
+    (face,) = show(camera, faces, sequence.frame(5), 1.5).faces
+    assert face.face_id == 'f2'
+
+
+def test_reset_makes_everybody_a_stranger(graph, node, faces, camera, sequence):
+    show(camera, faces, sequence.frame(0), 1.0)
+    assert graph.call(Trigger, 'face_detection/reset', Trigger.Request()).success
+    (face,) = show(camera, faces, sequence.frame(1), 1.1).faces
+    assert face.face_id == 'f2'
+    assert face.tracked_s == 0.0
+
+
+def test_diagnostics_tell_backend_file_rates_latency_and_faces(
+    graph, node, faces, camera, sequence
+):
+    heard = graph.collect(DiagnosticArray, '/diagnostics')
+    show(camera, faces, sequence.frame(0), 1.0)
+    assert until(
+        lambda: [v for m in heard for s in m.status for v in s.values if v.key == 'faces']
+    )
+    assert until(lambda: {v.key: v.value for v in heard[-1].status[0].values}['outputs'] == '1', 5)
+    values = {v.key: v.value for v in heard[-1].status[0].values}
+    assert values['faces'] == '1'
+    assert values['face_mesh backend'] == 'litert'
+    assert values['face_mesh file'].endswith('face_mesh.tflite')
+    assert any(key.startswith('face_mesh skipped') for key in values) == bool(
+        node.selections()[1].skipped
+    )
+    for key in ('input rate [Hz]', 'latency p50 [ms]', 'latency p99 [ms]', 'overtaken'):
+        float(values[key])
+    # the stamps are of 1970
+    assert 'stamps are not of this clock' in heard[-1].status[0].message
+    assert not [key for key in values if 'GPU' in key]

@@ -9,16 +9,20 @@ import math
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
 
+from rclpy.parameter import Parameter
 from ros_fixtures import until
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 
 from aitable_msgs.msg import Face, FaceArray, Fatigue
 from aitable_ros.analysis.canonical_face import RIGID_POINTS_M
 from aitable_ros.nodes.fatigue_node import FatigueNode
+from aitable_ros.paths import share_dir
 
 pytestmark = pytest.mark.models
 
@@ -158,8 +162,8 @@ def test_a_bag_that_loops_starts_anew(node, publish):
 
 def test_wrong_thresholds_are_refused_together(graph):
     node = graph.make(FatigueNode, 'tired', refine_eyes=False, blinks__reopen_openness=0.1)
-    assert until(lambda: 'close_openness < reopen_openness' in node._health()[1], 30)
-    assert 'blinks' in node._health()[1]
+    assert until(lambda: 'close_openness < reopen_openness' in node.health()[1], 30)
+    assert 'blinks' in node.health()[1]
 
 
 def test_head_poses_are_broadcast_as_tf(graph, node, publish):
@@ -171,3 +175,93 @@ def test_head_poses_are_broadcast_as_tf(graph, node, publish):
     assert transform.header.frame_id == 'camera'
     assert transform.child_frame_id == 'face_f1'
     assert 0.2 < transform.transform.translation.z < 3.0
+
+
+def trigger(graph, name):
+    return graph.call(Trigger, f'fatigue/{name}', Trigger.Request())
+
+
+def change(node, **parameters):
+    (result,) = {
+        r.reason if not r.successful else ''
+        for r in node.set_parameters(
+            [Parameter(name.replace('__', '.'), value=v) for name, v in parameters.items()]
+        )
+    }
+    return result
+
+
+def test_windows_survive_a_reload_where_their_settings_did_not_change(graph, node, publish):
+    before = publish(np.arange(10.0, 14.0, 1 / 20), {'f1': -0.15, 'f2': 0.15})[-1]
+    assert before.perclos_observed_s > 1.5
+    change(node, publish_tf=False, level__severe_perclos=0.2)
+    assert trigger(graph, 'reload').success
+    after = publish([14.0], {'f1': -0.15})[-1]
+    assert after.perclos_observed_s > before.perclos_observed_s
+    assert after.calibration == before.calibration
+    # a window of another length begins anew
+    change(node, perclos__window_s=120.0)
+    assert publish([14.05], {'f1': -0.15})[-1].perclos_observed_s > before.perclos_observed_s
+    assert trigger(graph, 'reload').success
+    assert publish([14.1], {'f1': -0.15})[-1].perclos_observed_s == 0.0
+
+
+def test_thresholds_change_while_the_windows_stay(graph, node, publish):
+    publish(np.arange(10.0, 14.0, 1 / 20), {'f1': 0.0})
+    closed = publish(np.arange(14.0, 14.6, 1 / 20), {'f1': 0.0}, lambda _: 0.05)[-1]
+    assert closed.eyes_closed
+    assert closed.level not in (Fatigue.LEVEL_MICROSLEEP, Fatigue.LEVEL_ASLEEP)
+    assert not change(node, level__microsleep_s=0.3)
+    sooner = publish([14.65], {'f1': 0.0}, lambda _: 0.05)[-1]
+    assert sooner.level == Fatigue.LEVEL_MICROSLEEP
+    assert sooner.perclos_observed_s > closed.perclos_observed_s
+
+
+@pytest.mark.parametrize(
+    ('parameters', 'reason'),
+    [
+        ({'blinks__close_openness': 0.9}, 'close_openness < reopen_openness'),
+        ({'level__mild_perclos': 0.5}, 'mild_perclos <= severe_perclos'),
+        ({'level__microsleep_s': -1.0}, 'range'),
+        ({'perclos__window_s': math.inf}, 'perclos.window_s'),
+        ({'baseline__percentile': 10.0}, 'percentile'),
+        ({'backend': 'abacus'}, 'one of auto'),
+    ],
+)
+def test_thresholds_that_cannot_be_are_refused_when_they_are_set(node, parameters, reason):
+    assert reason in change(node, **parameters)
+
+
+def test_two_thresholds_that_go_together_are_set_together(node):
+    both = [
+        Parameter('level.mild_perclos', value=0.3),
+        Parameter('level.severe_perclos', value=0.4),
+    ]
+    assert node.set_parameters_atomically(both).successful
+    assert node.params['level.mild_perclos'] == 0.3
+
+
+def test_reset_clears_the_windows(graph, node, publish):
+    publish(np.arange(10.0, 14.0, 1 / 20), {'f1': 0.0})
+    assert trigger(graph, 'reset').success
+    answer = publish([14.0], {'f1': 0.0})[-1]
+    assert answer.perclos_observed_s == 0.0
+    assert answer.calibration == Fatigue.CALIBRATING
+
+
+def test_eyes_that_could_not_be_refined_are_a_warning(graph, tmp_path):
+    node = graph.make(FatigueNode, 'poor', models_file=str(_catalog_without_iris(tmp_path)))
+    assert until(lambda: node.is_active, 30)
+    level, message = node.health()
+    assert level == 1
+    assert 'eyes are measured by FaceMesh alone' in message
+
+
+def _catalog_without_iris(folder):
+    """A catalog in which nothing runs iris_landmark."""
+    text = (share_dir() / 'config' / 'models.yaml').read_text()
+    catalog = yaml.safe_load(text)
+    catalog['models']['iris_landmark'].update(primary='pytorch', fallbacks=[])
+    path = folder / 'models.yaml'
+    path.write_text(yaml.safe_dump(catalog))
+    return path

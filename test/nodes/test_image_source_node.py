@@ -12,8 +12,10 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rclpy.parameter import Parameter
 from ros_fixtures import until
 from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import SetBool, Trigger
 
 from aitable_ros.nodes.image_source_node import ImageSourceNode
 from aitable_ros.ros_support.image_conversion import image_to_rgb
@@ -80,10 +82,77 @@ def test_deactivated_it_is_silent(graph):
 
 def test_a_source_that_is_not_there_leaves_it_unconfigured_with_a_reason(graph):
     node = graph.make(ImageSourceNode, source='/no/such/file.mp4')
-    assert until(lambda: 'no/such/file' in node._health()[1])
+    assert until(lambda: 'no/such/file' in node.health()[1])
     assert until(lambda: node.state == 'unconfigured')
 
 
 def change(graph, transition):
     request = ChangeState.Request(transition=Transition(id=transition))
     assert graph.call(ChangeState, 'image_source/change_state', request).success
+
+
+def trigger(graph, name):
+    return graph.call(Trigger, f'image_source/{name}', Trigger.Request())
+
+
+def test_how_images_are_published_changes_while_it_does(graph):
+    images = graph.collect(Image, 'image_raw')
+    node = graph.make(ImageSourceNode)
+    assert until(lambda: images, 30)
+    node.set_parameters(
+        [Parameter('frame_id', value='table'), Parameter('encoding', value='mono8')]
+    )
+    assert until(lambda: (images[-1].header.frame_id, images[-1].encoding) == ('table', 'mono8'))
+
+
+def test_reload_opens_another_source_and_a_failed_one_keeps_the_old(graph, tmp_path):
+    cv2.imwrite(str(tmp_path / 'small.png'), np.full((32, 48, 3), 9, np.uint8))
+    images = graph.collect(Image, 'image_raw')
+    node = graph.make(ImageSourceNode)
+    assert until(lambda: images, 30)
+    node.set_parameters([Parameter('source', value='/no/such/file.mp4')])
+    reply = trigger(graph, 'reload')
+    assert not reply.success
+    assert '/no/such/file.mp4' in reply.message
+    count = len(images)
+    assert until(lambda: len(images) > count + 2)
+    assert images[-1].width == 640
+    node.set_parameters([Parameter('source', value=str(tmp_path / 'small.png'))])
+    assert trigger(graph, 'reload').success
+    assert until(lambda: images[-1].width == 48)
+
+
+def test_neither_reload_nor_reset_waits_for_the_next_image(graph):
+    images = graph.collect(Image, 'image_raw')
+    node = graph.make(ImageSourceNode, rate=0.01)
+    assert until(lambda: len(images) == 1, 30)
+    node.set_parameters([Parameter('rate', value=50.0)])
+    assert trigger(graph, 'reload').success
+    assert until(lambda: len(images) > 10)
+    node.set_parameters([Parameter('rate', value=0.01)])
+    assert trigger(graph, 'reload').success
+    assert trigger(graph, 'reset').success
+
+
+def test_a_source_that_has_ended_is_a_warning_and_begins_again_on_reload(graph, tmp_path):
+    cv2.imwrite(str(tmp_path / 'only.png'), np.full((16, 16, 3), 9, np.uint8))
+    images = graph.collect(Image, 'image_raw')
+    node = graph.make(ImageSourceNode, source=str(tmp_path), loop=False, rate=20.0)
+    assert until(lambda: 'has ended' in node.health()[1], 30)
+    count = len(images)
+    assert trigger(graph, 'reload').success
+    assert until(lambda: len(images) > count)
+
+
+def test_disabled_it_is_silent_and_enabled_it_goes_on(graph):
+    images = graph.collect(Image, 'image_raw')
+    node = graph.make(ImageSourceNode)
+    assert until(lambda: images, 30)
+    request = SetBool.Request(data=False)
+    assert graph.call(SetBool, 'image_source/set_enabled', request).success
+    published = node.output_rate.count
+    assert not until(lambda: node.output_rate.count > published, 0.5)
+    assert node.is_active
+    request = SetBool.Request(data=True)
+    assert graph.call(SetBool, 'image_source/set_enabled', request).success
+    assert until(lambda: node.output_rate.count > published + 2)

@@ -34,12 +34,13 @@ class Doubler(ManagedNode):
         self._publisher = self.create_publisher(Int32, 'doubled', 10)
         self._subscription = None
 
-    def load(self):
+    def load(self, values):
         self.threads['load'] = threading.get_ident()
-        if self.params['fail']:
+        if values['fail']:
             raise InferenceError('no such model')
+        return 'networks'
 
-    def unload(self):
+    def unload(self, loaded):
         self.threads['unload'] = threading.get_ident()
         self.unloaded += 1
 
@@ -55,11 +56,11 @@ class Doubler(ManagedNode):
         self.threads['callback'] = threading.get_ident()
         self.offer(message)
 
-    def process(self, item):
+    def results(self, item):
         self.threads['process'] = threading.get_ident()
         if item.data < 0:
             raise ValueError('negative')
-        self._publisher.publish(Int32(data=2 * item.data))
+        yield self._publisher, Int32(data=2 * item.data)
 
 
 class Extra(Doubler):
@@ -140,7 +141,6 @@ def test_a_failed_load_leaves_it_unconfigured_with_the_reason_and_can_be_retried
     status = status_of(graph, 'doubler', lambda s: s.message == 'no such model')
     assert status.level == DiagnosticStatus.ERROR
     assert until(lambda: node.state == 'unconfigured')
-    assert node.unloaded == 1  # what was loaded halfway is freed
     node.set_parameters([_parameter('fail', False)])
     assert change(graph, Transition.TRANSITION_CONFIGURE)
     assert change(graph, Transition.TRANSITION_ACTIVATE)
@@ -160,7 +160,9 @@ def test_an_error_in_a_frame_is_counted_and_the_next_one_works(graph):
     assert until(lambda: node.failures == 1)
     publisher.publish(Int32(data=4))
     assert until(lambda: [m.data for m in doubled] == [8])
-    status = status_of(graph, 'doubler', lambda s: s.message == 'running')
+    status = status_of(graph, 'doubler', lambda s: 'inputs failed' in s.message)
+    assert status.level == DiagnosticStatus.ERROR
+    assert 'ValueError: negative' in status.message
     values = {pair.key: pair.value for pair in status.values}
     assert values['failures'] == '1'
     assert values['inputs'] == '2'

@@ -132,3 +132,44 @@ def test_after_stop_calls_fail_and_stopping_again_is_harmless(recorder):
     assert not worker.alive
     with pytest.raises(RuntimeError, match='stopped'):
         worker.call(lambda: None).result(10)
+
+
+def test_another_worker_takes_over_what_waits_and_what_comes(recorder):
+    old = make(recorder, depth=3)
+    new = worker_module.Worker('new', recorder.handle, recorder.errors.append, 3)
+    old.offer(1)
+    assert recorder.started.acquire(timeout=10)
+    for item in (2, 3):
+        old.offer(item)
+    first = new.call(threading.get_ident)
+    done = old.call(lambda: old.hand_over(new))
+    recorder.proceed.release()
+    done.result(10)
+    old.offer(4)  # by somebody who knows the old one only
+    new.offer(5)
+    old.stop()
+    finish(new, recorder)
+    # 2 was the oldest of four in a mailbox of three, unless it was handled by then
+    assert recorder.handled in ([1, 2, 3, 4, 5], [1, 3, 4, 5])
+    assert new.offered == 5
+    assert len(recorder.handled) == 5 - new.overtaken
+    assert recorder.threads == {first.result(10)} | recorder.threads
+    assert len(recorder.threads) == 2
+
+
+def test_a_paused_worker_hands_over_its_pause(recorder):
+    old = worker_module.Worker('old', recorder.handle, recorder.errors.append)
+    new = make(recorder)
+    old.call(lambda: old.hand_over(new)).result(10)
+    new.offer(1)
+    old.stop()
+    finish(new, recorder)
+    assert recorder.handled == []
+
+
+def test_no_other_thread_may_hand_over(recorder):
+    old, new = make(recorder), make(recorder)
+    with pytest.raises(RuntimeError, match='own thread'):
+        old.hand_over(new)
+    old.stop()
+    new.stop()

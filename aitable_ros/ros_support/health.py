@@ -1,0 +1,150 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""How a node is: one level and the reasons for it, from its counters. Free of ROS."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+CLOCK_MISMATCH_S = 3600.0
+"""An image cannot be that old: its stamp comes from another clock (a bag, say)."""
+
+
+class Level(IntEnum):
+    """The levels of diagnostic_msgs/DiagnosticStatus."""
+
+    OK = 0
+    WARN = 1
+    ERROR = 2
+
+
+@dataclass(frozen=True)
+class HealthLimits:
+    """
+    Thresholds.
+
+    :param warn_latency_s: median latency that is a warning [s].
+    :param error_latency_s: and that is an error [s].
+    :param min_rate_hz: input below this rate is a warning [Hz]; 0: any rate will do.
+    :param max_overtaken_share: a larger share of overtaken inputs is a warning, 0..1.
+    :param stale_after_s: no input for longer is a warning [s].
+    :raises ValueError: when the error latency is below the warning's.
+    """
+
+    warn_latency_s: float = 0.5
+    error_latency_s: float = 2.0
+    min_rate_hz: float = 1.0
+    max_overtaken_share: float = 0.8
+    stale_after_s: float = 3.0
+
+    def __post_init__(self) -> None:
+        if self.error_latency_s < self.warn_latency_s:
+            raise ValueError(
+                f'error_latency ({self.error_latency_s:g}) is below '
+                f'warn_latency ({self.warn_latency_s:g})'
+            )
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """
+    What the level depends on. Counts are those of the last seconds.
+
+    :param state: label of the lifecycle state.
+    :param enabled: False after it was disabled on purpose.
+    :param problem: why the node is not configured; empty: nothing is wrong.
+    :param problem_is_error: False: the system can do without this node.
+    :param reload_problem: why the last reload failed; empty: it did not.
+    :param notice: what else a subclass warns of; empty: nothing.
+    :param needs_input: False for a node that works by itself.
+    :param idle_s: time since the last input, or since the node was activated [s].
+    :param settled: whether it has been active for long enough to judge rates.
+    :param input_rate_hz: inputs per second [Hz].
+    :param latency_s: median age of the images when their results were published [s]; NaN: none.
+    :param inputs: how many came.
+    :param overtaken: how many of them were replaced by newer ones.
+    :param malformed: images that could not be decoded.
+    :param failures: inputs whose work raised an error.
+    :param outputs: results that were published.
+    :param last_error: text of the latest failure.
+    """
+
+    state: str
+    enabled: bool = True
+    problem: str = ''
+    problem_is_error: bool = True
+    reload_problem: str = ''
+    notice: str = ''
+    needs_input: bool = True
+    idle_s: float = 0.0
+    settled: bool = True
+    input_rate_hz: float = 0.0
+    latency_s: float = math.nan
+    inputs: int = 0
+    overtaken: int = 0
+    malformed: int = 0
+    failures: int = 0
+    outputs: int = 0
+    last_error: str = ''
+
+    @property
+    def overtaken_share(self) -> float:
+        """Share of the inputs that were overtaken, 0..1."""
+        return self.overtaken / self.inputs if self.inputs else 0.0
+
+
+def judge(vitals: Vitals, limits: HealthLimits) -> tuple[Level, str]:
+    """
+    Give the level of a node and why.
+
+    :returns: the highest level that applies, and all reasons for a level, the worst first.
+    """
+    if vitals.problem:
+        return Level.ERROR if vitals.problem_is_error else Level.WARN, vitals.problem
+    if vitals.state != 'active':
+        return Level.WARN, f'not active: {vitals.state}'
+    if not vitals.enabled:
+        return Level.OK, 'disabled'
+    findings = sorted(_findings(vitals, limits), key=lambda finding: -finding[0])
+    if not findings:
+        waiting = vitals.needs_input and vitals.inputs == 0
+        return Level.OK, 'waiting for input' if waiting else 'running'
+    return findings[0][0], '; '.join(reason for _, reason in findings)
+
+
+def _findings(vitals: Vitals, limits: HealthLimits) -> Iterator[tuple[Level, str]]:
+    if vitals.failures:
+        level = Level.WARN if vitals.outputs else Level.ERROR
+        yield level, f'{vitals.failures} inputs failed: {vitals.last_error}'
+    if vitals.malformed:
+        yield Level.WARN, f'{vitals.malformed} malformed images'
+    if vitals.reload_problem:
+        yield (
+            Level.WARN,
+            f'reload failed, the old one goes on: {vitals.reload_problem}',
+        )
+    if vitals.notice:
+        yield Level.WARN, vitals.notice
+    if vitals.needs_input and vitals.idle_s > limits.stale_after_s:
+        yield Level.WARN, f'no input for {vitals.idle_s:.0f} s'
+    elif vitals.settled and vitals.inputs and vitals.input_rate_hz < limits.min_rate_hz:
+        yield Level.WARN, f'input comes at {vitals.input_rate_hz:.1f} Hz'
+    if vitals.overtaken_share > limits.max_overtaken_share:
+        yield Level.WARN, f'{vitals.overtaken_share:.0%} of the inputs are overtaken'
+    yield from _latency_findings(vitals.latency_s, limits)
+
+
+def _latency_findings(latency_s: float, limits: HealthLimits) -> Iterator[tuple[Level, str]]:
+    if math.isnan(latency_s):
+        return
+    if abs(latency_s) > CLOCK_MISMATCH_S:
+        yield (
+            Level.WARN,
+            ('stamps are not of this clock, latency is unknown: a bag without use_sim_time?'),
+        )
+    elif latency_s > limits.warn_latency_s:
+        level = Level.ERROR if latency_s > limits.error_latency_s else Level.WARN
+        yield level, f'latency {latency_s * 1e3:.0f} ms'

@@ -7,10 +7,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from aitable_msgs.msg import Emotion, Face, Fatigue
 from aitable_ros.ros_support.message_conversion import landmarks_of
-from aitable_ros.visualization.overlay import FaceOverlay
+from aitable_ros.visualization.face_overlay import FaceOverlay
+from aitable_ros.visualization.head_axes import head_axes_px
 
 LEVEL_NAMES = {
     Fatigue.LEVEL_ALERT: 'alert',
@@ -48,4 +50,20 @@ def face_overlay(face: Face, emotion: Emotion | None, fatigue: Fatigue | None) -
         eyes_closed=eyes_closed,
         perclos=nan if fatigue is None else fatigue.perclos,
         level='' if fatigue is None else LEVEL_NAMES.get(fatigue.level, ''),
+        head_axes_px=_head_axes(face, fatigue),
+    )
+
+
+def _head_axes(face: Face, fatigue: Fatigue | None) -> npt.NDArray[np.float64] | None:
+    """Give the axes of the head, if its pose belongs to this very image."""
+    landmarks_px = landmarks_of(face)
+    if fatigue is None or not fatigue.head_pose_valid or landmarks_px is None:
+        return None
+    if fatigue.header.stamp != face.header.stamp:
+        return None
+    position, orientation = fatigue.head_position, fatigue.head_orientation
+    return head_axes_px(
+        landmarks_px,
+        (position.x, position.y, position.z),
+        (orientation.x, orientation.y, orientation.z, orientation.w),
     )

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aitable_ros.visualization.face_marks import AXIS_COLOURS
 from aitable_ros.visualization.overlay import (
     LEVEL_COLOURS,
     FaceOverlay,
@@ -222,6 +223,45 @@ def test_the_mesh_can_be_left_out():
     assert (with_mesh[around] != image[around]).any()
 
 
+def axes_of(one) -> np.ndarray:
+    """Axes as of a head that looks at the camera, a little to the left."""
+    tip = one.landmarks_px[4, :2]
+    return tip + np.array([(0.0, 0.0), (15.0, 6.0), (50.0, 4.0), (-3.0, -50.0)])
+
+
+def test_the_axes_of_the_head_are_red_green_and_blue():
+    plain = face(eye_span_px=150.0, level='', eyes_closed=None)
+    axes = axes_of(plain)
+    one = face(eye_span_px=150.0, level='', eyes_closed=None, head_axes_px=axes)
+    drawn = draw_overlay(picture(), [one], mesh=False)
+    for end, colour in zip(axes[1:], AXIS_COLOURS):
+        found = coloured(drawn, colour)
+        assert len(found) > 15
+        assert np.hypot(*(found - end).T).min() < 3.0
+    np.testing.assert_array_equal(
+        draw_overlay(picture(), [one], mesh=False, axes=False),
+        draw_overlay(picture(), [plain], mesh=False),
+    )
+
+
+@pytest.mark.parametrize('bad', [np.nan, 1e30, -1e30])
+def test_axes_that_cannot_be_drawn_are_left_out(bad):
+    axes = axes_of(face())
+    axes[2, 0] = bad
+    np.testing.assert_array_equal(
+        draw_overlay(picture(), [face(head_axes_px=axes)]), draw_overlay(picture(), [face()])
+    )
+
+
+def test_a_small_face_has_no_axes():
+    small = face(eye_span_px=14.0, level='')
+    axes = axes_of(small)
+    np.testing.assert_array_equal(
+        draw_overlay(picture(), [face(eye_span_px=14.0, level='', head_axes_px=axes)]),
+        draw_overlay(picture(), [small]),
+    )
+
+
 def test_the_status_line_stands_in_the_lower_left_corner():
     image = picture()
     status = plan_layout(480, 640, [], status='30.0 fps').status
@@ -290,6 +330,7 @@ def test_other_images_are_refused(image):
         ({'xywh_px': np.zeros(3)}, 'xywh_px'),
         ({'xywh_px': np.array([0, 0, np.nan, 1])}, 'xywh_px'),
         ({'landmarks_px': np.zeros((6, 2))}, r'landmarks_px .* got \(6, 2\)'),
+        ({'head_axes_px': np.zeros((3, 2))}, r'head_axes_px .* got \(3, 2\)'),
     ],
 )
 def test_faces_of_another_shape_are_refused(changes, message):

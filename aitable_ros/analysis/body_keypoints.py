@@ -1,6 +1,6 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""Body keypoints as every body network gives them: MediaPipe's 33, NaN where a network has none."""
+"""Body keypoints as all body networks give them: MediaPipe's 33, NaN where one has none."""
 
 from __future__ import annotations
 

@@ -36,6 +36,7 @@ from aitable_ros.inference.selection import AUTO, BACKENDS, load_engine
 from aitable_ros.model_zoo.catalog import CatalogError, load_catalog
 from aitable_ros.model_zoo.files import ModelFilesError
 from aitable_ros.model_zoo.store import ensure_models
+from aitable_ros.perception.body_pose import BodyDetector, BodyLandmarker, BodyPipeline
 from aitable_ros.perception.eye_contours import EyeContours
 from aitable_ros.perception.face_detector import FaceDetector
 from aitable_ros.perception.face_mesh import FaceMesh
@@ -45,8 +46,11 @@ from aitable_ros.sources.frame_source import SourceError
 from aitable_ros.sources.picture_source import PICTURE_SUFFIXES, list_pictures, read_picture
 from aitable_ros.sources.video_source import VideoSource
 from aitable_ros.tools.analyze_fatigue import FatigueReading, PersonFatigue, fatigue_settings
+from aitable_ros.tools.analyze_posture import MODELS as POSTURE_MODELS
+from aitable_ros.tools.analyze_posture import PersonPosture, PostureReading
 from aitable_ros.visualization.circumplex import EmotionTrack, write_track
-from aitable_ros.visualization.overlay import FaceOverlay, draw_overlay
+from aitable_ros.visualization.overlay import FaceOverlay, draw_overlay, plan_layout
+from aitable_ros.visualization.posture_overlay import draw_posture
 
 MODELS = ('face_detection', 'face_mesh', 'iris_landmark')
 
@@ -148,6 +152,12 @@ def _parser() -> argparse.ArgumentParser:
         ' instead of from the eyelid network (iris_landmark)',
     )
     parser.add_argument(
+        '--posture',
+        action='store_true',
+        help='find the body of the person, too (BlazePose): keypoints and angles, for videos also'
+        ' posture and its duration; see docs/posture.md',
+    )
+    parser.add_argument(
         '--backend',
         choices=(AUTO, *BACKENDS),
         default=AUTO,
@@ -197,6 +207,9 @@ class _Run:
         self._failed = False
         self._emotion = GeometryExpression()
         self._eyes: EyeContours | None = None
+        self._bodies: BodyPipeline | None = None
+        self._postures: dict[str, PersonPosture] = {}
+        self._posture: PostureReading | None = None
         self._overlay_names: set[str] = set()
         self._histories: dict[tuple[str, str], _History] = {}
         self._people: dict[tuple[str, str], PersonFatigue] = {}
@@ -265,19 +278,25 @@ class _Run:
         folder = paths.engines_dir(options.engines_dir)
         catalog = load_catalog()
         names = MODELS if options.refine_eyes else MODELS[:2]
+        if options.posture:
+            names = (*names, *POSTURE_MODELS)
         ensure_models(names, folder, progress=self.say)
-        engines = []
+        engines = {}
         for name in names:
             selection = load_engine(
                 catalog[name], options.backend, engines_dir=folder, threads=options.threads
             )
-            engines.append(stack.enter_context(selection.engine))
+            engines[name] = stack.enter_context(selection.engine)
             self.say(selection.explain())
         if options.refine_eyes:
-            self._eyes = EyeContours(engines[2])
+            self._eyes = EyeContours(engines['iris_landmark'])
+        if options.posture:
+            self._bodies = BodyPipeline(
+                BodyDetector(engines['pose_detection']), BodyLandmarker(engines['pose_landmark'])
+            )
         return FacePipeline(
-            FaceDetector(engines[0], max_faces=options.max_faces),
-            FaceMesh(engines[1]),
+            FaceDetector(engines['face_detection'], max_faces=options.max_faces),
+            FaceMesh(engines['face_mesh']),
             settings=PipelineSettings(max_faces=options.max_faces),
         )
 
@@ -366,7 +385,19 @@ class _Run:
                 )
             )
         line = {'image': item.name, 'stamp': round(stamp_s, 6), 'faces': described}
+        if self._bodies is not None:
+            self._posture = self._sitter(item, self._bodies).update(stamp_s, image, faces)
+            line['posture'] = self._posture.describe()
         return line, image, overlays
+
+    def _sitter(self, item: _Input, bodies: BodyPipeline) -> PersonPosture:
+        """Return what is kept of the posture of the person in a video; of a picture, nothing."""
+        if not item.is_video:
+            return PersonPosture(bodies, is_video=False)
+        person = self._postures.get(item.name)
+        if person is None:
+            person = self._postures[item.name] = PersonPosture(bodies, is_video=True)
+        return person
 
     def _person(self, item: _Input, face_id: str) -> PersonFatigue:
         """Return what is kept of the fatigue of this face of a video."""
@@ -415,6 +446,12 @@ class _Run:
         while name in self._overlay_names:
             name, number = f'{stem}_{number}', number + 1
         self._overlay_names.add(name)
+        if self._posture is not None:
+            layout = plan_layout(image.shape[0], image.shape[1], faces)
+            cards = tuple(card for card in layout.cards if card is not None)
+            image = draw_posture(
+                image, self._posture.overlay(), avoid=(*layout.eyes, *cards), head=not faces
+            )
         picture = cv2.cvtColor(draw_overlay(image, faces), cv2.COLOR_RGB2BGR)
         done, data = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         if not done:
@@ -449,6 +486,8 @@ class _Run:
             if person is not None:
                 path = _free_path(folder, f'{history.stem}_fatigue', taken)
                 person.write_plot(path, history.title)
+        for name, sitter in self._postures.items():
+            self.say(f'{name}: {sitter.summary()}')
 
 
 class _History:

@@ -1,0 +1,277 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Writing bags, such that the same messages make the same bytes.
+
+Nothing of the clock, the machine or the bag's name gets into the file of messages. Of a folder
+only ``metadata.yaml`` names it, as it has to.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import yaml
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+
+from aitable_ros.bags.definitions import TypeDefinition
+from aitable_ros.bags.errors import BagError, one_line
+from aitable_ros.bags.reading import FILE_SUFFIXES
+
+STORAGES = tuple(FILE_SUFFIXES.values())
+
+_SUFFIXES = {storage: suffix for suffix, storage in FILE_SUFFIXES.items()}
+_PLUGINS = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
+_METADATA = 'metadata.yaml'
+_INFORMATION = 'rosbag2_bagfile_information'
+# Of the versions that the writer knows the one that Humble reads, too: later ones write the QoS
+# in another way.
+_VERSION: Literal[8] = 8
+_INFINITE = QosTime(9223372036, 854775807)  # RMW_DURATION_INFINITE
+
+
+@dataclass(frozen=True)
+class BagTarget:
+    """
+    Where and how a bag is to be written.
+
+    :param path: a .mcap or .db3 file, or a folder.
+    :param storage: ``mcap`` or ``sqlite3``.
+    :param compress: mcap only: compress the chunks (zstd).
+    """
+
+    path: Path
+    storage: str
+    compress: bool = False
+
+    def __post_init__(self) -> None:
+        if self.storage not in STORAGES:
+            raise BagError(f'unknown storage {self.storage!r}: use {" or ".join(STORAGES)}')
+        if self.compress and self.storage != 'mcap':
+            raise BagError('only mcap files are compressed here: choose mcap')
+
+    @classmethod
+    def choose(
+        cls, path: str | Path, storage: str | None, default: str, compress: bool = False
+    ) -> BagTarget:
+        """
+        Choose the storage: as asked for, else by the file's suffix, else the default.
+
+        :raises BagError: when the suffix says one thing and the option another.
+        """
+        path = Path(path)
+        by_suffix = FILE_SUFFIXES.get(path.suffix)
+        if storage and by_suffix and storage != by_suffix:
+            raise BagError(f'{path}: a {path.suffix} file holds {by_suffix}, not {storage}')
+        return cls(path, storage or by_suffix or default, compress)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the bag is one file instead of a folder."""
+        return self.path.suffix in FILE_SUFFIXES
+
+    def check_free(self, *, force: bool = False) -> None:
+        """
+        Make sure that a bag may be written here.
+
+        :param force: a bag that is there may be replaced; anything else may not.
+        :raises BagError: when it may not.
+        """
+        path = self.path
+        if not path.exists() and not path.is_symlink():
+            parent = path.parent
+            if not parent.is_dir():
+                raise BagError(f'{path}: there is no folder {parent}')
+            if not os.access(parent, os.W_OK):
+                raise BagError(f'{path}: {parent} cannot be written')
+            return
+        if self.is_file != path.is_file() or not self._holds_a_bag():
+            raise BagError(f'{path} exists and is no bag of this kind: not overwriting it')
+        if not force:
+            raise BagError(f'{path} exists: give --force to replace it')
+
+    def _holds_a_bag(self) -> bool:
+        """Whether there is nothing but a bag at the path, such that replacing loses no more."""
+        if self.path.is_symlink():
+            return False
+        if self.is_file:
+            return True
+        names = [child.name for child in self.path.iterdir()]
+        endings = (*FILE_SUFFIXES, *(f'{suffix}.zstd' for suffix in FILE_SUFFIXES))
+        return _METADATA in names and all(
+            name == _METADATA or name.endswith(endings) for name in names
+        )
+
+
+class BagWriter:
+    """
+    Writes a bag, which appears under its name when it is whole.
+
+    Use it as a context manager: leaving it by an exception leaves nothing behind.
+
+    :param target: where and how.
+    :param force: replace the bag that is there.
+    :param custom_data: what else to say of the bag, in its metadata.
+    :raises BagError: on entering and leaving, when nothing can be written there.
+    """
+
+    def __init__(
+        self,
+        target: BagTarget,
+        *,
+        force: bool = False,
+        custom_data: Mapping[str, str] | None = None,
+    ) -> None:
+        self.target = target
+        self.count = 0
+        self._force = force
+        self._custom_data = dict(custom_data or {})
+        self._folder: Path | None = None
+        self._writer: Writer | None = None
+
+    def add_topic(self, name: str, definition: TypeDefinition, qos: Sequence[Any] = ()) -> Any:
+        """
+        Announce a topic.
+
+        :param name: its name.
+        :param definition: of its type.
+        :param qos: profiles that its publishers offer, see :func:`offered_qos`.
+        :returns: what :meth:`write` wants.
+        :raises BagError: when the same topic was announced before.
+        """
+        assert self._writer is not None
+        try:
+            return self._writer.add_connection(
+                name,
+                definition.type_name,
+                msgdef=definition.text,
+                rihs01=definition.type_hash,
+                offered_qos_profiles=list(qos),
+            )
+        except Exception as error:
+            raise BagError(f'{self.target.path}: topic {name}: {one_line(error)}') from error
+
+    def write(self, topic: Any, log_time_ns: int, data: bytes) -> None:
+        """
+        Write a message.
+
+        :param topic: from :meth:`add_topic`.
+        :param log_time_ns: log time [ns].
+        :param data: the serialised message (CDR).
+        :raises BagError: when it cannot be written.
+        """
+        assert self._writer is not None
+        try:
+            self._writer.write(topic, log_time_ns, data)
+        except Exception as error:
+            raise BagError(f'{self.target.path}: {one_line(error)}') from error
+        self.count += 1
+
+    def __enter__(self) -> BagWriter:
+        self.target.check_free(force=self._force)
+        path = self.target.path
+        try:
+            # beside the target, so that moving it there is one step
+            self._folder = path.with_name(f'.{path.stem}.{secrets.token_hex(4)}')
+            self._folder.mkdir(mode=0o700)
+            self._writer = Writer(
+                # always the same name: it gets into the file
+                self._folder / 'bag',
+                version=_VERSION,
+                storage_plugin=_PLUGINS[self.target.storage],
+            )
+            if self.target.compress:
+                self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+            for key, value in sorted(self._custom_data.items()):
+                self._writer.set_custom_data(key, value)
+            self._writer.open()
+        except BaseException as error:
+            self.discard()
+            if not isinstance(error, Exception):
+                raise  # interrupted
+            raise BagError(f'{path} cannot be written: {one_line(error)}') from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        writer, self._writer = self._writer, None
+        assert writer is not None
+        try:
+            if error is not None:
+                writer.abort()
+                return
+            writer.close()
+            self._put_in_place()
+        except OSError as problem:
+            raise BagError(f'{self.target.path}: {one_line(problem)}') from problem
+        finally:
+            self.discard()
+
+    def _put_in_place(self) -> None:
+        assert self._folder is not None
+        made, path, suffix = self._folder / 'bag', self.target.path, _SUFFIXES[self.target.storage]
+        storage = made / f'bag{suffix}'
+        if self.target.is_file:
+            storage.replace(path)
+            return
+        name = f'{path.name}_0{suffix}'  # as ros2 bag record names it
+        storage.rename(made / name)
+        metadata = made / _METADATA
+        content = yaml.safe_load(metadata.read_text(encoding='utf-8'))
+        information = content[_INFORMATION]
+        information['relative_file_paths'] = [name]
+        information['files'][0]['path'] = name
+        metadata.write_text(yaml.safe_dump(content, sort_keys=False), encoding='utf-8')
+        if path.exists():
+            path.rename(self._folder / 'replaced')
+        made.rename(path)
+
+    def discard(self) -> None:
+        """Remove what is half done, if anything is."""
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def offered_qos(
+    *, reliable: bool = True, depth: int = 10, transient_local: bool = False
+) -> tuple[Qos, ...]:
+    """
+    Describe what a publisher offers, for :meth:`BagWriter.add_topic`.
+
+    :param reliable: reliable instead of best effort.
+    :param depth: how many messages it keeps.
+    :param transient_local: late subscribers get what it keeps.
+    """
+    return (
+        Qos(
+            QosHistory.KEEP_LAST,
+            depth,
+            QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT,
+            QosDurability.TRANSIENT_LOCAL if transient_local else QosDurability.VOLATILE,
+            _INFINITE,
+            _INFINITE,
+            QosLiveliness.AUTOMATIC,
+            _INFINITE,
+            False,
+        ),
+    )

@@ -1,0 +1,235 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Bags are read in the order of recording, and damage is said in one line."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+import yaml
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+
+from aitable_ros.bags import BagError, BagReader, find_definition
+from aitable_ros.bags.definitions import NO_HASH
+from aitable_ros.bags.reading import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
+from aitable_ros.bags.sample import LOG_DELAY_NS
+
+PLACES = ('bag.mcap', 'bag.db3', 'mcap', 'sqlite3')
+START_NS = 1_700_000_000 * 10**9
+STRING = find_definition('std_msgs/msg/String')
+
+
+def string_cdr(text):
+    data = text.encode() + b'\0'
+    return b'\0\1\0\0' + len(data).to_bytes(4, 'little') + data
+
+
+def write(path, messages, *, compression=None, plugin=StoragePlugin.MCAP):
+    """Write strings as another program would: (topic, time, text)."""
+    writer = Writer(path, version=9, storage_plugin=plugin)
+    if compression is not None:
+        writer.set_compression(compression, CompressionFormat.ZSTD)
+    with writer:
+        topics = {}
+        for topic, time_ns, text in messages:
+            if topic not in topics:
+                topics[topic] = writer.add_connection(
+                    topic, STRING.type_name, msgdef=STRING.text, rihs01=STRING.type_hash
+                )
+            writer.write(topics[topic], time_ns, string_cdr(text))
+
+
+def read_all(path):
+    """Read everything; return what was complained of, or nothing."""
+    try:
+        with BagReader(path) as bag:
+            for topic in bag.topics:
+                bag.definition(topic)
+            for _ in bag.messages():
+                pass
+    except BagError as error:
+        return str(error)
+    return ''
+
+
+class TestContents:
+    @pytest.mark.parametrize('place', PLACES)
+    def test_topics_times_and_counts(self, sample_folder: Path, place: str) -> None:
+        with BagReader(sample_folder / place) as bag:
+            assert {(t.name, t.type_name, t.count) for t in bag.topics} == {
+                ('/camera_info', CAMERA_INFO, 4),
+                ('/image_raw', IMAGE, 4),
+                ('/image_raw/compressed', COMPRESSED_IMAGE, 4),
+            }
+            assert [t.name for t in bag.images] == ['/image_raw', '/image_raw/compressed']
+            assert bag.start_ns == START_NS + LOG_DELAY_NS
+            assert bag.duration_s == pytest.approx(0.3)
+            assert bag.count == 12
+            assert bag.storage == ('sqlite3' if place in ('bag.db3', 'sqlite3') else 'mcap')
+            assert bag.topic('/nothing') is None
+
+    @pytest.mark.parametrize('place', PLACES)
+    def test_messages_come_in_order_and_ties_as_written(
+        self, sample_folder: Path, place: str
+    ) -> None:
+        with BagReader(sample_folder / place) as bag:
+            messages = [(m.topic.name, m.log_time_ns) for m in bag.messages()]
+        topics = ('/camera_info', '/image_raw', '/image_raw/compressed')
+        assert messages == [
+            (topic, START_NS + LOG_DELAY_NS + i * 100_000_000)
+            for i in range(4)
+            for topic in topics
+        ]
+
+    def test_part_of_the_topics_and_of_the_time(self, sample_folder: Path) -> None:
+        with BagReader(sample_folder / 'bag.mcap') as bag:
+            second_ns = bag.start_ns + 100_000_000
+            chosen = [bag.topic('/image_raw')]
+            times = [m.log_time_ns for m in bag.messages(chosen, second_ns, second_ns + 1)]
+            assert times == [second_ns]
+            assert list(bag.messages([])) == []
+
+    def test_offered_qos_is_known(self, sample_folder: Path) -> None:
+        for place in PLACES:
+            with BagReader(sample_folder / place) as bag:
+                (qos,) = bag.topic('/image_raw').qos
+                assert (qos.reliability.name, qos.depth) == ('BEST_EFFORT', 5)
+
+    def test_definitions_are_the_bags_own(self, sample_folder: Path) -> None:
+        for place in PLACES:
+            with BagReader(sample_folder / place) as bag:
+                for topic in bag.topics:
+                    assert bag.definition(topic) == find_definition(topic.type_name)
+
+    def test_empty_bag(self, tmp_path: Path) -> None:
+        write(tmp_path / 'empty', [])
+        with BagReader(tmp_path / 'empty') as bag:
+            assert (bag.topics, bag.count, bag.duration_s) == ((), 0, 0.0)
+            assert list(bag.messages()) == []
+
+
+class TestKindsOfBags:
+    @pytest.mark.parametrize(
+        ('compression', 'plugin'),
+        [
+            (CompressionMode.FILE, StoragePlugin.SQLITE3),
+            (CompressionMode.MESSAGE, StoragePlugin.SQLITE3),
+            (CompressionMode.MESSAGE, StoragePlugin.MCAP),
+            (CompressionMode.STORAGE, StoragePlugin.MCAP),
+        ],
+    )
+    def test_compressed(self, tmp_path: Path, compression, plugin) -> None:
+        write(tmp_path / 'bag', [('/a', 5, 'text')], compression=compression, plugin=plugin)
+        with BagReader(tmp_path / 'bag') as bag:
+            assert [m.data for m in bag.messages()] == [string_cdr('text')]
+
+    def test_split_into_files(self, tmp_path: Path) -> None:
+        for i in range(2):
+            write(tmp_path / f'part{i}', [('/a', 10 * i + 1, f'text {i}')])
+        whole = tmp_path / 'whole'
+        whole.mkdir()
+        content = yaml.safe_load((tmp_path / 'part0/metadata.yaml').read_text())
+        information = content['rosbag2_bagfile_information']
+        information['relative_file_paths'] = []
+        for i in range(2):
+            shutil.copy(tmp_path / f'part{i}/part{i}.mcap', whole)
+            information['relative_file_paths'].append(f'part{i}.mcap')
+        (whole / 'metadata.yaml').write_text(yaml.safe_dump(content))
+        with BagReader(whole) as bag:
+            assert [m.log_time_ns for m in bag.messages()] == [1, 11]
+
+    def test_definition_of_a_type_that_is_not_installed(self, tmp_path: Path) -> None:
+        with Writer(tmp_path / 'bag', version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+            text = 'std_msgs/Header header\nmy_msgs/Leaf[] leaves\n'
+            text += '=' * 80 + '\nMSG: my_msgs/Leaf\nfloat32 area\n'
+            text += '=' * 80 + '\nMSG: std_msgs/Header\nbuiltin_interfaces/Time stamp\n'
+            text += 'string frame_id\n'
+            text += '=' * 80 + '\nMSG: builtin_interfaces/Time\nint32 sec\nuint32 nanosec\n'
+            topic = writer.add_connection('/t', 'my_msgs/msg/Tree', msgdef=text, rihs01='RIHS01_x')
+            writer.write(topic, 1, b'\0\1\0\0')
+        with BagReader(tmp_path / 'bag') as bag:
+            definition = bag.definition(bag.topics[0])
+        assert definition.text == text
+        assert definition.type_hash.startswith('RIHS01_')
+
+    def test_bag_of_humble_without_definitions(self, tmp_path: Path) -> None:
+        """Up to Humble, sqlite3 bags hold no definitions: this machine's are taken."""
+        path = tmp_path / 'humble.db3'
+        database = sqlite3.connect(path)
+        database.executescript(
+            'CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL,'
+            ' serialization_format TEXT NOT NULL, offered_qos_profiles TEXT NOT NULL);'
+            'CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER NOT NULL,'
+            ' timestamp INTEGER NOT NULL, data BLOB NOT NULL);'
+            "INSERT INTO topics VALUES(1, '/a', 'std_msgs/msg/String', 'cdr', '');"
+            "INSERT INTO topics VALUES(2, '/b', 'nobodys_msgs/msg/Own', 'cdr', '');"
+        )
+        database.execute('INSERT INTO messages VALUES(1, 1, 7, ?)', (string_cdr('x'),))
+        database.commit()
+        database.close()
+        with BagReader(path) as bag:
+            assert bag.definition(bag.topic('/a')) == STRING
+            assert bag.definition(bag.topic('/b')) is None
+            assert [m.log_time_ns for m in bag.messages()] == [7]
+
+
+class TestTrouble:
+    def test_no_such_bag(self, tmp_path: Path) -> None:
+        with pytest.raises(BagError, match='no such bag'), BagReader(tmp_path / 'x.mcap'):
+            pass
+
+    def test_file_of_another_kind(self, tmp_path: Path) -> None:
+        path = tmp_path / 'x.bag'
+        path.write_bytes(b'#ROSBAG V2.0')
+        with pytest.raises(BagError, match='a folder, a .mcap or a .db3'), BagReader(path):
+            pass
+
+    def test_folder_without_metadata(self, tmp_path: Path) -> None:
+        with pytest.raises(BagError, match=r'no metadata\.yaml.*reindex'), BagReader(tmp_path):
+            pass
+
+    def test_database_that_is_still_being_written(self, sample_folder: Path, tmp_path) -> None:
+        path = Path(shutil.copy(sample_folder / 'bag.db3', tmp_path))
+        (tmp_path / 'bag.db3-wal').write_bytes(b'x')
+        with pytest.raises(BagError, match='not ended'), BagReader(path):
+            pass
+
+    @pytest.mark.parametrize('place', ['bag.mcap', 'bag.db3'])
+    def test_any_damage_is_a_bag_error_in_one_line(
+        self, sample_folder: Path, tmp_path: Path, place: str
+    ) -> None:
+        """Cut off anywhere, or with bytes changed anywhere: read, or refused, never a crash."""
+        whole = (sample_folder / place).read_bytes()
+        rng = random.Random(3)
+        refused = 0
+        for round_ in range(120):
+            damaged = bytearray(whole)
+            if round_ % 2:
+                del damaged[rng.randrange(len(whole)) :]
+            else:
+                # the ends hold the structure; in between lie mostly pixels
+                place_ = rng.choice((rng.randrange(3000), len(whole) - 1 - rng.randrange(3000)))
+                for i in range(place_, min(place_ + rng.randrange(1, 9), len(whole))):
+                    damaged[i] = rng.randrange(256)
+            path = tmp_path / f'{round_}{Path(place).suffix}'
+            path.write_bytes(damaged)
+            complaint = read_all(path)
+            refused += complaint != ''
+            assert '\n' not in complaint
+            assert complaint == '' or str(path) in complaint
+            path.unlink()
+        assert refused > 50
+
+    def test_definition_that_cannot_be_parsed_is_passed_on_without_a_hash(
+        self, tmp_path: Path
+    ) -> None:
+        with Writer(tmp_path / 'bag', version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+            text = 'wstring name\n'
+            writer.add_connection('/t', 'my_msgs/msg/Tree', msgdef=text, rihs01='RIHS01_x')
+        with BagReader(tmp_path / 'bag' / 'bag.mcap') as bag:
+            definition = bag.definition(bag.topics[0])
+        assert (definition.text, definition.type_hash) == (text, NO_HASH)

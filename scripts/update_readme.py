@@ -2,7 +2,8 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Write the parameter tables of README.md and config/aitable.yaml from the declarations in the code.
+Write what is declared in the code into README.md, docs/ and config/aitable.yaml: the tables of
+parameters and of launch arguments, and the parameter file.
 
     scripts/update_readme.py            rewrite them
     scripts/update_readme.py --check    exit with 1 when they are out of date
@@ -21,6 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+SWITCH = ('true', 'false')
+
 PARAMETER_FILE_HEADER = """\
 # Parameters of all aitable nodes, at their defaults. Written by scripts/update_readme.py from the
 # declarations; `ros2 param describe NODE NAME` gives ranges, too.
@@ -32,9 +35,10 @@ PARAMETER_FILE_HEADER = """\
 
 def main() -> int:
     wanted = {
-        ROOT / 'README.md': with_tables((ROOT / 'README.md').read_text()),
+        **argument_pages(),
         ROOT / 'config' / 'aitable.yaml': parameter_file(),
     }
+    wanted[ROOT / 'README.md'] = with_tables(wanted[ROOT / 'README.md'])
     status = 0
     for path, text in wanted.items():
         if '--check' not in sys.argv[1:]:
@@ -84,7 +88,9 @@ def parameter_file() -> str:
 
 def with_tables(text: str) -> str:
     """Return the text with every table between its markers made anew."""
-    for name, specs in components().items():
+    from aitable_ros.ros_support.parameters import COMMON_PARAMETERS
+
+    for name, specs in {'all nodes': COMMON_PARAMETERS, **components()}.items():
         table = parameter_table(specs)
         pattern = rf'(<!-- parameters:{name} -->\n).*?(<!-- end -->)'
         text, count = re.subn(
@@ -93,6 +99,39 @@ def with_tables(text: str) -> str:
         if count != 1:
             raise SystemExit(f'README.md has {count} places for the parameters of {name}')
     return text
+
+
+def argument_pages() -> dict[Path, str]:
+    """Return README.md and the pages of docs/ with their tables of launch arguments made anew."""
+    from aitable_ros.launching.arguments import LAUNCH_FILES
+
+    pages = {path: path.read_text() for path in (ROOT / 'README.md', *ROOT.glob('docs/*.md'))}
+    for file in LAUNCH_FILES:
+        pattern = rf'(<!-- arguments:{re.escape(file)} -->\n).*?(<!-- end -->)'
+        places = 0
+        for path, text in pages.items():
+            pages[path], count = re.subn(
+                pattern, lambda m, file=file: m[1] + argument_table(file) + m[2], text, flags=re.S
+            )
+            places += count
+        if places != 1:
+            raise SystemExit(f'there are {places} places for the arguments of {file}')
+    return pages
+
+
+def argument_table(file: str) -> str:
+    """Return the table of a launch file's arguments."""
+    from aitable_ros.launching.arguments import LAUNCH_FILES
+
+    rows = ['| launch argument | default | meaning |', '|---|---|---|']
+    for argument in LAUNCH_FILES[file]:
+        default = 'required' if argument.default is None else f'`{argument.default}`'
+        if not argument.default:
+            default = default.replace('``', '')
+        choices = ', '.join(f'`{choice}`' for choice in argument.choices if choice)
+        limits = f'. One of {choices}' if choices and argument.choices != SWITCH else ''
+        rows.append(f'| `{argument.name}` | {default} | {argument.description}{limits} |')
+    return '\n'.join(rows) + '\n'
 
 
 def parameter_table(specs: tuple) -> str:
@@ -107,7 +146,7 @@ def parameter_table(specs: tuple) -> str:
         if spec.description.startswith('...'):
             spec = replace(spec, description='(see above) ' + spec.description)
         text = spec.description[0].upper() + spec.description[1:] + '.'
-        effect = ' *Dynamic.*' if spec.dynamic else ''
+        effect = {'dynamic': ' *Dynamic.*', 'read-only': ' *Read-only.*'}.get(spec.effect, '')
         rows.append(
             f'| `{spec.name}` | `{default!s}` | {text}{limits}{effect} |'.replace('``', '')
         )

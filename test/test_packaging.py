@@ -57,7 +57,7 @@ ROS_MODULES = {
     'visualization_msgs',
 }
 # Only these may import a ROS package when they are imported themselves.
-ROS_LAYERS = ('nodes', 'ros_support')
+ROS_LAYERS = ('nodes', 'ros_support', 'launching')
 # What each layer may import of the others: imports point downward.
 LAYERS_BELOW: dict[str, set[str]] = {
     'inference': set(),

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,19 @@ def test_every_file_it_names_is_there():
         assert (ROOT / path).exists(), path
 
 
-def test_every_launch_argument_is_in_its_table():
-    launch_file = (ROOT / 'launch' / 'aitable.launch.py').read_text()
-    for name in re.findall(r"DeclareLaunchArgument\(\s*'(\w+)'", launch_file):
-        assert f'| `{name}` |' in README, name
+def test_the_tables_of_launch_arguments_are_up_to_date():
+    script = runpy.run_path(str(ROOT / 'scripts' / 'update_readme.py'))
+    for path, text in script['argument_pages']().items():
+        assert path.read_text() == text, f'{path.name}: run scripts/update_readme.py'
+
+
+def test_the_index_of_the_docs_has_every_page():
+    index = (ROOT / 'docs' / 'README.md').read_text()
+    pages = {path.name for path in ROOT.glob('docs/*.md')} - {'README.md'}
+    assert pages - set(re.findall(r'\]\(([\w.]+)\)', index)) == set()
+
+
+@pytest.mark.parametrize('page', sorted(ROOT.glob('docs/*.md')), ids=lambda path: path.name)
+def test_every_file_that_a_page_names_is_there(page):
+    links = re.findall(r'\]\(([^)#:]+)(?:#[\w-]*)?\)', page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []

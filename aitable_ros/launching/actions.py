@@ -1,0 +1,358 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""The launch actions that start nodes, for arguments as given."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import launch.logging
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import Action, Event, LaunchContext
+from launch.actions import DeclareLaunchArgument, LogInfo, RegisterEventHandler
+from launch.event_handlers import OnShutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LoadComposableNodes, Node
+from launch_ros.descriptions import ComposableNode
+from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
+from launch_ros.utilities import make_namespace_absolute, prefix_namespace
+
+from aitable_ros.launching.arguments import (
+    CONTAINERS,
+    LAUNCH_FILES,
+    NETWORK_NODES,
+    NONE,
+    checked,
+)
+from aitable_ros.launching.parameter_files import parameters_for
+from aitable_ros.ros_support.transport import transport_settings
+
+PACKAGE = 'aitable_ros'
+CONTAINER_NAME = 'aitable_container'
+CAMERA = 'image_source'
+RESPAWN_DELAY_S = 2.0
+
+PLUGINS: Mapping[str, str] = MappingProxyType(
+    {
+        CAMERA: f'{PACKAGE}::ImageSourceNode',
+        'face_detection': f'{PACKAGE}::FaceDetectionNode',
+        'emotion': f'{PACKAGE}::EmotionNode',
+        'fatigue': f'{PACKAGE}::FatigueNode',
+        'posture': f'{PACKAGE}::PostureNode',
+        'hri': f'{PACKAGE}::HriNode',
+        'overlay': f'{PACKAGE}::OverlayNode',
+    }
+)
+"""Plugin names of the nodes, by node name, in the order in which they are started."""
+
+RESULT_TOPICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        'face_detection': ('faces',),
+        'emotion': ('emotion',),
+        'fatigue': ('fatigue', '/tf'),
+        'posture': ('posture',),
+        'overlay': ('overlay', 'markers'),
+    }
+)
+"""The topics of the results, by the node that publishes them."""
+
+
+def declare(file: str) -> list[DeclareLaunchArgument]:
+    """
+    Declare the arguments of a launch file; ``ros2 launch … -s`` lists them.
+
+    :param file: name of the launch file.
+    """
+    return [
+        DeclareLaunchArgument(
+            argument.name,
+            default_value=argument.default_value,
+            description=argument.description,
+            choices=list(argument.choices) or None,
+        )
+        for argument in LAUNCH_FILES[file]
+    ]
+
+
+def start_system(context: LaunchContext) -> list[Action]:
+    """Make the actions of aitable.launch.py."""
+    setup = Setup.read(context, 'aitable.launch.py')
+    names = [*setup.camera(), *setup.enabled()]
+    if not names and setup.values['rviz'] != 'true':
+        raise ValueError('there is nothing to start: every node is switched off')
+    rviz = setup.start_rviz()  # first: it may say that a value is wrong
+    return [*setup.start(names), *rviz]
+
+
+def start_nodes(context: LaunchContext) -> list[Action]:
+    """Make the actions of aitable_nodes.launch.py."""
+    setup = Setup.read(context, 'aitable_nodes.launch.py')
+    return setup.start(setup.enabled())
+
+
+def start_camera(context: LaunchContext) -> list[Action]:
+    """Make the actions of aitable_camera.launch.py."""
+    setup = Setup.read(context, 'aitable_camera.launch.py')
+    return setup.start(setup.camera())
+
+
+def start_visualization(context: LaunchContext) -> list[Action]:
+    """Make the actions of aitable_visualization.launch.py."""
+    setup = Setup.read(context, 'aitable_visualization.launch.py')
+    rviz = setup.start_rviz()
+    return [*setup.start(setup.enabled()), *rviz]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """
+    What to start, for one set of argument values.
+
+    :param context: the launch context.
+    :param values: the checked value of each argument of the launch file.
+    """
+
+    context: LaunchContext
+    values: Mapping[str, str]
+
+    @classmethod
+    def read(cls, context: LaunchContext, file: str) -> Setup:
+        """
+        Read the arguments of a launch file.
+
+        :raises ValueError: saying which values are wrong, and why.
+        """
+        given = {
+            argument.name: LaunchConfiguration(argument.name).perform(context)
+            for argument in LAUNCH_FILES[file]
+        }
+        values = checked(file, given)
+        if values['params_file'] and not Path(values['params_file']).is_file():
+            raise ValueError(f'params_file: there is no file {values["params_file"]}')
+        return cls(context, values)
+
+    def enabled(self) -> list[str]:
+        """Name the nodes that are switched on."""
+        return [name for name in PLUGINS if self.values.get(name) == 'true']
+
+    def camera(self) -> list[str]:
+        """Name the node that publishes images, if one is to."""
+        return [] if self.values['source'] == NONE else [CAMERA]
+
+    @property
+    def namespace(self) -> str:
+        """The nodes' absolute namespace, also below one that an including file pushed."""
+        pushed = self.context.launch_configurations.get('ros_namespace')
+        combined = prefix_namespace(pushed, self.values['namespace'] or None)
+        return str(make_namespace_absolute(combined or '/'))
+
+    def full_name(self, name: str) -> str:
+        """
+        Resolve the name of a node or topic.
+
+        :param name: as the nodes use it.
+        """
+        return name if name.startswith('/') else f'{self.namespace.rstrip("/")}/{name}'
+
+    def result_topics(self) -> list[str]:
+        """Name the topics on which the nodes that are switched on publish, resolved."""
+        return [
+            self.full_name(topic)
+            for name in self.enabled()
+            for topic in RESULT_TOPICS.get(name, ())
+        ]
+
+    @property
+    def remappings(self) -> list[tuple[str, str]]:
+        """Where the nodes' input topics are."""
+        image_topic = self.values.get('image_topic', 'image_raw')
+        info_topic = self.values.get('camera_info_topic') or beside(image_topic)
+        return [('image_raw', image_topic), ('camera_info', info_topic)]
+
+    def overrides(self, name: str) -> dict[str, Any]:
+        """
+        Give the parameters of a node that arguments set.
+
+        Arguments that were left alone are not among them, which leaves the word to the
+        parameter file.
+
+        :param name: name of the node.
+        """
+        chosen: dict[str, Any] = {}
+        if name in NETWORK_NODES:
+            backend = self.values.get(f'{name}_backend') or self.values.get('backend')
+            if backend:
+                chosen['backend'] = backend
+        if self.values.get('image_transport'):
+            chosen['image_transport'] = self.values['image_transport']
+        if name == CAMERA:
+            chosen['source'] = self.values['source']
+        if self.values['use_sim_time']:
+            chosen['use_sim_time'] = self.values['use_sim_time'] == 'true'
+        return chosen
+
+    def start(self, names: Sequence[str]) -> list[Action]:
+        """
+        Start nodes, where and how the arguments say.
+
+        :param names: names of the nodes.
+        """
+        if not names:
+            return []
+        if self.values.get('container'):
+            return self._join(self.values['container'], names)
+        composed = self.values.get('composed') == 'true'
+        executables = {name: name for name in names}
+        parameters = {name: self.overrides(name) for name in names}
+        if composed:
+            executables = {CONTAINER_NAME: CONTAINERS[self.values['container_threads']]}
+            parameters[CONTAINER_NAME] = {'components': list(names)}
+        file, cleaning = self.write(parameters)
+        return [
+            cleaning,
+            *(self._process(executable, name, file) for name, executable in executables.items()),
+        ]
+
+    def start_rviz(self) -> list[Action]:
+        """Start rviz2 where it is asked for; say so where it is not installed."""
+        if self.values['rviz'] != 'true':
+            return []
+        config = Path(self.values['rviz_config'])
+        if not config.is_file():
+            raise ValueError(f'rviz_config: there is no file {config}')
+        if not is_installed('rviz2'):
+            launch.logging.get_logger('aitable').warning(
+                f'rviz2 is not installed (sudo apt install {apt_name("rviz2")}): going on without'
+            )
+            return []
+        sim_time = {'use_sim_time': self.values['use_sim_time'] == 'true'}
+        return [
+            Node(
+                package='rviz2',
+                executable='rviz2',
+                name='rviz2',
+                namespace=self.values['namespace'],
+                arguments=['-d', str(config)],
+                parameters=[sim_time],
+                additional_env=self.environment(),
+                output='screen',
+            )
+        ]
+
+    def _process(self, executable: str, name: str, file: Path) -> Node:
+        return Node(
+            package=PACKAGE,
+            executable=executable,
+            name=name,
+            namespace=self.values['namespace'],
+            output='screen',
+            remappings=self.remappings,
+            parameters=[*self.parameter_file(), ParameterFile(file)],
+            ros_arguments=['--log-level', self.values['log_level']],
+            additional_env=self.environment(),
+            respawn=self.values.get('respawn') == 'true',
+            respawn_delay=RESPAWN_DELAY_S,
+        )
+
+    def write(self, parameters: Mapping[str, Mapping[str, Any]]) -> tuple[Path, Action]:
+        """
+        Write parameters into a file for the processes that are started.
+
+        A file, since rules on a command line (``-p node:name:=value``) reach composed nodes in
+        the root namespace only, and full names, since those come after a file's wildcards.
+
+        :param parameters: by node name.
+        :returns: the file, and the action that sees to its removal.
+        """
+        tree = {
+            self.full_name(name): {'ros__parameters': dict(chosen)}
+            for name, chosen in parameters.items()
+            if chosen
+        }
+        folder = Path(tempfile.mkdtemp(prefix='aitable_launch_'))
+        file = folder / 'parameters.yaml'
+        # JSON is YAML in which every string is quoted, so that it stays one
+        file.write_text(json.dumps(tree, ensure_ascii=False), encoding='utf-8')
+
+        def remove(event: Event, context: LaunchContext) -> None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+        return file, RegisterEventHandler(OnShutdown(on_shutdown=remove))
+
+    def parameter_file(self) -> list[ParameterFile]:
+        """Give the parameter file, if there is one."""
+        path = self.values['params_file']
+        return [ParameterFile(path, allow_substs=True)] if path else []
+
+    def environment(self) -> dict[str, str]:
+        """Give the variables with which images cross process borders whole."""
+        return transport_settings(self.context.environment)
+
+    def _join(self, container: str, names: Sequence[str]) -> list[Action]:
+        """Load the nodes into a container that runs, through its services."""
+        return [
+            LogInfo(msg=f'loading {", ".join(names)} into {container}, once it is there'),
+            LoadComposableNodes(
+                target_container=container,
+                composable_node_descriptions=[
+                    ComposableNode(
+                        package=PACKAGE,
+                        plugin=PLUGINS[name],
+                        name=name,
+                        namespace=self.values['namespace'],
+                        remappings=self.remappings,
+                        parameters=[self._all_parameters(name)],
+                    )
+                    for name in names
+                ],
+            ),
+        ]
+
+    def _all_parameters(self, name: str) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for file in self.parameter_file():
+            values = parameters_for(file.evaluate(self.context), self.full_name(name))
+        values.update(self.overrides(name))
+        return {key: _typed(value) for key, value in values.items()}
+
+
+def beside(image_topic: str) -> str:
+    """
+    Give the topic of the calibration that belongs to a topic of images.
+
+    :param image_topic: name of the image topic.
+    """
+    namespace, slash, _ = image_topic.rpartition('/')
+    return f'{namespace}{slash}camera_info'
+
+
+def is_installed(package: str) -> bool:
+    """Tell whether a ROS package is installed."""
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def apt_name(package: str) -> str:
+    """Give the name of the Debian package of a ROS package."""
+    distro = os.environ.get('ROS_DISTRO', '<distro>')
+    return f'ros-{distro}-{package.replace("_", "-")}'
+
+
+def _typed(value: Any) -> Any:
+    """Keep launch_ros from reading a string such as '0' as YAML once more."""
+    if isinstance(value, str):
+        return ParameterValue(value, value_type=str)
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return ParameterValue(value, value_type=list[str])
+    return value

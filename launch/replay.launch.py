@@ -1,0 +1,16 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Play a bag to the nodes, look at the results, record them; or process it offline."""
+
+from __future__ import annotations
+
+from launch import LaunchDescription
+from launch.actions import OpaqueFunction
+
+from aitable_ros.launching.actions import declare
+from aitable_ros.launching.replaying import start_replay
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments (aitable_ros/launching/arguments.py) and start what they say."""
+    return LaunchDescription([*declare('replay.launch.py'), OpaqueFunction(function=start_replay)])

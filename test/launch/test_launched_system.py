@@ -1,0 +1,177 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""aitable.launch.py and its fragments, started for real (how to run: test/launch_fixtures.py)."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+
+import pytest
+from launch_fixtures import HOW_TO_RUN, has_nodes
+from ros_fixtures import until
+
+pytest.importorskip('launch_ros', reason='launch_ros ' + HOW_TO_RUN)
+
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
+from rclpy.parameter import parameter_value_to_python
+from sensor_msgs.msg import CompressedImage, Image
+
+from aitable_msgs.msg import FaceArray, Fatigue
+from aitable_ros.launching.parameter_files import parameters_for
+from aitable_ros.paths import share_dir
+
+pytestmark = pytest.mark.models
+
+LAUNCH = share_dir() / 'launch'
+NODES = {'/face_detection', '/emotion', '/fatigue', '/overlay'}
+
+
+def parameter(graph, node, name):
+    request = GetParameters.Request(names=[name])
+    (value,) = graph.call(GetParameters, f'{node}/get_parameters', request, 30.0).values
+    return parameter_value_to_python(value)
+
+
+@pytest.mark.parametrize('composed', ['true', 'false'])
+def test_on_the_sample_fatigue_comes_out_and_ctrl_c_ends_it(
+    graph, engines_dir, launched, composed
+):
+    process = launched(LAUNCH / 'aitable.launch.py', 'source:=sample', f'composed:={composed}')
+    heard = graph.collect(Fatigue, 'fatigue')
+    assert until(lambda: len(heard) > 30, 60), process.text
+    assert heard[-1].face_id == 'f1'
+    container = {'/aitable_container'} if composed == 'true' else set()
+    assert has_nodes(graph, NODES | {'/image_source'} | container)
+    process.stop()
+    assert process.status in (0, 1, -2)
+    assert 'has died' not in process.text
+    assert has_nodes(graph, set())
+
+
+@pytest.mark.parametrize('composed', ['true', 'false'])
+def test_what_is_switched_off_is_not_there_and_arguments_reach_the_parameters(
+    graph, engines_dir, launched, composed
+):
+    process = launched(
+        LAUNCH / 'aitable.launch.py',
+        f'composed:={composed}',
+        'namespace:=hall/table_a',
+        'overlay:=false',
+        'backend:=onnxruntime',
+        'emotion_backend:=geometry',
+        'use_sim_time:=true',
+    )
+    expected = {'face_detection': 'onnxruntime', 'emotion': 'geometry', 'fatigue': 'onnxruntime'}
+    for name, backend in expected.items():
+        node = f'/hall/table_a/{name}'
+        assert parameter(graph, node, 'backend') == backend, process.text
+        assert parameter(graph, node, 'use_sim_time') is True
+        assert parameter(graph, node, 'image_transport') == 'raw'
+    container = {'/hall/table_a/aitable_container'} if composed == 'true' else set()
+    wanted = {f'/hall/table_a/{name}' for name in expected}
+    assert has_nodes(graph, wanted | container)
+
+
+def test_two_tables_at_once_one_of_them_compressed(graph, engines_dir, launched):
+    for name, transport in (('a', 'raw'), ('b', 'compressed')):
+        launched(
+            LAUNCH / 'aitable.launch.py',
+            'source:=sample',
+            f'namespace:=table_{name}',
+            f'image_transport:={transport}',
+            'emotion:=false',
+            'overlay:=false',
+        )
+    faces = {name: graph.collect(FaceArray, f'/table_{name}/faces') for name in 'ab'}
+    raw = {name: graph.collect(Image, f'/table_{name}/image_raw', 1) for name in 'ab'}
+    compressed = {
+        name: graph.collect(CompressedImage, f'/table_{name}/image_raw/compressed', 1)
+        for name in 'ab'
+    }
+    diagnostics = graph.collect(DiagnosticArray, '/diagnostics')
+    for name in 'ab':
+        assert until(lambda name=name: any(array.faces for array in faces[name]), 60), name
+    assert until(lambda: raw['a'] and compressed['b'])
+    assert not raw['b']
+    assert not compressed['a']
+    wanted = {f'table_{name}/face_detection' for name in 'ab'}
+    assert until(
+        lambda: wanted <= {status.name for array in diagnostics for status in array.status}
+    )
+
+
+def test_fragments_make_the_same_system(graph, engines_dir, launched):
+    """Camera, nodes and overlay each from their own launch file, in their own namespace."""
+    common = ('namespace:=table', 'image_topic:=camera/image')
+    launched(LAUNCH / 'aitable_camera.launch.py', 'source:=sample', *common)
+    launched(LAUNCH / 'aitable_nodes.launch.py', 'emotion:=false', *common)
+    launched(LAUNCH / 'aitable_visualization.launch.py', *common)
+    heard = graph.collect(Fatigue, '/table/fatigue')
+    pictures = graph.collect(Image, '/table/overlay', 1)
+    assert until(lambda: len(heard) > 5 and len(pictures) > 5, 60)
+    names = ('image_source', 'aitable_container', 'face_detection', 'fatigue', 'overlay')
+    assert has_nodes(graph, {f'/table/{name}' for name in names})
+
+
+def test_ros2_tools_find_what_they_expect(graph, engines_dir, launched, ros2, tmp_path):
+    process = launched(LAUNCH / 'aitable.launch.py', 'source:=sample')
+    heard = graph.collect(Fatigue, 'fatigue')
+    assert until(lambda: heard, 60), process.text
+
+    described = ros2('param', 'describe', '/emotion', 'max_rate')
+    assert 'Images per second'.lower() in described.lower()
+    assert 'Max value: 1000.0' in described
+    assert '5.0' in ros2('param', 'get', '/emotion', 'max_rate')
+    assert 'successful' in ros2('param', 'set', '/emotion', 'max_rate', '2.5')
+    assert parameter(graph, '/emotion', 'max_rate') == 2.5
+    refused = ros2('param', 'set', '/fatigue', 'backend', 'abacus')
+    assert "'abacus' is not one of" in refused
+    dumped = ros2('param', 'dump', '/fatigue')
+    assert '/fatigue:' in dumped
+    # what was dumped is a parameter file that launch takes
+    file = tmp_path / 'dumped.yaml'
+    file.write_text(dumped)
+    assert parameters_for(file, '/fatigue')['backend'] == 'auto'
+
+    def state():
+        return graph.call(GetState, '/fatigue/get_state', GetState.Request()).current_state.label
+
+    assert 'active' in ros2('lifecycle', 'get', '/fatigue')
+    assert 'successful' in ros2('lifecycle', 'set', '/fatigue', 'deactivate')
+    assert state() == 'inactive'
+    assert 'successful' in ros2('lifecycle', 'set', '/fatigue', 'activate')
+    assert state() == 'active'
+
+
+def test_a_process_that_was_killed_comes_back_if_wanted(graph, engines_dir, launched):
+    process = launched(LAUNCH / 'aitable_camera.launch.py', 'source:=sample', 'respawn:=true')
+    heard = graph.collect(Image, '/image_raw', 1)
+    assert until(lambda: heard, 30), process.text
+    (pid,) = re.findall(r'process started with pid \[(\d+)\]', process.text)
+    os.kill(int(pid), signal.SIGKILL)
+    assert process.says('process has died')
+    heard.clear()
+    assert until(lambda: heard, 30), process.text
+    assert process.text.count('process started') == 2
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'complaint'),
+    [
+        (('composed:=yes',), 'Argument "composed" provided value "yes" is not valid'),
+        (('image_topic:=no-name',), "image_topic: 'no-name' is no ROS name"),
+        (('params_file:=none.yaml',), 'params_file: there is no file none.yaml'),
+        (('container:=c', 'composed:=false'), 'container: nodes in a container are composed'),
+    ],
+)
+def test_a_wrong_value_is_said_in_one_line_and_nothing_starts(launched, arguments, complaint):
+    process = launched(LAUNCH / 'aitable.launch.py', *arguments)
+    assert process.ends()
+    assert process.status != 0
+    assert complaint in process.text
+    assert 'Traceback' not in process.text
+    assert 'process started' not in process.text

@@ -1,0 +1,136 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""The table of launch arguments; needs no launch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aitable_ros.inference.selection import BACKENDS
+from aitable_ros.launching.arguments import LAUNCH_FILES, LaunchArgument, checked
+from aitable_ros.paths import share_dir
+
+EVERY_ARGUMENT = [
+    pytest.param(argument, id=f'{file}-{argument.name}')
+    for file, arguments in LAUNCH_FILES.items()
+    for argument in arguments
+]
+
+
+def defaults(file, **changes):
+    given = {argument.name: argument.default_value or '' for argument in LAUNCH_FILES[file]}
+    return {**given, **changes}
+
+
+def test_every_launch_file_has_its_arguments_and_the_other_way_round():
+    assert {path.name for path in (share_dir() / 'launch').glob('*.launch.*')} == set(LAUNCH_FILES)
+
+
+@pytest.mark.parametrize('file', LAUNCH_FILES)
+def test_no_argument_is_there_twice(file):
+    names = [argument.name for argument in LAUNCH_FILES[file]]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize('argument', EVERY_ARGUMENT)
+def test_every_argument_is_described_and_takes_its_default_and_its_choices(argument):
+    assert len(argument.description) > 10
+    assert not argument.description.endswith('.')
+    for value in (argument.default, *argument.choices):
+        assert value is None or argument.problem_with(value) is None
+
+
+@pytest.mark.parametrize('argument', EVERY_ARGUMENT)
+def test_paths_of_shipped_files_are_absolute(argument):
+    if argument.in_share:
+        assert Path(argument.default_value).is_absolute()
+        assert argument.default_value.endswith(argument.default)
+
+
+def test_every_backend_can_be_chosen_and_emotion_can_do_without():
+    choices = {argument.name: argument.choices for argument in LAUNCH_FILES['aitable.launch.py']}
+    for name in ('backend', 'face_detection_backend', 'fatigue_backend', 'posture_backend'):
+        assert set(choices[name]) == {'', 'auto', *BACKENDS}
+    assert set(choices['emotion_backend']) == {'', 'auto', 'geometry', *BACKENDS}
+
+
+def test_only_a_bag_to_replay_has_to_be_given():
+    required = [
+        (file, argument.name)
+        for file, arguments in LAUNCH_FILES.items()
+        for argument in arguments
+        if argument.default is None
+    ]
+    assert required == [('replay.launch.py', 'bag')]
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [
+        ('composed', 'yes'),
+        ('backend', 'geometry'),
+        ('log_level', 'loud'),
+        ('use_sim_time', '1'),
+        ('image_topic', 'camera images'),
+        ('image_topic', '/'),
+        ('image_topic', '/camera//image'),
+        ('camera_info_topic', '3d/camera_info'),
+        ('namespace', 'table-1'),
+        ('namespace', 'täble'),
+        ('container', '/table/'),
+        ('container_threads', '4'),
+    ],
+)
+def test_wrong_values_are_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=f'^{name}: {value!r} is no'):
+        checked('aitable.launch.py', defaults('aitable.launch.py', **{name: value}))
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    wrong = defaults('aitable.launch.py', namespace='a b', emotion='maybe')
+    with pytest.raises(ValueError, match='emotion: .*; namespace: '):
+        checked('aitable.launch.py', wrong)
+
+
+@pytest.mark.parametrize('value', ['/', 'table', '/hall/table_1'])
+def test_namespaces_are_taken_and_blanks_at_their_ends_dropped(value):
+    given = defaults('aitable.launch.py', namespace=f' {value} ')
+    assert checked('aitable.launch.py', given)['namespace'] == value
+
+
+@pytest.mark.parametrize('value', ['', 'none'])
+def test_there_need_be_no_parameter_file(value):
+    given = defaults('aitable.launch.py', params_file=value)
+    assert checked('aitable.launch.py', given)['params_file'] == ''
+
+
+def test_nodes_in_a_container_cannot_be_separate():
+    given = defaults('aitable.launch.py', container='/table', composed='false')
+    with pytest.raises(ValueError, match='^container: '):
+        checked('aitable.launch.py', given)
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [
+        ('rate', '0'),
+        ('rate', '-1'),
+        ('rate', 'nan'),
+        ('rate', 'inf'),
+        ('rate', 'fast'),
+        ('linger', '-0.1'),
+        ('linger', ''),
+    ],
+)
+def test_numbers_are_checked(name, value):
+    with pytest.raises(ValueError, match=f'^{name}: '):
+        checked('replay.launch.py', defaults('replay.launch.py', bag='b', **{name: value}))
+
+
+def test_an_argument_whose_default_is_wrong_cannot_be_made():
+    with pytest.raises(ValueError, match='not among its choices'):
+        LaunchArgument('a', 'an argument', 'c', ('a', 'b'))
+    with pytest.raises(ValueError, match='there is no kind'):
+        LaunchArgument('a', 'an argument', '', kind='integer')

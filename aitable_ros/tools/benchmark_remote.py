@@ -235,7 +235,7 @@ def serve(descriptor: int, threads: int) -> None:
         connection.send(answer)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def _start(argv: Sequence[str] | None = None) -> int:
     """Start the server; the benchmark does so, nobody else."""
     parser = argparse.ArgumentParser(description=serve.__doc__)
     parser.add_argument('descriptor', type=int)
@@ -246,4 +246,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(_start())

@@ -18,12 +18,13 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 from sensor_msgs.msg import Image
 from visualization_msgs.msg import MarkerArray
 
-from aitable_msgs.msg import Emotion, Fatigue
+from aitable_msgs.msg import Emotion, Fatigue, Posture
 from aitable_ros.nodes.emotion_node import EmotionNode
 from aitable_ros.nodes.face_detection_node import FaceDetectionNode
 from aitable_ros.nodes.fatigue_node import FatigueNode
 from aitable_ros.nodes.image_source_node import ImageSourceNode
 from aitable_ros.nodes.overlay_node import OverlayNode
+from aitable_ros.nodes.posture_node import PostureNode
 
 CONFIG = Path(__file__).parents[2] / 'config'
 RVIZ = yaml.safe_load((CONFIG / 'aitable.rviz').read_text())
@@ -77,6 +78,7 @@ def published():
                 FaceDetectionNode,
                 EmotionNode,
                 FatigueNode,
+                PostureNode,
                 OverlayNode,
             )
         ]
@@ -217,7 +219,8 @@ def test_foxglove_plots_fields_that_there_are(published):
             assert field is None or field in fields, path
         if name.startswith('Plot!'):
             assert fields[match['field']] == 'float', path
-        assert match['variable'] in FOXGLOVE['globalVariables']
+        # there is one person whose posture is published
+        assert match['variable'] in FOXGLOVE['globalVariables'] or match['topic'] == '/posture'
         seen.add((match['topic'], match['field']))
     wanted = {
         ('/fatigue', name)
@@ -229,7 +232,9 @@ def test_foxglove_plots_fields_that_there_are(published):
             'right_openness',
             'level',
         )
-    } | {('/emotion', 'valence'), ('/emotion', 'arousal'), ('/fatigue', None)}
+    }
+    wanted |= {('/emotion', 'valence'), ('/emotion', 'arousal'), ('/fatigue', None)}
+    wanted |= {('/posture', 'state'), ('/posture', 'trunk_pitch')}
     assert wanted <= seen
 
 
@@ -240,7 +245,7 @@ def test_foxglove_shows_topics_that_there_are(published):
     assert panels['DiagnosticSummary!nodes']['topicToRender'] in published
 
 
-@pytest.mark.parametrize('message_type', [Emotion, Fatigue])
+@pytest.mark.parametrize('message_type', [Emotion, Fatigue, Posture])
 def test_what_one_plots_is_at_top_level(message_type):
     """rqt_plot takes /topic/field: every number of a result is one, but for the head pose."""
     nested = {
@@ -248,4 +253,5 @@ def test_what_one_plots_is_at_top_level(message_type):
         for name, kind in message_type.get_fields_and_field_types().items()
         if '/' in kind or 'sequence' in kind
     }
-    assert set(nested) <= {'header', 'head_position', 'head_orientation'}
+    lists = {'keypoints', 'visibility', 'world'}
+    assert set(nested) <= {'header', 'head_position', 'head_orientation', *lists}

@@ -4,41 +4,95 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Sequence
-from importlib import import_module
+import time
+import traceback
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from types import MappingProxyType
 from typing import Any
 
-from rclpy.executors import Executor
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
 
-from aitable_ros.ros_support.executor import spin
-from aitable_ros.ros_support.managed_node import ManagedNode
+from aitable_ros.ros_support.component_manager import (
+    ComponentError,
+    ComponentManager,
+    ComponentRequest,
+)
+from aitable_ros.ros_support.executor import (
+    SPIN_TIMEOUT_S,
+    ignore_interrupts,
+    make_executor,
+    ros_process,
+)
+from aitable_ros.ros_support.node_operations import reply_later
 from aitable_ros.ros_support.parameters import ParameterSpec, ParameterTable
+from aitable_ros.ros_support.plugins import PluginRegistry
+from aitable_ros.ros_support.worker import Worker
 
-COMPONENTS = {
-    'face_detection': 'aitable_ros.nodes.face_detection_node:FaceDetectionNode',
-    'emotion': 'aitable_ros.nodes.emotion_node:EmotionNode',
-    'fatigue': 'aitable_ros.nodes.fatigue_node:FatigueNode',
-    'overlay': 'aitable_ros.nodes.overlay_node:OverlayNode',
-    'image_source': 'aitable_ros.nodes.image_source_node:ImageSourceNode',
-}
-"""The nodes that can be composed, by name."""
+PACKAGE = 'aitable_ros'
+COMPONENTS = MappingProxyType(
+    {
+        'face_detection': 'aitable_ros.nodes.face_detection_node:FaceDetectionNode',
+        'emotion': 'aitable_ros.nodes.emotion_node:EmotionNode',
+        'fatigue': 'aitable_ros.nodes.fatigue_node:FatigueNode',
+        'overlay': 'aitable_ros.nodes.overlay_node:OverlayNode',
+        'posture': 'aitable_ros.nodes.posture_node:PostureNode',
+        'hri': 'aitable_ros.nodes.hri_node:HriNode',
+        'image_source': 'aitable_ros.nodes.image_source_node:ImageSourceNode',
+    }
+)
+"""The nodes of this package that can be composed, by node name."""
+
+PLUGINS = MappingProxyType(
+    {f'{PACKAGE}::{path.partition(":")[2]}': path for path in COMPONENTS.values()}
+)
+"""The same nodes by plugin name; setup.py has them as entry points."""
+
+MAX_THREADS = 256
+SHUTDOWN_PATIENCE_S = 3.0
+ERROR_INTERVAL_S = 1.0
 
 
 class ComponentContainer(Node):
     """
-    Node that creates the nodes named in its parameter ``components`` in its own process.
+    Node that loads nodes into its own process and unloads them, as it is asked to.
 
-    The composed nodes keep their names and see the same ROS arguments as the container
-    (parameter files, topic remappings, namespace), so that one parameter file serves both
-    composed and separate nodes.
+    Offers ``~/_container/load_node``, ``unload_node`` and ``list_nodes``
+    (composition_interfaces), which ``ros2 component`` and launch use, where that package is
+    installed. In any case it composes, to begin with, the nodes named in its parameter
+    ``components``; these get the ROS arguments of the container (parameter files, topic
+    remappings, namespace), so that one parameter file serves both composed and separate nodes.
 
     :param name: node name.
-    :param ros_args: the ROS arguments that the composed nodes get.
+    :param ros_args: the ROS arguments that nodes in ``components`` get, and those loaded with
+        the extra argument ``forward_global_arguments``.
     :param kwargs: passed to :class:`rclpy.node.Node`.
     """
+
+    PARAMETERS = (
+        ParameterSpec(
+            'components',
+            [''],
+            f'nodes to begin with: names ({", ".join(COMPONENTS)}) or plugins (package::Class)',
+            read_only=True,
+        ),
+        ParameterSpec(
+            'threads',
+            0,
+            'threads that run callbacks, at least 2; 0: one for each CPU (component_container_mt '
+            'only)',
+            minimum=0,
+            maximum=MAX_THREADS,
+            read_only=True,
+        ),
+    )
 
     def __init__(
         self,
@@ -48,55 +102,187 @@ class ComponentContainer(Node):
         **kwargs: Any,
     ) -> None:
         super().__init__(name, **kwargs)
-        self.params = ParameterTable(
-            self,
-            (
-                ParameterSpec(
-                    'components',
-                    ['face_detection', 'emotion', 'fatigue'],
-                    'nodes to compose: ' + ', '.join(COMPONENTS),
-                    read_only=True,
-                ),
-            ),
-        )
+        self.params = ParameterTable(self, self.PARAMETERS)
         self._ros_args = list(ros_args)
-        self.components: dict[str, ManagedNode] = {}
+        self._manager: ComponentManager | None = None
+        # a plugin's module may take seconds to import
+        self._importing: Worker[None] = Worker(
+            f'{self.get_name()}_importing', lambda item: None, lambda error: None
+        )
+
+    @property
+    def manager(self) -> ComponentManager:
+        """What loads and unloads; there is one after :meth:`compose`."""
+        assert self._manager is not None, 'compose() comes first'
+        return self._manager
+
+    @property
+    def components(self) -> dict[str, Node]:
+        """The loaded nodes by full name."""
+        return {c.full_name: c.node for c in self.manager.components}
 
     def compose(self, executor: Executor) -> None:
         """
-        Create the nodes.
+        Create the nodes of parameter ``components`` and offer the services.
 
-        :param executor: spins them.
-        :raises ValueError: for a name that is not known or given twice.
+        Called once, before the executor spins.
+
+        :param executor: spins this container and its components.
+        :raises ComponentError: for a name that is not known or given twice, or a node whose
+            constructor raises.
         """
-        names: list[str] = list(self.params['components'])
-        unknown = sorted(set(names) - set(COMPONENTS))
-        if unknown:
-            raise ValueError(
-                f'components: {", ".join(unknown)} unknown; there are {", ".join(COMPONENTS)}'
-            )
-        if len(set(names)) < len(names):
-            raise ValueError(f'components: a name is given twice in {names}')
+        self._manager = ComponentManager(
+            self, executor, PluginRegistry(PLUGINS), ros_args=self._ros_args
+        )
+        executor.add_node(self)
+        names = [name for name in self.params['components'] if name]
         for name in names:
-            node_class = _import(COMPONENTS[name])
-            node = node_class(
-                name,
-                context=self.context,
-                namespace=self.get_namespace(),
-                # the process's own arguments may rename the container: not its nodes
-                use_global_arguments=False,
-                cli_args=['--ros-args', *self._ros_args],
-            )
-            self.components[name] = node
-            executor.add_node(node)
-            self.get_logger().info(f'composed {node.get_fully_qualified_name()}')
+            component = self._manager.load(self._request_for(name))
+            self.get_logger().info(f'composed {component.full_name}')
+        self._offer_services(bool(names))
+
+    def close(self, patience_s: float | None = None) -> tuple[str, ...]:
+        """
+        Destroy the composed nodes, when nothing spins any more.
+
+        :param patience_s: how long to wait for nodes that are still loading their networks [s];
+            None: until they are done.
+        :returns: what was left because it is still busy: full names of nodes that are loading,
+            or an import.
+        """
+        deadline_s = None if patience_s is None else time.monotonic() + patience_s
+        left = self._manager.close(patience_s) if self._manager is not None else ()
+        if deadline_s is not None:
+            imported = self._importing.call(lambda: None)
+            if wait([imported], max(0.0, deadline_s - time.monotonic())).not_done:
+                left = (*left, 'import of a plugin')
+        return left
 
     def destroy_node(self) -> None:
         """Destroy the composed nodes and the container itself."""
-        for node in self.components.values():
-            node.destroy_node()
-        self.components.clear()
+        self.close()
+        self._importing.stop()
         super().destroy_node()
+
+    def _request_for(self, name: str) -> ComponentRequest:
+        """Make the request for an entry of parameter ``components``."""
+        forward = Parameter('forward_global_arguments', value=True)
+        if '::' in name:
+            return ComponentRequest(
+                name.partition('::')[0],
+                name,
+                node_namespace=self.get_namespace(),
+                extra_arguments=(forward,),
+            )
+        if name not in COMPONENTS:
+            raise ComponentError(
+                f'components: {name!r} unknown; there are {", ".join(COMPONENTS)}, and plugins '
+                'as package::Class'
+            )
+        return ComponentRequest(
+            PACKAGE,
+            COMPONENTS[name].partition(':')[2],
+            node_name=name,
+            node_namespace=self.get_namespace(),
+            extra_arguments=(forward,),
+        )
+
+    def _offer_services(self, has_components: bool) -> None:
+        try:
+            from composition_interfaces.srv import ListNodes, LoadNode, UnloadNode
+        except ImportError as error:
+            self.get_logger().warning(
+                'the services of a component container (ros2 component, ComposableNode in launch '
+                f'files) are not offered: composition_interfaces is not installed ({error}); the '
+                'nodes are those of parameter components'
+            )
+            if not has_components:
+                raise ComponentError('nothing to compose: parameter components is empty') from None
+            return
+        # list_nodes answers while a constructor runs in another of the executor's threads
+        listing = MutuallyExclusiveCallbackGroup()
+        self.create_service(
+            ListNodes, '~/_container/list_nodes', self._on_list, callback_group=listing
+        )
+        for service_type, name, callback in (
+            (LoadNode, 'load_node', self._on_load),
+            (UnloadNode, 'unload_node', self._on_unload),
+        ):
+            service = self.create_service(service_type, f'~/_container/{name}', _unused)
+            reply_later(service, callback)
+
+    def _on_load(self, request: Any, response: Any) -> Future[Any]:
+        """Import the plugin in a thread, construct the node in the executor, then answer."""
+        answered: Future[Any] = Future()
+        wanted = f'loading {request.package_name} {request.plugin_name}'
+
+        def construct(found: Future[tuple[ComponentRequest, Any]]) -> None:
+            try:
+                component = self.manager.load(*found.result())
+                response.success = True
+                response.full_node_name = component.full_name
+                response.unique_id = component.unique_id
+                self.get_logger().info(
+                    f'loaded {component.full_name} ({request.plugin_name}) as '
+                    f'{component.unique_id}'
+                )
+            except Exception as error:
+                response.success = False
+                response.error_message = self._refused(wanted, error)
+            answered.set_result(response)
+
+        def find() -> tuple[ComponentRequest, Any]:
+            component_request = ComponentRequest.from_message(request)
+            return component_request, self.manager.find(component_request)
+
+        executor = self.executor
+        assert executor is not None
+        self._importing.call(find).add_done_callback(
+            lambda found: executor.create_task(construct, found)
+        )
+        return answered
+
+    def _on_unload(self, request: Any, response: Any) -> Future[Any]:
+        """Answer when the node is destroyed."""
+        answered: Future[Any] = Future()
+
+        def answer(left: Future[str]) -> None:
+            response.success = True
+            self.get_logger().info(f'unloaded {left.result()} ({request.unique_id})')
+            answered.set_result(response)
+
+        try:
+            self.manager.unload(request.unique_id).add_done_callback(answer)
+        except Exception as error:
+            response.success = False
+            response.error_message = self._refused(f'unloading {request.unique_id}', error)
+            answered.set_result(response)
+        return answered
+
+    def _on_list(self, request: Any, response: Any) -> Any:
+        components = self.manager.components
+        response.full_node_names = [c.full_name for c in components]
+        response.unique_ids = [c.unique_id for c in components]
+        return response
+
+    def _refused(self, what: str, error: Exception) -> str:
+        """Log a failure and give the text that goes into the reply."""
+        if isinstance(error, ComponentError):
+            text, details = str(error), error.details
+        else:
+            text, details = f'{type(error).__name__}: {error}', traceback.format_exc()
+        self.get_logger().error(_utf8(f'{what}: {text}' + (f'\n{details}' if details else '')))
+        return _utf8(text)
+
+
+def _utf8(text: str) -> str:
+    """Replace what cannot be sent or logged: a file name in an error may be no UTF-8."""
+    return text.encode(errors='replace').decode()
+
+
+def _unused(request: Any, response: Any) -> Any:
+    """Stand in until :func:`reply_later` puts the handler in."""
+    return response
 
 
 def shared_ros_args(argv: Sequence[str]) -> list[str]:
@@ -125,30 +311,92 @@ def shared_ros_args(argv: Sequence[str]) -> list[str]:
     return shared
 
 
-def _import(path: str) -> Callable[..., ManagedNode]:
-    module, name = path.split(':')
-    factory: Callable[..., ManagedNode] = getattr(import_module(module), name)
-    return factory
+def spin_components(executor: Executor, container: Node) -> None:
+    """
+    Spin until the context is shut down, whatever the callbacks of components raise.
+
+    A component that fails is no reason to end the others: what it raised is logged.
+
+    :param executor: spins container and components.
+    :param container: logs.
+    """
+    while executor.context.ok():
+        try:
+            executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
+        except ExternalShutdownException:
+            return
+        except rclpy_implementation.InvalidHandle as error:
+            # a callback that was running while its node was destroyed
+            container.get_logger().debug(f'a callback came too late: {error}')
+        except Exception:
+            if executor.context.ok():
+                container.get_logger().error(
+                    _utf8(
+                        f'a callback raised; the other components go on\n{traceback.format_exc()}'
+                    ),
+                    throttle_duration_sec=ERROR_INTERVAL_S,
+                )
+
+
+def make_threaded_executor(container: ComponentContainer) -> Executor:
+    """Make the executor of ``component_container_mt``, with the container's ``threads``."""
+    threads = max(2, container.params['threads'] or os.cpu_count() or 2)
+    container.get_logger().info(f'{threads} threads run callbacks')
+    return MultiThreadedExecutor(num_threads=threads, context=container.context)
+
+
+def run(args: Sequence[str] | None = None, *, threaded: bool = False) -> None:
+    """
+    Run a container until the process is asked to end.
+
+    :param args: command line, program name first; ``sys.argv`` by default.
+    :param threaded: run callbacks in several threads.
+    """
+    argv = list(sys.argv if args is None else args)
+    try:
+        further = remove_ros_args(argv)[1:]
+    except rclpy_implementation.RCLError as error:
+        sys.exit(f'component_container: {error}')
+    if further:
+        sys.exit(f'component_container: unknown arguments {further}; use --ros-args')
+    status = 0
+    left: tuple[str, ...] = ()
+    with ros_process(argv):
+        container = ComponentContainer(ros_args=shared_ros_args(argv))
+        executor = make_threaded_executor(container) if threaded else make_executor()
+        try:
+            container.compose(executor)
+            spin_components(executor, container)
+        except ComponentError as error:
+            container.get_logger().fatal(
+                _utf8('\n'.join(filter(None, (str(error), error.details))))
+            )
+            status = 1
+        finally:
+            ignore_interrupts()
+            left = container.close(SHUTDOWN_PATIENCE_S)
+            if not left:
+                container.destroy_node()
+            executor.shutdown(timeout_sec=SHUTDOWN_PATIENCE_S)
+    if left:
+        # A thread that is inside a runtime's loader can be neither interrupted nor waited for
+        # (launch kills after ten seconds), and must not wake up in a dismantled interpreter.
+        print(f'still busy, left as is: {", ".join(left)}', file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    if status:
+        sys.exit(status)
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run a container."""
-    argv = list(sys.argv if args is None else args)
-    further = remove_ros_args(argv)[1:]
-    if further:
-        sys.exit(f'component_container: unknown arguments {further}; use --ros-args')
+    """Run a container that calls all its nodes in one thread."""
+    run(args)
 
-    def make(executor: Executor) -> Sequence[Node]:
-        container = ComponentContainer(ros_args=shared_ros_args(argv))
-        try:
-            container.compose(executor)
-        except ValueError as error:
-            container.get_logger().fatal(str(error))
-            container.destroy_node()
-            sys.exit(1)
-        return [container]
 
-    spin(make, argv)
+def main_mt(args: Sequence[str] | None = None) -> None:
+    """Run a container that calls its nodes in several threads."""
+    run(args, threaded=True)
 
 
 if __name__ == '__main__':

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import cv2
 import rclpy
@@ -29,27 +30,45 @@ def spin(
         them.
     :param args: command line, ``sys.argv`` by default.
     """
+    with ros_process(args):
+        nodes: Sequence[Node] = ()
+        executor = make_executor()
+        try:
+            nodes = make_nodes(executor)
+            for node in nodes:
+                executor.add_node(node)
+            spin_executor(executor)
+        finally:
+            ignore_interrupts()
+            for node in nodes:
+                node.destroy_node()
+            executor.shutdown()
+
+
+@contextmanager
+def ros_process(args: Sequence[str] | None = None) -> Iterator[None]:
+    """
+    Set up a process that runs nodes; being asked to end (Ctrl-C) ends the block quietly.
+
+    :param args: command line, ``sys.argv`` by default.
+    """
     configure_transport()
     log_to_console()
     # crops are small: handing them to other cores costs more than it saves
     cv2.setNumThreads(1)
     rclpy.init(args=None if args is None else list(args))
-    nodes: Sequence[Node] = ()
-    executor = make_executor()
     try:
-        nodes = make_nodes(executor)
-        for node in nodes:
-            executor.add_node(node)
-        spin_executor(executor)
+        yield
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        # `ros2 launch` sends a second SIGINT: it must not interrupt the freeing of the networks
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for node in nodes:
-            node.destroy_node()
-        executor.shutdown()
+        ignore_interrupts()
         rclpy.try_shutdown()
+
+
+def ignore_interrupts() -> None:
+    """Let nothing interrupt the freeing of the networks: `ros2 launch` sends a second SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def log_to_console() -> None:

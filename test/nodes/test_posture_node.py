@@ -361,7 +361,7 @@ def test_without_a_network_it_says_why_and_the_others_go_on(graph, tmp_path):
     node = graph.make(PostureNode, network='yolo', engines_dir=str(tmp_path))
     assert until(lambda: 'yolo_pose' in node.health()[1], 30)
     assert not node.is_required
-    assert node.state == 'unconfigured'
+    assert until(lambda: node.state == 'unconfigured')
 
 
 @pytest.mark.models

@@ -1,0 +1,120 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Python nodes that a container can load, found by their entry points."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+GROUP = 'rclpy_components'
+"""Entry-point group of composable Python nodes, as proposed for rclpy (ros2/rclpy#599)."""
+
+
+class PluginError(LookupError):
+    """A plugin that is not there, or whose module cannot be imported; the message says which."""
+
+
+class PluginRegistry:
+    """
+    The plugins of all installed packages, and those that are known without being installed.
+
+    A plugin is an entry point of group :data:`GROUP` named ``package::Class``.
+
+    :param own: plugins that are there even where their package runs from its source tree and
+        has no entry points: plugin name to ``module:Class``. They come before installed ones.
+    """
+
+    def __init__(self, own: Mapping[str, str]) -> None:
+        self._own = {name: EntryPoint(name, value, GROUP) for name, value in own.items()}
+
+    def names(self, package: str = '') -> list[str]:
+        """
+        Return the names of the known plugins, sorted.
+
+        :param package: only those of this package.
+        """
+        return sorted(
+            name
+            for name, entry_point in self._plugins().items()
+            if not package or _belongs_to(entry_point, package)
+        )
+
+    def find(self, package: str, plugin: str) -> Callable[..., Any]:
+        """
+        Import a plugin.
+
+        :param package: package of the plugin; empty: whichever has it.
+        :param plugin: name of the entry point, with or without ``package::`` before it.
+        :returns: the class, or whatever callable makes the node.
+        :raises PluginError: when the package has no such plugin (the message lists those that
+            there are), or its module raises.
+        """
+        for name, entry_point in self._plugins().items():
+            if package and not _belongs_to(entry_point, package):
+                continue
+            if plugin and plugin in (name, name.partition('::')[2], f'{package}::{name}'):
+                return _import(entry_point)
+        raise PluginError(self._why_not_found(package, plugin))
+
+    def _plugins(self) -> dict[str, EntryPoint]:
+        # looked up every time: a package may be installed while the container runs
+        plugins = dict(self._own)
+        for entry_point in entry_points(group=GROUP):
+            plugins.setdefault(entry_point.name, entry_point)
+        return plugins
+
+    def _why_not_found(self, package: str, plugin: str) -> str:
+        of_package = self.names(package) if package else []
+        if of_package:
+            return f'package {package} has no plugin {plugin!r}; it has {", ".join(of_package)}'
+        everything = ', '.join(self.names()) or 'none'
+        if not package:
+            return f'there is no plugin {plugin!r}; known plugins: {everything}'
+        if _has_cpp_components(package):
+            return (
+                f'the components of package {package} are C++: load them into a container of '
+                f'rclcpp_components; Python plugins known here: {everything}'
+            )
+        return (
+            f'package {package} has no Python plugins (entry points of group {GROUP}), or is not '
+            f'installed; known plugins: {everything}'
+        )
+
+
+def _belongs_to(entry_point: EntryPoint, package: str) -> bool:
+    owner, separator, _ = entry_point.name.partition('::')
+    if separator and owner == package:
+        return True
+    distribution = entry_point.dist
+    return distribution is not None and _normalized(distribution.name) == _normalized(package)
+
+
+def _normalized(name: str) -> str:
+    # PEP 503: Python packaging takes my_robot, my-robot and My.Robot for one name
+    return re.sub(r'[-_.]+', '-', name).lower()
+
+
+def _import(entry_point: EntryPoint) -> Callable[..., Any]:
+    try:
+        factory = entry_point.load()
+    except (Exception, SystemExit) as error:  # whatever a stranger's module does on import
+        raise PluginError(
+            f'{entry_point.name}: importing {entry_point.value} failed: '
+            f'{type(error).__name__}: {error}'
+        ) from error
+    if not callable(factory):
+        raise PluginError(f'{entry_point.name}: {entry_point.value} is not a class')
+    plugin: Callable[..., Any] = factory
+    return plugin
+
+
+def _has_cpp_components(package: str) -> bool:
+    try:
+        from ament_index_python import has_resource
+
+        return bool(has_resource('rclcpp_components', package))
+    except (ImportError, LookupError, OSError, ValueError):
+        return False

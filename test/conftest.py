@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,14 @@ from aitable_ros import paths
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.model_zoo.catalog import load_catalog
 from aitable_ros.model_zoo.store import SOURCES, ensure_models
+
+
+@pytest.fixture(scope='module', autouse=True)
+def what_earlier_tests_left_is_not_searched_for_garbage() -> Iterator[None]:
+    """Let collections look at a module's own objects: the nodes' tests make many of them."""
+    gc.collect()
+    gc.freeze()
+    yield
 
 
 @pytest.fixture(scope='session')

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import gc
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,11 +17,10 @@ from aitable_ros.model_zoo.store import SOURCES, ensure_models
 
 
 @pytest.fixture(scope='module', autouse=True)
-def what_earlier_tests_left_is_not_searched_for_garbage() -> Iterator[None]:
+def what_earlier_tests_left_is_not_searched_for_garbage() -> None:
     """Let collections look at a module's own objects: the nodes' tests make many of them."""
     gc.collect()
     gc.freeze()
-    yield
 
 
 @pytest.fixture(scope='session')

@@ -104,7 +104,8 @@ def test_a_python_file_loads_everything_into_a_container_of_its_own(
     assert until(lambda: len(heard) > 5, 60), process.text
     assert 'onnxruntime' in heard[-1].backend
     assert '0.25' in ros2('param', 'get', '/fatigue', 'max_gap')
-    listed = ros2('component', 'list')
+    # a daemon of before may not have seen the container yet
+    listed = ros2('component', 'list', '--no-daemon', '--spin-time', '5')
     assert '/my_container' in listed
     for name in ('/image_source', '/face_detection', '/fatigue'):
         assert f'  {name}\n' in listed

@@ -6,22 +6,24 @@ Compare nodes composed in one container with the same nodes in separate processe
 
     source scripts/ros_env.sh
     python3 scripts/benchmark_composition.py
-    python3 scripts/benchmark_composition.py --workloads default watched posture --rounds 3
+    python3 scripts/benchmark_composition.py --workloads default watched posture --rounds 10
 
 The real executables run, with the parameters and transport settings that are shipped. A process
 of its own publishes the built-in sample like a camera driver and receives the results; what it
-takes is told apart. Both ways run in turns, in an order that alternates, since other work on the
-machine changes from minute to minute: the ratio is the median over the rounds of one against the
-other.
+takes is told apart. Both ways are up at the same time, in namespaces of their own, and get images
+in turns of a few seconds, in an order that alternates: how fast a shared machine is changes by
+tens of percent within minutes. The ratio is the median over the rounds of one against the other.
 
 CPU time is user and system time of all processes of the nodes, start and end left out, over the
 images that were answered. Latency runs from the image's stamp to the arrival of the result in the
-camera's process. Memory is the sum of the proportional set sizes (PSS).
+camera's process. Memory is the sum of the proportional set sizes (PSS), measured while only the
+one way is up.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -29,6 +31,7 @@ import statistics
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +47,7 @@ sys.path.insert(0, str(ROOT))
 
 START_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 20.0
-GRACE_S = 1.0
+GRACE_S = 0.3
 SAMPLE_S = 4.0
 MODES = ('composed', 'separate')
 
@@ -86,8 +89,7 @@ class Round:
     :param lost: images not answered, by result topic.
     :param cpu_s: user and system time of the nodes [s].
     :param camera_cpu_s: the same of the process that publishes and receives the results [s].
-    :param latency_ms: of each result topic, in order of arrival [ms].
-    :param pss_mb: memory of the nodes at the end [MB]; NaN where the system does not tell.
+    :param latency_ms: of each result topic, in order of the images [ms].
     """
 
     sent: int
@@ -96,7 +98,6 @@ class Round:
     cpu_s: float
     camera_cpu_s: float
     latency_ms: Mapping[str, Sequence[float]]
-    pss_mb: float
 
     @property
     def cpu_ms(self) -> float:
@@ -157,17 +158,17 @@ def back_and_forth(length: int) -> list[int]:
     return [*range(length), *range(length - 2, 0, -1)]
 
 
-def commands(nodes: Sequence[str], mode: str) -> list[list[str]]:
+def commands(nodes: Sequence[str], mode: str, parameters: Path) -> list[list[str]]:
     """
-    Make the command lines that start the nodes.
+    Make the command lines that start the nodes, in a namespace named after the mode.
 
     :param nodes: names of the nodes.
     :param mode: one of MODES.
+    :param parameters: file of parameters beside those that are shipped.
     """
-    shared = ['--ros-args', '--params-file', str(ROOT / 'config' / 'aitable.yaml')]
-    for node, parameters in PARAMETERS.items():
-        for name, value in parameters.items():
-            shared += ['-p', f'{node}:{name}:={value}']
+    shared = ['--ros-args', '-r', f'__ns:=/{mode}']
+    for file in (ROOT / 'config' / 'aitable.yaml', parameters):
+        shared += ['--params-file', str(file)]
     if mode == 'composed':
         modules = [['component_container', *shared, '-p', f'components:=[{",".join(nodes)}]']]
     else:
@@ -177,19 +178,27 @@ def commands(nodes: Sequence[str], mode: str) -> list[list[str]]:
     ]
 
 
+def write_parameters(path: Path) -> None:
+    """Write PARAMETERS as a ROS parameter file; JSON is YAML."""
+    tree = {f'/**/{node}': {'ros__parameters': values} for node, values in PARAMETERS.items()}
+    path.write_text(json.dumps(tree), encoding='utf-8')
+
+
 class Nodes:
     """
     The processes of the nodes; a context manager that ends them.
 
     :param workload: what runs.
     :param mode: one of MODES.
+    :param parameters: as for :func:`commands`.
     :param log: file that gets their output.
     """
 
-    def __init__(self, workload: Workload, mode: str, log: Any) -> None:
+    def __init__(self, workload: Workload, mode: str, parameters: Path, log: Any) -> None:
+        self.mode = mode
         self._processes = [
             subprocess.Popen(command, start_new_session=True, stdout=log, stderr=subprocess.STDOUT)
-            for command in commands(workload.nodes, mode)
+            for command in commands(workload.nodes, mode, parameters)
         ]
 
     @property
@@ -228,24 +237,28 @@ class Camera:
             text=True,
         )
 
-    def measure(
-        self, workload: Workload, mode: str, nodes: Nodes, settle_s: float, seconds: float
-    ) -> Round:
+    def wait_for(self, nodes: Nodes, workload: Workload) -> None:
+        """
+        Wait until the nodes answer images.
+
+        :raises RuntimeError: when they do not, or one of them ended.
+        """
+        subscribers = 1 if nodes.mode == 'composed' else workload.image_nodes
+        self._ask(nodes, workload, image_subscribers=subscribers)
+
+    def measure(self, nodes: Nodes, workload: Workload, settle_s: float, seconds: float) -> Round:
         """
         Run one round.
 
         :param settle_s: how long to publish before measuring [s].
         :param seconds: how long to measure [s].
-        :raises RuntimeError: when the nodes did not start or one of them ended.
+        :raises RuntimeError: when one of the nodes ended.
         """
-        order = {
-            'image_subscribers': 1 if mode == 'composed' else workload.image_nodes,
-            'results': workload.results,
-            'watched': workload.watched,
-            'pids': nodes.pids,
-            'settle_s': settle_s,
-            'seconds': seconds,
-        }
+        return Round(**self._ask(nodes, workload, settle_s=settle_s, seconds=seconds))
+
+    def _ask(self, nodes: Nodes, workload: Workload, **order: Any) -> dict[str, Any]:
+        order |= {'mode': nodes.mode, 'pids': nodes.pids}
+        order |= {'results': workload.results, 'watched': workload.watched}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + '\n')
@@ -253,10 +266,10 @@ class Camera:
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f'the camera ended with status {self._process.wait()}')
-        answer = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         if 'error' in answer:
-            raise RuntimeError(f'{mode}: {answer["error"]}')
-        return Round(**answer)
+            raise RuntimeError(f'{nodes.mode}: {answer["error"]}')
+        return answer
 
     def __enter__(self) -> Camera:
         return self
@@ -265,93 +278,115 @@ class Camera:
         self._process.communicate()
 
 
+class Link:
+    """
+    The camera's topics in the namespace of one mode: images go out, results come in.
+
+    :param node: of the camera.
+    :param mode: one of MODES.
+    """
+
+    def __init__(self, node: Any, mode: str) -> None:
+        from rclpy.qos import qos_profile_sensor_data
+        from sensor_msgs.msg import Image
+
+        from aitable_msgs.msg import Emotion, FaceArray, Fatigue
+
+        self._node = node
+        self._mode = mode
+        self._overlay: Any = None
+        self.publisher = node.create_publisher(
+            Image, f'/{mode}/image_raw', qos_profile_sensor_data
+        )
+        self.age_ms: dict[str, dict[tuple[int, int], float]] = {'overlay': {}}
+        for message_type in (FaceArray, Emotion, Fatigue):
+            topic = 'faces' if message_type is FaceArray else message_type.__name__.lower()
+            self.age_ms[topic] = {}
+            self._subscribe(message_type, topic)
+
+    def watch(self, wanted: bool) -> None:
+        """Subscribe to the overlay or not, which counts who looks; in the executor's thread."""
+        from sensor_msgs.msg import Image
+
+        if wanted and self._overlay is None:
+            self._overlay = self._subscribe(Image, 'overlay')
+        elif not wanted and self._overlay is not None:
+            self._node.destroy_subscription(self._overlay)
+            self._overlay = None
+
+    def clear(self) -> None:
+        """Forget the answers so far."""
+        for topic in self.age_ms:
+            self.age_ms[topic] = {}
+
+    def publish(self, image: Any) -> tuple[int, int]:
+        """Send an image with the present time as its stamp, which is returned."""
+        sec, nanosec = divmod(time.time_ns(), 10**9)
+        image.header.stamp.sec, image.header.stamp.nanosec = sec, nanosec
+        self.publisher.publish(image)
+        return sec, nanosec
+
+    def _subscribe(self, message_type: Any, topic: str) -> Any:
+        def note(serialized: bytes) -> None:
+            now_ns = time.time_ns()
+            sec, nanosec = header_stamp(serialized)
+            age_ms = (now_ns - sec * 10**9 - nanosec) * 1e-6
+            self.age_ms[topic].setdefault((sec, nanosec), age_ms)
+
+        return self._node.create_subscription(
+            message_type, f'/{self._mode}/{topic}', note, 100, raw=True
+        )
+
+
 def run_camera(size: str, rate_hz: float) -> None:
-    """Be the camera: a round for each line of standard input, until it closes."""
+    """Be the camera: do what each line of standard input says, until it closes."""
     import rclpy
-    from rclpy.qos import qos_profile_sensor_data
-    from sensor_msgs.msg import Image
     from std_msgs.msg import Header
 
-    from aitable_msgs.msg import Emotion, FaceArray, Fatigue
     from aitable_ros.ros_support.executor import make_executor
     from aitable_ros.ros_support.image_conversion import rgb_to_image
     from aitable_ros.sample import AstronautSequence
 
-    types = {'faces': FaceArray, 'emotion': Emotion, 'fatigue': Fatigue, 'overlay': Image}
     width, height = parse_size(size)
     sequence = AstronautSequence(width, height, rate_hz)
     count = min(len(sequence), round(SAMPLE_S * rate_hz))
     header = Header(frame_id='camera')
     images = [rgb_to_image(sequence.frame(i), header, 'bgr8') for i in range(count)]
-    loop = back_and_forth(count)
+    images = [images[i] for i in back_and_forth(count)]
 
     rclpy.init(args=[])
     node = rclpy.create_node('benchmark_camera')
     executor = make_executor()
     executor.add_node(node)
-    publisher = node.create_publisher(Image, 'image_raw', qos_profile_sensor_data)
-    arrivals: dict[str, dict[tuple[int, int], float]] = {topic: {} for topic in types}
-
-    def noting(topic: str) -> Any:
-        def note(serialized: bytes) -> None:
-            now_ns = time.time_ns()
-            stamp = header_stamp(serialized)
-            age_ms = (now_ns - stamp[0] * 10**9 - stamp[1]) * 1e-6
-            arrivals[topic].setdefault(stamp, age_ms)
-
-        return note
-
-    # the overlay counts its subscribers: it is subscribed to in the rounds that watch it
+    links = {mode: Link(node, mode) for mode in MODES}
     ending = threading.Event()
-    subscriptions = {}
-    for topic in ('faces', 'emotion', 'fatigue'):
-        subscriptions[topic] = node.create_subscription(
-            types[topic], topic, noting(topic), 100, raw=True
-        )
 
     def spin() -> None:
         while not ending.is_set():
             executor.spin_once(timeout_sec=0.1)
 
-    def watch(wanted: bool) -> None:
-        """Subscribe to the overlay or not; in the executor's thread."""
-        if wanted and 'overlay' not in subscriptions:
-            subscriptions['overlay'] = node.create_subscription(
-                Image, 'overlay', noting('overlay'), 10, raw=True
-            )
-        elif not wanted and 'overlay' in subscriptions:
-            node.destroy_subscription(subscriptions.pop('overlay'))
-
-    def publish(index: int) -> tuple[int, int]:
-        image = images[loop[index % len(loop)]]
-        sec, nanosec = divmod(time.time_ns(), 10**9)
-        image.header.stamp.sec, image.header.stamp.nanosec = sec, nanosec
-        publisher.publish(image)
-        return sec, nanosec
-
-    def wait_until_answered(order: Mapping[str, Any]) -> None:
+    def wait_until_answered(link: Link, order: Mapping[str, Any]) -> dict[str, Any]:
         """Publish slowly until each of the topics answers."""
+        link.clear()
+        executor.create_task(link.watch, order['watched'])
         deadline_s = time.monotonic() + START_TIMEOUT_S
-        for index in range(sys.maxsize):
-            matched = publisher.get_subscription_count() == order['image_subscribers']
-            if matched:
-                publish(index)
+        while True:
+            subscribers = link.publisher.get_subscription_count()
+            if subscribers == order['image_subscribers']:
+                link.publish(images[0])
             time.sleep(0.1)
-            missing = [topic for topic in order['results'] if not arrivals[topic]]
-            if matched and not missing:
-                return
+            missing = [topic for topic in order['results'] if not link.age_ms[topic]]
+            if subscribers == order['image_subscribers'] and not missing:
+                return {}
             cpu_s(order['pids'])  # are they alive?
             if time.monotonic() > deadline_s:
                 raise RuntimeError(
-                    f'image_raw has {publisher.get_subscription_count()} subscribers of '
-                    f'{order["image_subscribers"]}, no answer on {", ".join(missing) or "none"}'
+                    f'image_raw has {subscribers} subscribers of {order["image_subscribers"]}, '
+                    f'no answer on {", ".join(missing) or "none"}'
                 )
 
-    def run_round(order: Mapping[str, Any]) -> dict[str, Any]:
-        for topic in arrivals:
-            arrivals[topic] = {}
-        executor.create_task(watch, order['watched'])
-        wait_until_answered(order)
+    def run_round(link: Link, order: Mapping[str, Any]) -> dict[str, Any]:
+        link.clear()
         settling = round(order['settle_s'] * rate_hz)
         total = settling + round(order['seconds'] * rate_hz)
         sent: list[tuple[int, int]] = []
@@ -363,29 +398,26 @@ def run_camera(size: str, rate_hz: float) -> None:
             due_s += 1 / rate_hz
             if index == settling:
                 used_s, camera_used_s = cpu_s(order['pids']), cpu_s(own)
-            if index == total:
-                break
-            stamp = publish(index)
-            if index >= settling:
-                sent.append(stamp)
+            if index < total:
+                stamp = link.publish(images[index % len(images)])
+                if index >= settling:
+                    sent.append(stamp)
         used_s = cpu_s(order['pids']) - used_s
         camera_used_s = cpu_s(own) - camera_used_s
-        memory_mb = pss_mb(order['pids'])
         time.sleep(GRACE_S)
-        latency_ms = {
-            topic: [arrivals[topic][stamp] for stamp in sent if stamp in arrivals[topic]]
-            for topic in order['results']
-        }
-        answered = [all(stamp in arrivals[t] for t in order['results']) for stamp in sent]
+        ages = {topic: link.age_ms[topic] for topic in order['results']}
+        answered = [all(stamp in ages[topic] for topic in ages) for stamp in sent]
         return asdict(
             Round(
                 sent=len(sent),
                 answered=sum(answered),
-                lost={topic: len(sent) - len(values) for topic, values in latency_ms.items()},
+                lost={topic: len(set(sent) - set(ages[topic])) for topic in ages},
                 cpu_s=used_s,
                 camera_cpu_s=camera_used_s,
-                latency_ms=latency_ms,
-                pss_mb=memory_mb,
+                latency_ms={
+                    topic: [ages[topic][stamp] for stamp in sent if stamp in ages[topic]]
+                    for topic in ages
+                },
             )
         )
 
@@ -393,8 +425,10 @@ def run_camera(size: str, rate_hz: float) -> None:
     thread.start()
     try:
         for line in sys.stdin:
+            order = json.loads(line)
+            step = run_round if 'seconds' in order else wait_until_answered
             try:
-                answer = run_round(json.loads(line))
+                answer = step(links[order['mode']], order)
             except (OSError, RuntimeError) as error:
                 answer = {'error': str(error)}
             print(json.dumps(answer), flush=True)
@@ -411,8 +445,7 @@ def summarize(rounds: Sequence[Round], rate_hz: float) -> dict[str, Any]:
 
     :param rounds: at least one.
     :param rate_hz: images per second.
-    :returns: sums of images, medians of CPU and memory over the rounds, quantiles of latency over
-        all images.
+    :returns: sums of images, medians of CPU over the rounds, quantiles of latency over all images.
     """
     sent = sum(one.sent for one in rounds)
     cpu_ms = [one.cpu_ms for one in rounds]
@@ -428,7 +461,6 @@ def summarize(rounds: Sequence[Round], rate_hz: float) -> dict[str, Any]:
             100 * one.cpu_s * rate_hz / one.sent for one in rounds
         ),
         'camera_cpu_ms': statistics.median(camera_ms),
-        'pss_mb': statistics.median(one.pss_mb for one in rounds),
         'latency_ms': {},
     }
     for topic in rounds[0].latency_ms:
@@ -443,12 +475,18 @@ def ratios(composed: Sequence[Round], separate: Sequence[Round]) -> list[float]:
     return [a.cpu_ms / b.cpu_ms for a, b in zip(composed, separate)]
 
 
-def table(title: str, figures: Mapping[str, Mapping[str, Any]], quotients: list[float]) -> str:
+def table(
+    title: str,
+    figures: Mapping[str, Mapping[str, Any]],
+    memory_mb: Mapping[str, float],
+    quotients: Sequence[float],
+) -> str:
     """
     Make a Markdown table of one workload at one size.
 
     :param title: of the first column.
     :param figures: what :func:`summarize` gave, by mode.
+    :param memory_mb: what :func:`pss_mb` gave, by mode.
     :param quotients: what :func:`ratios` gave.
     """
     both = [figures[mode] for mode in MODES]
@@ -463,14 +501,15 @@ def table(title: str, figures: Mapping[str, Mapping[str, Any]], quotients: list[
             'images sent / answered by all (lost)',
             *(f'{f["sent"]} / {f["answered"]} ({f["lost_percent"]:.1f} %)' for f in both),
         ),
-        ('memory (PSS)', *(f'{f["pss_mb"]:.0f} MB' for f in both)),
+        ('memory (PSS)', *(f'{memory_mb[mode]:.0f} MB' for mode in MODES)),
         ("the camera's process, per image", *(f'{f["camera_cpu_ms"]:.2f} ms' for f in both)),
     ]
     lines = [f'| {title} | composed | separate |', '|---|---|---|']
     lines += [f'| {" | ".join(row)} |' for row in rows]
+    low, middle, high = np.percentile(quotients, (25, 50, 75))
     lines.append(
-        f'\ncomposed / separate, CPU per image: {statistics.median(quotients):.2f} '
-        f'(rounds: {", ".join(f"{q:.2f}" for q in quotients)})'
+        f'\ncomposed / separate, CPU per image: {middle:.2f} '
+        f'(quartiles {low:.2f} and {high:.2f} of {len(quotients)} rounds)'
     )
     return '\n'.join(lines)
 
@@ -498,6 +537,37 @@ def take_cpus(count: int) -> int:
     return len(os.sched_getaffinity(0))
 
 
+def compare(
+    camera: Camera, workload: Workload, options: argparse.Namespace, log: Any, progress: Any
+) -> tuple[dict[str, list[Round]], dict[str, float]]:
+    """
+    Run both ways in turns.
+
+    :returns: the rounds, and the memory [MB], by mode.
+    """
+    rounds: dict[str, list[Round]] = {mode: [] for mode in MODES}
+    memory_mb = {}
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        parameters = Path(folder) / 'parameters.yaml'
+        write_parameters(parameters)
+        nodes = {}
+        with Nodes(workload, 'separate', parameters, log) as nodes['separate']:
+            camera.wait_for(nodes['separate'], workload)
+            camera.measure(nodes['separate'], workload, options.settle, options.seconds)
+            memory_mb['separate'] = pss_mb(nodes['separate'].pids)
+            nodes['composed'] = stack.enter_context(Nodes(workload, 'composed', parameters, log))
+            camera.wait_for(nodes['composed'], workload)
+            for index in range(options.rounds):
+                # whichever comes first meets what the machine did before
+                for mode in MODES if index % 2 == 0 else MODES[::-1]:
+                    rounds[mode].append(
+                        camera.measure(nodes[mode], workload, options.settle, options.seconds)
+                    )
+                    progress.update()
+        memory_mb['composed'] = pss_mb(nodes['composed'].pids)
+    return rounds, memory_mb
+
+
 def main() -> int:
     """Run the benchmark, or be the camera."""
     parser = argparse.ArgumentParser(
@@ -505,9 +575,9 @@ def main() -> int:
     )
     parser.add_argument('--sizes', nargs='+', default=['640x480', '1280x720'], metavar='WxH')
     parser.add_argument('--rate', type=float, default=30.0, help='images per second (default 30)')
-    parser.add_argument('--seconds', type=float, default=10.0, help='of a round (default 10)')
-    parser.add_argument('--settle', type=float, default=3.0, help='before each (default 3)')
-    parser.add_argument('--rounds', type=int, default=5, help='of each way (default 5)')
+    parser.add_argument('--seconds', type=float, default=3.0, help='of a round (default 3)')
+    parser.add_argument('--settle', type=float, default=1.0, help='before each (default 1)')
+    parser.add_argument('--rounds', type=int, default=15, help='of each way (default 15)')
     parser.add_argument('--cpus', type=int, default=2, help='CPUs to use (default 2; 0: all)')
     parser.add_argument(
         '--workloads', nargs='+', choices=WORKLOADS, default=['default'], help='what runs'
@@ -526,44 +596,32 @@ def main() -> int:
     cpus = take_cpus(options.cpus)
     path = os.environ.get('PYTHONPATH')
     os.environ['PYTHONPATH'] = f'{ROOT}:{path}' if path else str(ROOT)
-    cases = [(name, size) for name in options.workloads for size in options.sizes]
-    results: dict[tuple[str, str, str], list[Round]] = {
-        (*case, mode): [] for case in cases for mode in MODES
-    }
+    cases = [(size, name) for size in options.sizes for name in options.workloads]
+    results: dict[tuple[str, str], dict[str, list[Round]]] = {}
+    tables = []
     log_path = options.log or Path(os.devnull)
-    progress = tqdm(total=options.rounds * len(results), unit='round', disable=None)
+    progress = tqdm(total=options.rounds * len(cases) * len(MODES), unit='round', disable=None)
     with log_path.open('w', encoding='utf-8') as log, progress:
         for size in options.sizes:
             with Camera(size, options.rate) as camera:
-                for index in range(options.rounds):
-                    for name in options.workloads:
-                        # whichever runs first meets what the machine did before
-                        for mode in MODES if index % 2 == 0 else MODES[::-1]:
-                            with Nodes(WORKLOADS[name], mode, log) as nodes:
-                                results[name, size, mode].append(
-                                    camera.measure(
-                                        WORKLOADS[name],
-                                        mode,
-                                        nodes,
-                                        options.settle,
-                                        options.seconds,
-                                    )
-                                )
-                            progress.update()
+                for name in options.workloads:
+                    rounds, memory_mb = compare(camera, WORKLOADS[name], options, log, progress)
+                    results[size, name] = rounds
+                    figures = {mode: summarize(rounds[mode], options.rate) for mode in MODES}
+                    quotients = ratios(rounds['composed'], rounds['separate'])
+                    tables.append(table(f'{name}, {size} bgr8', figures, memory_mb, quotients))
     print(
         f'{cpus} CPUs, {options.rate:g} Hz, {options.rounds} rounds of {options.seconds:g} s each '
         'in turns'
     )
-    for name, size in cases:
-        rounds = {mode: results[name, size, mode] for mode in MODES}
-        figures = {mode: summarize(rounds[mode], options.rate) for mode in MODES}
-        quotients = ratios(rounds['composed'], rounds['separate'])
-        print(f'\n{table(f"{name}, {size} bgr8", figures, quotients)}')
+    for text in tables:
+        print(f'\n{text}')
     if options.json:
         every = [
             {'workload': name, 'size': size, 'mode': mode, **asdict(one)}
-            for (name, size, mode), rounds_of in results.items()
-            for one in rounds_of
+            for (size, name), by_mode in results.items()
+            for mode, rounds in by_mode.items()
+            for one in rounds
         ]
         options.json.write_text(json.dumps(every), encoding='utf-8')
     return 0

@@ -25,8 +25,10 @@ reason, and lower for sadness, fear, disgust and anger (:data:`WEAK_EXPRESSIONS`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
@@ -80,6 +82,14 @@ _RIGID_POINTS = np.array(list(_RIGID_SHAPE.values()), dtype=np.float64)
 _RIGHT_EYE_EAR = (33, 160, 158, 133, 153, 144)
 _LEFT_EYE_EAR = (362, 385, 387, 263, 373, 380)
 
+_MEASURED = (
+    *(0, 2, 13, 14, 17, 33, 46, 55, 61, 64, 70, 107, 117, 118, 129, 133, 144, 145, 153, 158, 160),
+    *(263, 276, 285, 291, 294, 300, 336, 346, 347, 358, 362, 373, 374, 380, 385, 387),
+)
+"""The landmarks that :func:`measure_face` looks at."""
+
+_MEASURED_INDICES = np.array(_MEASURED, dtype=np.intp)
+
 
 @dataclass(frozen=True, eq=False)
 class FrontalFace:
@@ -106,7 +116,13 @@ class FrontalFace:
     @property
     def turn_rad(self) -> float:
         """Angle between the face's forward direction and the line to the camera."""
-        return float(np.arccos(np.clip(np.cos(self.yaw_rad) * np.cos(self.pitch_rad), -1.0, 1.0)))
+        cosine = math.cos(self.yaw_rad) * math.cos(self.pitch_rad)
+        return math.acos(min(max(cosine, -1.0), 1.0))
+
+    @cached_property
+    def measures(self) -> FaceMeasures:
+        """What :func:`measure_face` gives, taken once."""
+        return measure_face(self)
 
 
 def frontalise(landmarks_px: npt.ArrayLike) -> FrontalFace | None:
@@ -145,11 +161,11 @@ def frontalise(landmarks_px: npt.ArrayLike) -> FrontalFace | None:
     frontal = (points - centre) / scale @ rotation + target_centre
     residual = np.sqrt(((frontal[_RIGID_INDICES] - _RIGID_POINTS) ** 2).sum(axis=1).mean())
     # The camera's direction as the head sees it: roll does not mix into yaw and pitch.
-    to_camera = rotation[2]
+    x, y, z = rotation[2].tolist()
     return FrontalFace(
         points=frontal,
-        yaw_rad=float(np.arctan2(-to_camera[0], to_camera[2])),
-        pitch_rad=float(np.arcsin(np.clip(-to_camera[1], -1.0, 1.0))),
+        yaw_rad=math.atan2(-x, z),
+        pitch_rad=math.asin(min(max(-y, -1.0), 1.0)),
         eye_span_px=scale,
         residual=float(residual),
     )
@@ -203,14 +219,14 @@ def measure_face(face: FrontalFace) -> FaceMeasures:
 
     :param face: from :func:`frontalise`.
     """
-    points = face.points
-    height = points[:, 1]
+    # a few dozen numbers: in Python faster than one NumPy call for each of them
+    points = dict(zip(_MEASURED, face.points[_MEASURED_INDICES].tolist()))
 
     def level(*indices: int) -> float:
-        return float(height[list(indices)].mean())
+        return sum(points[i][1] for i in indices) / len(indices)
 
     def distance(a: int, b: int) -> float:
-        return float(np.linalg.norm(points[a] - points[b]))
+        return math.dist(points[a], points[b])
 
     def aspect_ratio(p: tuple[int, ...]) -> float:
         width = distance(p[0], p[3])
@@ -222,8 +238,9 @@ def measure_face(face: FrontalFace) -> FaceMeasures:
     inner_brow = level(55, 107, 285, 336)
     outer_brow = level(46, 70, 276, 300)
     gap = distance(13, 14)
-    pull_right = points[61, 1] - 0.5 * points[61, 0]
-    pull_left = points[291, 1] + 0.5 * points[291, 0]
+    right, left = points[61], points[291]
+    pull_right = right[1] - 0.5 * right[0]
+    pull_left = left[1] + 0.5 * left[0]
     return FaceMeasures(
         inner_brow_height=inner_brow - level(133, 362),
         outer_brow_height=outer_brow - level(33, 263),
@@ -238,8 +255,8 @@ def measure_face(face: FrontalFace) -> FaceMeasures:
         lip_gap=gap,
         mouth_width=distance(61, 291),
         corner_height=level(61, 291) - level(13, 14) - 0.25 * gap,
-        corner_depth=float(points[[61, 291], 2].mean() - points[[13, 14], 2].mean()),
-        corner_asymmetry=float(pull_right - pull_left),
+        corner_depth=0.5 * (right[2] + left[2]) - 0.5 * (points[13][2] + points[14][2]),
+        corner_asymmetry=pull_right - pull_left,
     )
 
 
@@ -261,7 +278,8 @@ class NeutralBand:
     per_pitch: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (np.isfinite((self.low, self.high, self.per_pitch)).all() and self.low < self.high):
+        finite = all(map(math.isfinite, (self.low, self.high, self.per_pitch)))
+        if not (finite and self.low < self.high):
             raise ValueError(f'a neutral band needs finite low < high, got {self}')
 
     def above(self, value: float, pitch_rad: float) -> float:
@@ -572,7 +590,7 @@ class GeometrySettings:
 
 def _falling(value: float, full: float, none: float) -> float:
     """Return 1 at ``full``, 0 at ``none``, linear between, clamped outside."""
-    return float(np.clip((none - value) / (none - full), 0.0, 1.0))
+    return min(max((none - value) / (none - full), 0.0), 1.0)
 
 
 class GeometryExpression:
@@ -600,13 +618,24 @@ class GeometryExpression:
             like a face, and where the head is turned too far or too small in the image.
         :raises ValueError: when the shape of ``landmarks_px`` is another.
         """
-        face = frontalise(landmarks_px)
+        return self.estimate_face(frontalise(landmarks_px), neutral)
+
+    def estimate_face(
+        self, face: FrontalFace | None, neutral: NeutralFace = POPULATION_NEUTRAL
+    ) -> EmotionEstimate:
+        """
+        Estimate the expression of one face that was turned to the front already.
+
+        :param face: from :func:`frontalise`.
+        :param neutral: as for :meth:`estimate`.
+        :returns: as :meth:`estimate`.
+        """
         if face is None:
             return EmotionEstimate.unknown(BACKEND)
         quality = self._quality(face)
         if quality <= 0.0:
             return EmotionEstimate.unknown(BACKEND)
-        probabilities = self.probabilities(measure_face(face), neutral, face.pitch_rad)
+        probabilities = self.probabilities(face.measures, neutral, face.pitch_rad)
         expression = int(probabilities.argmax())
         valence, arousal = probabilities @ VALENCE_AROUSAL
         s = self.settings

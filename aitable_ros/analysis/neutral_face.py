@@ -40,11 +40,11 @@ from aitable_ros.analysis.expression import NEUTRAL
 from aitable_ros.analysis.expression_geometry import (
     POPULATION_NEUTRAL,
     FaceMeasures,
+    FrontalFace,
     GeometryExpression,
     NeutralBand,
     NeutralFace,
     frontalise,
-    measure_face,
 )
 
 _BINS = 120
@@ -185,19 +185,26 @@ class NeutralFaceLearner:
             measured.
         :raises ValueError: when the stamp is not finite or the shape is another.
         """
+        self.update_face(stamp_s, None if landmarks_px is None else frontalise(landmarks_px))
+
+    def update_face(self, stamp_s: float, face: FrontalFace | None) -> None:
+        """
+        Learn from one frame whose face was turned to the front already.
+
+        :param stamp_s: as for :meth:`update`.
+        :param face: from :func:`~aitable_ros.analysis.expression_geometry.frontalise`.
+        :raises ValueError: when the stamp is not finite.
+        """
         if not math.isfinite(stamp_s):
             raise ValueError(f'stamp_s: expected a finite number, got {stamp_s}')
         elapsed_s = stamp_s - self._last_s
         if elapsed_s < 0.0:
             self.reset()
         self._last_s = stamp_s
-        if landmarks_px is None:
-            return
-        face = frontalise(landmarks_px)
         if face is None or not elapsed_s > 0.0:
             return
         s = self.settings
-        measures = measure_face(face)
+        measures = face.measures
         pitch_rad = face.pitch_rad
         if (
             face.turn_rad > s.max_turn_rad

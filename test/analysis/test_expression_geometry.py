@@ -429,6 +429,15 @@ def test_settings_out_of_order_are_refused(changes):
         GeometrySettings(**changes)
 
 
+def test_a_face_that_was_turned_to_the_front_gives_the_same():
+    landmarks = to_image(smile(), yaw=0.2)
+    expected = GeometryExpression().estimate(landmarks)
+    result = GeometryExpression().estimate_face(frontalise(landmarks))
+    np.testing.assert_array_equal(result.probabilities, expected.probabilities)
+    assert result.confidence == expected.confidence > 0.0
+    assert GeometryExpression().estimate_face(None).expression == UNKNOWN
+
+
 @pytest.mark.parametrize('edges', [(1.0, 1.0), (2.0, 1.0), (math.nan, 1.0), (0.0, math.inf)])
 def test_a_band_needs_edges_in_order(edges):
     with pytest.raises(ValueError, match='finite low < high'):

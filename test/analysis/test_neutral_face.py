@@ -21,6 +21,7 @@ from aitable_ros.analysis.expression_geometry import (
     POPULATION_NEUTRAL,
     GeometryExpression,
     NeutralFace,
+    frontalise,
 )
 from aitable_ros.analysis.neutral_face import (
     NeutralFaceLearner,
@@ -307,6 +308,17 @@ def test_the_way_from_the_population_is_limited():
 def test_a_stamp_that_is_none_is_refused(stamp_s):
     with pytest.raises(ValueError, match='stamp_s'):
         NeutralFaceLearner().update(stamp_s, seen(0.0))
+
+
+def test_a_face_that_was_turned_to_the_front_teaches_the_same():
+    one, other = NeutralFaceLearner(), NeutralFaceLearner()
+    rng = np.random.default_rng(3)
+    for i in range(300):
+        landmarks = seen(RESTING['a frown'], rng, yaw=0.1)
+        one.update(i / FPS, landmarks)
+        other.update_face(i / FPS, frontalise(landmarks))
+    assert one.evidence_s == other.evidence_s > 0.0
+    assert one.neutral == other.neutral != POPULATION_NEUTRAL
 
 
 def test_landmarks_of_another_shape_are_refused():

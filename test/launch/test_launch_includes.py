@@ -103,13 +103,15 @@ def test_a_python_file_loads_everything_into_a_container_of_its_own(
     heard = graph.collect(Fatigue, '/tiredness')
     assert until(lambda: len(heard) > 5, 60), process.text
     assert 'onnxruntime' in heard[-1].backend
-    assert '0.25' in ros2('param', 'get', '/fatigue', 'max_gap')
+    direct = ('--no-daemon', '--spin-time', '5')
+    assert '0.25' in ros2('param', 'get', '/fatigue', 'max_gap', *direct)
     # a daemon of before may not have seen the container yet
-    listed = ros2('component', 'list', '--no-daemon', '--spin-time', '5')
+    listed = ros2('component', 'list', *direct)
     assert '/my_container' in listed
     for name in ('/image_source', '/face_detection', '/fatigue'):
         assert f'  {name}\n' in listed
-    assert 'Unloaded' in ros2('component', 'unload', '/my_container', '3')
+    assert 'Unloaded' in ros2('component', 'unload', *direct, '/my_container', '3')
     assert until(lambda: '/fatigue' not in node_names(graph))
-    loaded = ros2('component', 'load', '/my_container', 'aitable_ros', 'aitable_ros::FatigueNode')
+    new = ('/my_container', 'aitable_ros', 'aitable_ros::FatigueNode')
+    loaded = ros2('component', 'load', *direct, *new)
     assert '/fatigue' in loaded

@@ -16,7 +16,7 @@ from rclpy.publisher import Publisher
 from aitable_msgs.msg import Emotion, Face, FaceArray
 from aitable_ros.analysis.expression import UNKNOWN, EmotionEstimate
 from aitable_ros.analysis.expression_geometry import BACKEND as GEOMETRY
-from aitable_ros.analysis.expression_geometry import GeometryExpression
+from aitable_ros.analysis.expression_geometry import GeometryExpression, frontalise
 from aitable_ros.analysis.expression_smoothing import EmotionSmoother
 from aitable_ros.analysis.neutral_face import NeutralFaceLearner
 from aitable_ros.inference.engine import InferenceError
@@ -33,9 +33,7 @@ from aitable_ros.ros_support.parameters import (
     ParameterSpec,
     backend_parameter,
 )
-
-STAMP_TOLERANCE_S = 1e-3
-"""Stamps of a camera at 30 Hz are not exact multiples of anything."""
+from aitable_ros.ros_support.rate_limit import RateLimit
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +138,7 @@ class EmotionNode(ManagedNode):
         self._geometry = GeometryExpression()
         self.loaded: _Loaded | None = None
         self._people: dict[str, _Person] = {}
-        self._due_s = -math.inf
+        self._limit = RateLimit()
         self._last_stamp_s = -math.inf
         self._without_image = 0
         self._face_count = 0
@@ -169,7 +167,8 @@ class EmotionNode(ManagedNode):
     def reset(self) -> None:
         """Forget everybody."""
         self._people = {}
-        self._due_s = self._last_stamp_s = -math.inf
+        self._limit.reset()
+        self._last_stamp_s = -math.inf
         self._face_count = 0
 
     def start(self) -> None:
@@ -236,18 +235,13 @@ class EmotionNode(ManagedNode):
         self, network: EmoNet, item: FaceArray, stamp_s: float
     ) -> Sequence[EmotionEstimate] | None:
         """Run the network on all faces of an image; None where it is not this image's turn."""
-        if stamp_s < self._due_s - STAMP_TOLERANCE_S:
+        if not self._limit.is_due(stamp_s):
             return None
         frame = self.frames.get(stamp_to_ns(item.header.stamp))
         if frame is None:
             self._without_image += 1
             return None
-        max_rate_hz = self.values['max_rate']
-        if max_rate_hz:
-            period_s = 1.0 / max_rate_hz
-            # from when it was due, so that the rate holds on average, but never in bursts
-            begin_s = self._due_s if stamp_s - self._due_s < period_s else stamp_s
-            self._due_s = begin_s + period_s
+        self._limit.take(stamp_s, self.values['max_rate'])
         return network.run(frame.rgb(), [_region(face) for face in item.faces])
 
     def _read_landmarks(self, face: Face, stamp_s: float) -> EmotionEstimate:
@@ -255,8 +249,9 @@ class EmotionNode(ManagedNode):
         if landmarks is None:
             return EmotionEstimate.unknown(GEOMETRY)
         learner = self._person(face.face_id).neutral
-        learner.update(stamp_s, landmarks)
-        return self._geometry.estimate(landmarks, neutral=learner.neutral)
+        frontal = frontalise(landmarks)
+        learner.update_face(stamp_s, frontal)
+        return self._geometry.estimate_face(frontal, learner.neutral)
 
     def _finish(self, face: Face, estimate: EmotionEstimate, stamp_s: float) -> EmotionEstimate:
         """Smooth an estimate, and withhold what should not be claimed."""
@@ -278,7 +273,7 @@ class EmotionNode(ManagedNode):
     def _forget(self, stamp_s: float) -> None:
         """Drop those who left, and everybody when time went backwards."""
         if stamp_s < self._last_stamp_s:
-            self._due_s = -math.inf
+            self._limit.reset()
         self._last_stamp_s = stamp_s
         forget_after_s = self.values['forget_after']
         self._people = {

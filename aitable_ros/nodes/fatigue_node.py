@@ -12,8 +12,6 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 from rclpy.publisher import Publisher
-from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import CameraInfo
 
 from aitable_msgs.msg import Face, FaceArray, Fatigue
 from aitable_ros.analysis.blinks import BlinkSettings
@@ -34,9 +32,7 @@ from aitable_ros.analysis.fatigue_monitor import (
     FatigueSettings,
 )
 from aitable_ros.analysis.head_pose import (
-    CameraIntrinsics,
     HeadPose,
-    HeadPoseEstimator,
     HeadPoseSettings,
     HeadPoseTracker,
 )
@@ -47,6 +43,7 @@ from aitable_ros.analysis.yawns import YawnSettings
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.selection import AUTO, Selection
 from aitable_ros.perception.eye_contours import EyeContours
+from aitable_ros.ros_support.camera_calibration import CameraCalibration
 from aitable_ros.ros_support.executor import spin
 from aitable_ros.ros_support.face_transforms import FaceTransforms
 from aitable_ros.ros_support.frame_hub import stamp_to_ns
@@ -196,10 +193,7 @@ class FatigueNode(ManagedNode):
         self._people: dict[str, _Person] = {}
         self._last_stamp_s = math.nan
         self._faces: Any = None
-        self._camera_info: Any = None
-        self._intrinsics: CameraIntrinsics | None = None
-        self._last_camera_info: tuple[CameraInfo, bool] | None = None
-        self._camera_problem = ''
+        self._camera = CameraCalibration(self)
         self._without_image = 0
         self._face_count = 0
 
@@ -225,6 +219,7 @@ class FatigueNode(ManagedNode):
         """Take over the thresholds; whose windows do not fit them starts anew."""
         loaded = self.loaded
         assert loaded is not None
+        self._camera.rectified = values['rectified']
         self._settings = _fatigue_settings(values, refined=loaded.eyes is not None)
         self._people = {
             face_id: person
@@ -253,9 +248,8 @@ class FatigueNode(ManagedNode):
         """Subscribe to the faces, the camera's calibration, and the images if they are needed."""
         self.adapt()
         self._faces = self.create_subscription(FaceArray, 'faces', self.offer, 10)
-        self._camera_info = self.create_subscription(
-            CameraInfo, 'camera_info', self._take_camera_info, qos_profile_sensor_data
-        )
+        self._camera.rectified = self.params['rectified']
+        self._camera.start()
 
     def adapt(self) -> None:
         """Receive images if a network looks at them."""
@@ -267,10 +261,10 @@ class FatigueNode(ManagedNode):
 
     def stop(self) -> None:
         """Unsubscribe."""
-        for subscription in (self._faces, self._camera_info):
-            if subscription is not None:
-                self.destroy_subscription(subscription)
-        self._faces = self._camera_info = None
+        faces, self._faces = self._faces, None
+        if faces is not None:
+            self.destroy_subscription(faces)
+        self._camera.stop()
         self.frames.clear()
 
     def results(self, item: FaceArray) -> Iterator[tuple[Publisher, Any]]:
@@ -301,13 +295,12 @@ class FatigueNode(ManagedNode):
 
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
         """Add what measures the eyes, the camera's calibration, and how many people are kept."""
-        calibration = 'camera_info' if self._intrinsics else 'assumed field of view'
         loaded = self.loaded
         eyes = 'face_mesh: ' + loaded.unrefined if loaded and loaded.unrefined else 'iris_landmark'
         return (
             ('faces', self._face_count),
             ('eyes', eyes if loaded else 'not loaded'),
-            ('head pose', self._camera_problem or calibration),
+            ('head pose', self._camera.description),
             ('tf', self._transforms.problem or 'face_<id>'),
             ('people', len(self._people)),
             ('faces without their image', self._without_image),
@@ -317,7 +310,7 @@ class FatigueNode(ManagedNode):
     def notice(self) -> str:
         """Say what is measured less well than it was asked for."""
         loaded = self.loaded
-        problems = [self._camera_problem]
+        problems = [self._camera.problem]
         if loaded is not None and loaded.unrefined and self.values['refine_eyes']:
             problems.append(f'eyes are measured by FaceMesh alone: {loaded.unrefined}')
         return '; '.join(filter(None, problems))
@@ -334,24 +327,6 @@ class FatigueNode(ManagedNode):
                 raise
             self.get_logger().warning(f'eyes are measured by FaceMesh alone: {error}')
             return _Loaded(head, unrefined=str(error))
-
-    def _take_camera_info(self, message: CameraInfo) -> None:
-        rectified = self.params['rectified']
-        if (message, rectified) == self._last_camera_info:
-            return
-        self._last_camera_info = message, rectified
-        self._intrinsics, self._camera_problem = None, ''
-        try:
-            intrinsics = CameraIntrinsics.from_camera_info(message, rectified=rectified)
-            if intrinsics is None:
-                self._camera_problem = 'camera_info is not calibrated: assumed field of view'
-            else:
-                HeadPoseEstimator().camera(intrinsics.image_size_px, intrinsics)
-                self._intrinsics = intrinsics
-        except ValueError as error:
-            self._camera_problem = f'camera_info is not used: {error}'
-        if self._camera_problem:
-            self.get_logger().warning(self._camera_problem)
 
     def _look(self, face: Face, stamp_s: float) -> _Look:
         person = self._people.get(face.face_id)
@@ -384,11 +359,9 @@ class FatigueNode(ManagedNode):
         if min(size_px) == 0:
             return None
         try:
-            return person.head.update(stamp_s, landmarks_px, size_px, self._intrinsics)
+            return person.head.update(stamp_s, landmarks_px, size_px, self._camera.intrinsics)
         except ValueError as error:  # an image of another shape than the calibration's
-            self._intrinsics = None
-            self._camera_problem = f'camera_info is not used: {error}'
-            self.get_logger().warning(self._camera_problem)
+            self._camera.refuse(error)
             return person.head.update(stamp_s, landmarks_px, size_px, None)
 
     def _measure_eyes(

@@ -29,6 +29,7 @@ FAR_PX = 1e5
 """Coordinates farther away than this are not drawn: OpenCV's are 32 bits wide."""
 
 SMALLEST_TEXT_PX = 8
+LARGEST_TEXT_PX = 64
 _SUPERSAMPLING = 4
 
 
@@ -175,6 +176,17 @@ def _printable(text: str) -> str:
 def text_width(text: str, unit: int) -> int:
     """Return how wide a text is whose capitals are ``unit`` pixels high [pixels]."""
     return int(_text_mask(_printable(text), unit).shape[1])
+
+
+def text_height(height: int, width: int) -> int:
+    """
+    Give the height of capitals that suits an image [pixels]: 8 at 320x240, 11 at 640x480.
+
+    :param height: of the image [pixels].
+    :param width: of the image [pixels].
+    """
+    wanted = round(0.0205 * min(height, width) + 1.0)
+    return int(np.clip(wanted, SMALLEST_TEXT_PX, LARGEST_TEXT_PX))
 
 
 def draw_text(canvas: Canvas, text: str, x: int, y: int, unit: int, colour: Rgb) -> int:

@@ -20,10 +20,10 @@ from aitable_ros.visualization.drawing import (
     CARD,
     CARD_OPACITY,
     INK,
-    SMALLEST_TEXT_PX,
     Rect,
     blend_rounded,
     draw_text,
+    text_height,
     text_width,
 )
 from aitable_ros.visualization.face_card import Card, card_text_height
@@ -80,7 +80,7 @@ def draw_overlay(
             f'image must be (H, W, 3) uint8 and not empty, got {image.dtype}{list(image.shape)}'
         )
     canvas = np.array(image, order='C')
-    unit = _text_height(canvas.shape[0], canvas.shape[1])
+    unit = text_height(canvas.shape[0], canvas.shape[1])
     for face in faces:
         draw_face(canvas, face, unit, mesh=mesh, axes=axes)
     plan, _, line = _arrange(canvas.shape[0], canvas.shape[1], faces, status, unit)
@@ -105,13 +105,8 @@ def plan_layout(
     :param faces: as for :func:`draw_overlay`.
     :param status: as for :func:`draw_overlay`.
     """
-    plan, eyes, line = _arrange(height, width, faces, status, _text_height(height, width))
+    plan, eyes, line = _arrange(height, width, faces, status, text_height(height, width))
     return Layout(tuple(placed and placed[1] for placed in plan), eyes, line)
-
-
-def _text_height(height: int, width: int) -> int:
-    """Height of capitals: 8 px at 320x240 and below, 11 at 640x480, 23 at 1920x1080."""
-    return int(np.clip(round(0.0205 * min(height, width) + 1.0), SMALLEST_TEXT_PX, 64))
 
 
 _Placed = tuple[Card, Rect] | None

@@ -18,7 +18,6 @@ from aitable_ros.visualization.drawing import (
     FAR_PX,
     INK,
     MUTED,
-    SMALLEST_TEXT_PX,
     Canvas,
     Rect,
     Rgb,
@@ -27,6 +26,7 @@ from aitable_ros.visualization.drawing import (
     draw_text,
     fixed_point,
     polylines,
+    text_height,
     text_width,
 )
 
@@ -138,7 +138,7 @@ def draw_posture(
         )
     canvas = np.array(image, order='C')
     height, width = canvas.shape[:2]
-    unit = int(np.clip(round(0.0205 * min(height, width) + 1.0), SMALLEST_TEXT_PX, 64))
+    unit = text_height(height, width)
     _draw_bones(canvas, posture, unit, BONES if head else TRUNK_BONES)
     rect = badge_rect(height, width, posture, avoid=avoid)
     if rect is not None:
@@ -164,7 +164,7 @@ def badge_rect(
     """
     if not posture.lines:
         return None
-    unit = int(np.clip(round(0.0205 * min(height, width) + 1.0), SMALLEST_TEXT_PX, 64))
+    unit = text_height(height, width)
     margin = max(2, round(0.5 * unit))
     wide = max(text_width(line, unit) for line in posture.lines) + 2 * unit
     high = 2 * unit * len(posture.lines) + unit

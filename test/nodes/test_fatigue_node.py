@@ -130,7 +130,7 @@ def test_a_calibration_that_does_not_fit_is_said_and_not_used(graph, node, publi
     cameras.publish(
         camera_info(focal_px=0.0) if fault == 'uncalibrated' else camera_info(1000, 300)
     )
-    assert until(lambda: node._last_camera_info is not None)
+    assert until(lambda: node._camera.intrinsics or node._camera.problem)
     message = publish([1.0], {'f1': 0.0})[-1]
     assert message.head_pose_valid
     assert not message.head_pose_calibrated

@@ -66,7 +66,7 @@ def settings(spec: ModelSpec, path: Path) -> dict[str, Any]:
     if isinstance(trt, str):
         raise InferenceError(trt)
     record = read_sidecar(path)
-    build = build_command(spec.name, path.parent)
+    build = build_command(spec.name, path.parent, brought=spec.is_open)
     if record is not None or spec.host_code_sha256:
         try:
             sha256 = file_sha256(path)
@@ -96,6 +96,11 @@ def settings(spec: ModelSpec, path: Path) -> dict[str, Any]:
             f'{path} was built for another TensorRT version: {record.tensorrt}; here is'
             f' {trt.__version__} ({build})'
         )
+    if record.version_compatible and spec.is_open:
+        raise InferenceError(
+            f'{path} is version-compatible and so carries code that would run in this process,'
+            f' which only models of the catalog may; build it for this machine ({build})'
+        )
     if record.version_compatible and not allowed:
         raise InferenceError(
             f'{path} is version-compatible and so carries code that would run in this process; if'
@@ -113,16 +118,26 @@ def advice(spec: ModelSpec, path: Path, reason: str) -> str:
     :param path: the engine file.
     :param reason: the engine's message.
     """
-    command = build_command(spec.name, path.parent)
+    command = build_command(spec.name, path.parent, brought=spec.is_open)
     if _FILE_TO_BLAME.search(reason) and command not in reason:
         return f'{reason} ({command})'
     return reason
 
 
-def build_command(model: str, engines_dir: Path) -> str:
-    """Return the command that builds the engine of a model."""
-    folder = shlex.quote(str(engines_dir))
-    return f'python3 -m aitable_ros.tools.build_engines {model} --engines-dir {folder}'
+def build_command(model: str, engines_dir: Path, *, brought: bool = False) -> str:
+    """
+    Return the command that builds the engine of a model.
+
+    :param model: its name.
+    :param engines_dir: folder for the engine.
+    :param brought: it is the user's own, and no model of the catalog.
+    """
+    tool = 'python3 -m aitable_ros.tools.build_engines'
+    source = ''
+    if brought:
+        source = f' --onnx {shlex.quote(str(engines_dir / f"{model}.onnx"))}'
+        model = shlex.quote(model)
+    return f'{tool} {model}{source} --engines-dir {shlex.quote(str(engines_dir))}'
 
 
 @functools.cache

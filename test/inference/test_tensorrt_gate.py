@@ -274,6 +274,15 @@ class TestHostCode:
         assert f"host_code_sha256: '{sha256}' under toy in models.yaml" in reason
         assert machine.opened == []
 
+    def test_of_a_file_that_the_user_brings_the_advice_is_one_that_can_be_followed(
+        self, machine: types.SimpleNamespace, compatible: Path
+    ) -> None:
+        own = dataclasses.replace(SPEC, inputs=(), outputs=())
+        reason = _skipped(compatible, own)
+        assert 'models.yaml' not in reason
+        assert f'build_engines toy --onnx {compatible.with_suffix(".onnx")} --engines-' in reason
+        assert machine.opened == []
+
     def test_unless_exactly_it_is_named_also_of_an_older_tensorrt(
         self, machine: types.SimpleNamespace, compatible: Path
     ) -> None:

@@ -1,0 +1,98 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from preflight_fixtures import only
+
+from aitable_ros.tools.preflight_check import Check, Status
+from aitable_ros.tools.preflight_models import check_models
+
+
+@pytest.mark.models
+class TestModels:
+    @pytest.fixture
+    def folder(self, engines_dir: Path, tmp_path: Path) -> Path:
+        folder = tmp_path / 'engines'
+        folder.mkdir()
+        for path in engines_dir.glob('face_mesh.*'):
+            if path.suffix != '.engine':
+                shutil.copyfile(path, folder / path.name)
+        return folder
+
+    @pytest.fixture
+    def catalog_file(self, tmp_path: Path) -> Callable[..., Path]:
+        def write(required: bool = True) -> Path:
+            path = tmp_path / 'models.yaml'
+            path.write_text(
+                'models:\n  face_mesh:\n    primary: litert\n    fallbacks: [onnxruntime]\n'
+                f'    required: {str(required).lower()}\n'
+            )
+            return path
+
+        return write
+
+    def test_one_that_runs_on_its_primary_backend(
+        self, folder: Path, catalog_file: Callable[..., Path]
+    ) -> None:
+        check = only(check_models(folder, catalog_file()))
+        assert check == Check(
+            'model face_mesh', Status.OK, f'runs on litert ({folder}/face_mesh.tflite)'
+        )
+
+    def test_one_that_falls_back_says_why(
+        self, folder: Path, catalog_file: Callable[..., Path]
+    ) -> None:
+        (folder / 'face_mesh.tflite').write_bytes(b'damaged')
+        check = only(check_models(folder, catalog_file()))
+        assert check.status is Status.WARNING
+        assert check.summary == f'runs on onnxruntime ({folder}/face_mesh.onnx)'
+        assert check.advice.startswith('not on a better one: litert: ')
+        assert 'fetch_models face_mesh' in check.advice
+
+    @pytest.mark.parametrize('required', [True, False])
+    def test_one_without_files(
+        self, required: bool, tmp_path: Path, catalog_file: Callable[..., Path]
+    ) -> None:
+        check = only(check_models(tmp_path / 'none', catalog_file(required)))
+        assert check.status is (Status.ERROR if required else Status.WARNING)
+        assert check.advice.count('face_mesh.') == 2
+        assert check.advice.count('fetch_models face_mesh') == 2
+
+    def test_one_that_crashes_is_told_apart(
+        self, folder: Path, catalog_file: Callable[..., Path], modules: Callable[..., None]
+    ) -> None:
+        modules('ai_edge_litert.interpreter', 'import os; os.abort()')
+        check = only(check_models(folder, catalog_file()))
+        assert check.status is Status.ERROR
+        assert check.summary == (
+            'loading and running it was ended by SIGABRT:'
+            ' litert was ended by SIGABRT, onnxruntime works'
+        )
+
+    def test_after_a_crash_the_other_models_are_examined(
+        self, engines_dir: Path, modules: Callable[..., None], tmp_path: Path
+    ) -> None:
+        modules('onnxruntime', 'import os; os.abort()')
+        path = tmp_path / 'models.yaml'
+        path.write_text(
+            'models:\n  face_mesh: {primary: litert}\n  face_detection: {primary: onnxruntime}\n'
+            '  iris_landmark: {primary: litert}\n'
+        )
+        checks = check_models(engines_dir, path)
+        assert {check.name: check.status for check in checks} == {
+            'model face_mesh': Status.OK,
+            'model face_detection': Status.ERROR,
+            'model iris_landmark': Status.OK,
+        }
+
+    def test_a_wrong_catalog(self, tmp_path: Path) -> None:
+        path = tmp_path / 'models.yaml'
+        path.write_text('models: {face_mesh: {primary: abacus}}')
+        check = only(check_models(tmp_path, path))
+        assert check.status is Status.ERROR
+        assert 'abacus' in check.summary

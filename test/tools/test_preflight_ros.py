@@ -1,0 +1,91 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from preflight_fixtures import only
+
+from aitable_ros.tools.preflight_check import Status
+from aitable_ros.tools.preflight_ros import check_ros, check_transport
+
+
+class TestRos:
+    def test_where_it_is_installed_but_not_sourced(
+        self, bare_python: Callable[..., Any], tmp_path: Path
+    ) -> None:
+        (tmp_path / 'jazzy').mkdir()
+        (tmp_path / 'jazzy' / 'setup.bash').touch()
+        code = (
+            'from pathlib import Path; from aitable_ros.tools.preflight_ros import check_ros\n'
+            'def show(environment):\n'
+            f'    print(check_ros(environment, Path({str(tmp_path)!r}))[0].advice)\n'
+            'show({})\n'
+            'show({"ROS_DISTRO": "jazzy", "ROS_VERSION": "2"})\n'
+            'show({"ROS_DISTRO": "noetic", "ROS_VERSION": "1"})\n'
+        )
+        lines = bare_python('-c', code).stdout.splitlines()
+        assert lines[0] == f'source {tmp_path}/jazzy/setup.bash'
+        assert 'not for this Python' in lines[1]
+        assert lines[2] == 'noetic is ROS 1; aitable needs ROS 2'
+
+    def test_an_rclpy_that_does_not_fit(self, modules: Callable[..., None]) -> None:
+        modules('rclpy.__init__', 'raise ImportError("No module named rclpy._rclpy_pybind11")')
+        check = only(check_ros({'ROS_DISTRO': 'jazzy'}))
+        assert check.status is Status.ERROR
+        assert '_rclpy_pybind11' in check.summary
+
+    @pytest.mark.ros
+    def test_here(self) -> None:
+        pytest.importorskip('rclpy')
+        environment = {**os.environ, 'ROS_DISTRO': 'jazzy', 'ROS_DOMAIN_ID': '7'}
+        found = {check.name: check for check in check_ros(environment)}
+        assert found['ros'].status is Status.OK
+        assert found['ros'].summary.startswith('ROS 2 jazzy, rclpy ')
+        assert 'domain 7' in found['transport'].summary
+        assert found['messages'].status in (Status.OK, Status.ERROR)
+
+    def test_messages_that_were_not_built(self, modules: Callable[..., None]) -> None:
+        pytest.importorskip('rclpy')
+        modules('aitable_msgs.msg', '')
+        found = {check.name: check for check in check_ros(dict(os.environ))}
+        assert found['messages'].status is Status.ERROR
+        assert 'colcon build' in found['messages'].advice
+
+    @pytest.mark.parametrize(
+        ('environment', 'middleware', 'status', 'told'),
+        [
+            ({}, 'rmw_fastrtps_cpp', Status.OK, 'domain 0; the nodes take'),
+            ({}, 'rmw_cyclonedds_cpp', Status.OK, 'its own settings'),
+            ({'ROS_DOMAIN_ID': '240'}, 'rmw_fastrtps_cpp', Status.WARNING, "is '240'"),
+            ({'ROS_DOMAIN_ID': '-1'}, 'rmw_fastrtps_cpp', Status.WARNING, "is '-1'"),
+            (
+                {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'},
+                'rmw_fastrtps_cpp',
+                Status.OK,
+                'this machine only',
+            ),
+            (
+                {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'},
+                'rmw_fastrtps_cpp',
+                Status.OK,
+                'FASTDDS_BUILTIN_TRANSPORTS=UDPv4 (yours',
+            ),
+            (
+                {'FASTRTPS_DEFAULT_PROFILES_FILE': '/nowhere.xml'},
+                'rmw_fastrtps_cpp',
+                Status.WARNING,
+                '/nowhere.xml, which is not there',
+            ),
+        ],
+    )
+    def test_transport(
+        self, environment: dict[str, str], middleware: str, status: Status, told: str
+    ) -> None:
+        check = only(check_transport(environment, middleware))
+        assert check.status is status
+        assert told in check.summary

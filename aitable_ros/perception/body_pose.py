@@ -12,15 +12,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.analysis.body_keypoints import KEYPOINT_COUNT, BodyKeypoint, BodyKeypoints
 from aitable_ros.analysis.one_euro import OneEuroSettings, VectorOneEuroFilter
 from aitable_ros.inference.engine import Engine, InferenceError
-from aitable_ros.perception.roi import RotatedRoi, check_image
-from aitable_ros.perception.ssd import anchor_centres, decode_detections, logit, sigmoid
+from aitable_ros.perception.checks import check_float32, check_image
+from aitable_ros.perception.image_stream import ImageStream
+from aitable_ros.perception.roi import RotatedRoi
+from aitable_ros.perception.ssd import SsdNetwork, anchor_centres, sigmoid
 
 DETECTION_SIZE_PX = 224
 """Side of the detector's input."""
@@ -71,17 +72,8 @@ class BodyDetection:
     alignment_px: npt.NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        if self.face_xywh_px.shape != (4,) or self.face_xywh_px.dtype != np.float32:
-            raise ValueError(
-                f'face_xywh_px: expected float32[4], got '
-                f'{self.face_xywh_px.dtype}{self.face_xywh_px.shape}'
-            )
-        shape = (ALIGNMENT_POINTS, 2)
-        if self.alignment_px.shape != shape or self.alignment_px.dtype != np.float32:
-            raise ValueError(
-                f'alignment_px: expected float32[4,2], got '
-                f'{self.alignment_px.dtype}{self.alignment_px.shape}'
-            )
+        check_float32('face_xywh_px', self.face_xywh_px, (4,))
+        check_float32('alignment_px', self.alignment_px, (ALIGNMENT_POINTS, 2))
         if not 0.0 <= self.score <= 1.0:
             raise ValueError(f'score: expected 0..1, got {self.score}')
 
@@ -143,14 +135,15 @@ class BodyDetector:
     """
 
     def __init__(self, engine: Engine, *, min_score: float = 0.5, nms_iou: float = 0.3) -> None:
-        if not 0.0 <= min_score <= 1.0:
-            raise ValueError(f'min_score: expected 0..1, got {min_score}')
-        if not 0.0 <= nms_iou <= 1.0:
-            raise ValueError(f'nms_iou: expected 0..1, got {nms_iou}')
         self.engine = engine
-        self._min_logit = logit(min_score)
-        self._nms_iou = nms_iou
-        self._anchors_px = pose_anchors() * DETECTION_SIZE_PX
+        self._network = SsdNetwork(
+            engine,
+            anchors=pose_anchors(),
+            input_size_px=DETECTION_SIZE_PX,
+            points=ALIGNMENT_POINTS,
+            min_score=min_score,
+            nms_iou=nms_iou,
+        )
 
     def detect(self, image: npt.NDArray[np.uint8]) -> list[BodyDetection]:
         """
@@ -161,36 +154,7 @@ class BodyDetector:
         :raises ValueError: when the image is not one.
         :raises InferenceError: when the engine fails or gives other shapes than declared.
         """
-        check_image(image)
-        crop, to_image = RotatedRoi.around(image).crop(
-            image, DETECTION_SIZE_PX, border=cv2.BORDER_CONSTANT
-        )
-        outputs = self.engine.infer({'image': crop[None]})
-        boxes, logits = outputs['boxes'], outputs['scores']
-        anchors = len(self._anchors_px)
-        if boxes.shape != (1, anchors, 4 + 2 * ALIGNMENT_POINTS) or logits.shape != (
-            1,
-            anchors,
-            1,
-        ):
-            raise InferenceError(
-                f'{self.engine}: expected boxes [1,{anchors},12] and scores [1,{anchors},1], '
-                f'got {list(boxes.shape)} and {list(logits.shape)}'
-            )
-        found = decode_detections(
-            boxes[0],
-            logits[0, :, 0],
-            self._anchors_px,
-            min_logit=self._min_logit,
-            nms_iou=self._nms_iou,
-        )
-        scale, offset = to_image[0, 0], to_image[:, 2]
-        people = []
-        for score, vector in found:
-            box = np.concatenate((vector[:2] * scale + offset, vector[2:4] * scale))
-            points = vector[4:].reshape(ALIGNMENT_POINTS, 2) * scale + offset
-            people.append(BodyDetection(box.astype(np.float32), score, points.astype(np.float32)))
-        return people
+        return [BodyDetection(*found) for found in self._network.detect(image)]
 
 
 class BodyLandmarker:
@@ -428,10 +392,9 @@ class BodyPipeline:
         """Forget the person: the stream begins anew."""
         self._roi: RotatedRoi | None = None
         self._follower = RegionFollower()
-        self._last_s: float | None = None
+        self._stream = ImageStream()
         self._detected_s = -math.inf
         self._confirmed_s = -math.inf
-        self._shape: tuple[int, ...] | None = None
 
     def continue_from(self, other: BodyPipeline) -> None:
         """
@@ -441,10 +404,9 @@ class BodyPipeline:
         """
         self._roi = other._roi
         self._follower = other._follower
-        self._last_s = other._last_s
+        self._stream = other._stream
         self._detected_s = other._detected_s
         self._confirmed_s = other._confirmed_s
-        self._shape = other._shape
 
     def process(self, image: npt.NDArray[np.uint8], stamp_s: float) -> BodyKeypoints | None:
         """
@@ -458,16 +420,9 @@ class BodyPipeline:
         :raises ValueError: when the image is not one, or the stamp is not finite.
         :raises InferenceError: when an engine fails.
         """
-        check_image(image)
-        if not math.isfinite(stamp_s):
-            raise ValueError(f'stamp_s: expected a finite number, got {stamp_s}')
-        if (self._last_s is not None and stamp_s < self._last_s) or (
-            self._shape is not None and image.shape != self._shape
-        ):
+        if not self._stream.continues(image, stamp_s):
             self.reset()
-        gap_s = 0.0 if self._last_s is None else stamp_s - self._last_s
-        self._last_s = stamp_s
-        self._shape = image.shape
+        gap_s = self._stream.advance(image, stamp_s)
         image = np.ascontiguousarray(image)
 
         person = self._follow(image) if self._roi is not None else None

@@ -31,6 +31,7 @@ from aitable_ros.analysis.expression import (
     EmotionEstimate,
 )
 from aitable_ros.inference.engine import Engine, InferenceError
+from aitable_ros.perception.checks import check_image
 from aitable_ros.perception.face_landmarks import (
     LANDMARKS,
     LEFT_BROW_UPPER,
@@ -41,7 +42,7 @@ from aitable_ros.perception.face_landmarks import (
     RIGHT_BROW_UPPER,
     RIGHT_EYE_RING,
 )
-from aitable_ros.perception.roi import RotatedRoi, check_image
+from aitable_ros.perception.roi import RotatedRoi
 
 INPUT_SIZE_PX = 256
 """Side of EmoNet's input."""

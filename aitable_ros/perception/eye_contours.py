@@ -12,13 +12,14 @@ import numpy.typing as npt
 
 from aitable_ros.analysis.eye_openness import EyeAspectRatios, eye_aspect_ratio
 from aitable_ros.inference.engine import Engine, InferenceError
+from aitable_ros.perception.checks import check_image
 from aitable_ros.perception.face_landmarks import (
     LEFT_EYE_INNER_CORNER,
     LEFT_EYE_OUTER_CORNER,
     RIGHT_EYE_INNER_CORNER,
     RIGHT_EYE_OUTER_CORNER,
 )
-from aitable_ros.perception.roi import RotatedRoi, check_image
+from aitable_ros.perception.roi import RotatedRoi
 
 INPUT_SIZE_PX = 64
 """Side of the network's input."""

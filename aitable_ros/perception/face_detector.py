@@ -6,13 +6,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.inference.engine import Engine, InferenceError
-from aitable_ros.perception.roi import RotatedRoi, check_image
-from aitable_ros.perception.ssd import anchor_centres, decode_detections, logit
+from aitable_ros.inference.engine import Engine
+from aitable_ros.perception.checks import check_float32
+from aitable_ros.perception.ssd import SsdNetwork, anchor_centres
 
 INPUT_SIZE_PX = 128
 """Side of BlazeFace short-range's input."""
@@ -41,15 +40,8 @@ class FaceDetection:
     keypoints_px: npt.NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        if self.xywh_px.shape != (4,) or self.xywh_px.dtype != np.float32:
-            raise ValueError(
-                f'xywh_px: expected float32[4], got {self.xywh_px.dtype}{self.xywh_px.shape}'
-            )
-        if self.keypoints_px.shape != (KEYPOINTS, 2) or self.keypoints_px.dtype != np.float32:
-            raise ValueError(
-                f'keypoints_px: expected float32[6,2], got '
-                f'{self.keypoints_px.dtype}{self.keypoints_px.shape}'
-            )
+        check_float32('xywh_px', self.xywh_px, (4,))
+        check_float32('keypoints_px', self.keypoints_px, (KEYPOINTS, 2))
         if not 0.0 <= self.score <= 1.0:
             raise ValueError(f'score: expected 0..1, got {self.score}')
 
@@ -91,17 +83,18 @@ class FaceDetector:
         nms_iou: float = 0.3,
         max_faces: int = 16,
     ) -> None:
-        if not 0.0 <= min_score <= 1.0:
-            raise ValueError(f'min_score: expected 0..1, got {min_score}')
-        if not 0.0 <= nms_iou <= 1.0:
-            raise ValueError(f'nms_iou: expected 0..1, got {nms_iou}')
         if max_faces < 1:
             raise ValueError(f'max_faces: expected at least 1, got {max_faces}')
         self.engine = engine
-        self._min_logit = logit(min_score)
-        self._nms_iou = nms_iou
         self._max_faces = max_faces
-        self._anchors_px = blazeface_anchors() * INPUT_SIZE_PX
+        self._network = SsdNetwork(
+            engine,
+            anchors=blazeface_anchors(),
+            input_size_px=INPUT_SIZE_PX,
+            points=KEYPOINTS,
+            min_score=min_score,
+            nms_iou=nms_iou,
+        )
 
     def detect(self, image: npt.NDArray[np.uint8]) -> list[FaceDetection]:
         """
@@ -112,33 +105,5 @@ class FaceDetector:
         :raises ValueError: when the image is not one.
         :raises InferenceError: when the engine fails or gives other shapes than declared.
         """
-        check_image(image)
-        crop, to_image = RotatedRoi.around(image).crop(
-            image, INPUT_SIZE_PX, border=cv2.BORDER_CONSTANT
-        )
-        outputs = self.engine.infer({'image': crop[None]})
-        boxes, logits = outputs['boxes'], outputs['scores']
-        anchors = len(self._anchors_px)
-        if boxes.shape != (1, anchors, 4 + 2 * KEYPOINTS) or logits.shape != (1, anchors, 1):
-            raise InferenceError(
-                f'{self.engine}: expected boxes [1,896,16] and scores [1,896,1], '
-                f'got {list(boxes.shape)} and {list(logits.shape)}'
-            )
-        return self._decode(boxes[0], logits[0, :, 0], to_image)
-
-    def _decode(
-        self, boxes: npt.NDArray, logits: npt.NDArray, to_image: npt.NDArray
-    ) -> list[FaceDetection]:
-        scale = to_image[0, 0]
-        offset = to_image[:, 2]
-        faces = []
-        found = decode_detections(
-            boxes, logits, self._anchors_px, min_logit=self._min_logit, nms_iou=self._nms_iou
-        )
-        for score, vector in found[: self._max_faces]:
-            xywh = np.concatenate((vector[:2] * scale + offset, vector[2:4] * scale))
-            keypoints = vector[4:].reshape(KEYPOINTS, 2) * scale + offset
-            faces.append(
-                FaceDetection(xywh.astype(np.float32), score, keypoints.astype(np.float32))
-            )
-        return faces
+        found = self._network.detect(image)
+        return [FaceDetection(*face) for face in found[: self._max_faces]]

@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.inference.engine import Engine, InferenceError
+from aitable_ros.perception.checks import check_float32, check_image
 from aitable_ros.perception.face_detector import FaceDetection
 from aitable_ros.perception.face_landmarks import (
     LANDMARKS,
     LEFT_EYE_OUTER_CORNER,
     RIGHT_EYE_OUTER_CORNER,
 )
-from aitable_ros.perception.roi import RotatedRoi, check_image
+from aitable_ros.perception.roi import RotatedRoi
 
 INPUT_SIZE_PX = 192
 """Side of FaceMesh's input."""
@@ -47,11 +48,7 @@ class FaceMeshResult:
     roi: RotatedRoi
 
     def __post_init__(self) -> None:
-        if self.landmarks_px.shape != (LANDMARKS, 3) or self.landmarks_px.dtype != np.float32:
-            raise ValueError(
-                f'landmarks_px: expected float32[468,3], got '
-                f'{self.landmarks_px.dtype}{self.landmarks_px.shape}'
-            )
+        check_float32('landmarks_px', self.landmarks_px, (LANDMARKS, 3))
         if not 0.0 <= self.presence <= 1.0:
             raise ValueError(f'presence: expected 0..1, got {self.presence}')
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.analysis.face_tracker import FaceObservation, FaceTracker
+from aitable_ros.perception.checks import check_float32, check_image
 from aitable_ros.perception.face_detector import (
     KEYPOINTS,
     FaceDetection,
@@ -26,7 +27,8 @@ from aitable_ros.perception.face_mesh import (
     roi_from_detection,
     roi_from_landmarks,
 )
-from aitable_ros.perception.roi import RotatedRoi, check_image
+from aitable_ros.perception.image_stream import ImageStream
+from aitable_ros.perception.roi import RotatedRoi
 from aitable_ros.perception.ssd import iou_matrix
 
 
@@ -116,15 +118,10 @@ class TrackedFace:
     tracked_s: float
 
     def __post_init__(self) -> None:
-        expected = {'xywh_px': (4,), 'keypoints_px': (KEYPOINTS, 2)}
+        check_float32('xywh_px', self.xywh_px, (4,))
+        check_float32('keypoints_px', self.keypoints_px, (KEYPOINTS, 2))
         if self.landmarks_px is not None:
-            expected['landmarks_px'] = (LANDMARKS, 3)
-        for name, shape in expected.items():
-            array = getattr(self, name)
-            if array.shape != shape or array.dtype != np.float32:
-                raise ValueError(
-                    f'{name}: expected float32{shape}, got {array.dtype}{array.shape}'
-                )
+            check_float32('landmarks_px', self.landmarks_px, (LANDMARKS, 3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,20 +168,18 @@ class FacePipeline:
         self.tracker = tracker if tracker is not None else FaceTracker()
         self._detector = detector
         self._mesh = mesh
-        self._tracked: list[TrackedFace] = []
-        self._last_s: float | None = None
-        self._detected_s = -math.inf
-        self._alarm_s = -math.inf
-        self._shape: tuple[int, ...] | None = None
+        self._forget()
 
     def reset(self) -> None:
         """Forget all faces: the stream begins anew. Ids go on counting."""
         self.tracker.reset()
-        self._tracked = []
-        self._last_s = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._stream = ImageStream()
+        self._tracked: list[TrackedFace] = []
         self._detected_s = -math.inf
         self._alarm_s = -math.inf
-        self._shape = None
 
     def continue_from(self, other: FacePipeline) -> None:
         """
@@ -196,11 +191,10 @@ class FacePipeline:
         settings = self.tracker.settings
         self.tracker = other.tracker
         self.tracker.settings = settings
+        self._stream = other._stream
         self._tracked = list(other._tracked)
-        self._last_s = other._last_s
         self._detected_s = other._detected_s
         self._alarm_s = other._alarm_s
-        self._shape = other._shape
 
     def process(self, image: npt.NDArray[np.uint8], stamp_s: float) -> list[TrackedFace]:
         """
@@ -214,16 +208,9 @@ class FacePipeline:
         :raises ValueError: when the image is not one, or the stamp is not finite.
         :raises InferenceError: when an engine fails.
         """
-        check_image(image)
-        if not math.isfinite(stamp_s):
-            raise ValueError(f'stamp_s: expected a finite number, got {stamp_s}')
-        if (self._last_s is not None and stamp_s < self._last_s) or (
-            self._shape is not None and image.shape != self._shape
-        ):
+        if not self._stream.continues(image, stamp_s):
             self.reset()
-        gap_s = 0.0 if self._last_s is None else stamp_s - self._last_s
-        self._last_s = stamp_s
-        self._shape = image.shape
+        gap_s = self._stream.advance(image, stamp_s)
         image = np.ascontiguousarray(image)
 
         faces = self._follow(image, stamp_s)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +14,8 @@ import numpy.typing as npt
 
 from aitable_ros.analysis.body_keypoints import KEYPOINT_COUNT, BodyKeypoint, BodyKeypoints
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.perception.roi import check_image
+from aitable_ros.perception.checks import check_image
+from aitable_ros.perception.image_stream import ImageStream
 
 BACKEND = 'mediapipe'
 """Its name in parameters and messages."""
@@ -50,14 +50,12 @@ class MediapipePose:
         self._min_presence = min_presence
         self._solution = _solution()
         self._pose: Any = self._make(static_image_mode=False)
-        self._last_s: float | None = None
-        self._shape: tuple[int, ...] | None = None
+        self._stream = ImageStream()
 
     def reset(self) -> None:
         """Forget the person: the stream begins anew."""
         self._run(self._pose.reset)
-        self._last_s = None
-        self._shape = None
+        self._stream = ImageStream()
 
     def process(self, image: npt.NDArray[np.uint8], stamp_s: float) -> BodyKeypoints | None:
         """
@@ -71,17 +69,12 @@ class MediapipePose:
         :raises ValueError: when the image is not one, or the stamp is not finite.
         :raises InferenceError: when MediaPipe fails, or after :meth:`close`.
         """
-        check_image(image)
-        if not math.isfinite(stamp_s):
-            raise ValueError(f'stamp_s: expected a finite number, got {stamp_s}')
+        continues = self._stream.continues(image, stamp_s)
         if self._pose is None:
             raise InferenceError(f'{BACKEND}: used after close()')
-        if (self._last_s is not None and stamp_s < self._last_s) or (
-            self._shape is not None and image.shape != self._shape
-        ):
+        if not continues:
             self.reset()
-        self._last_s = stamp_s
-        self._shape = image.shape
+        self._stream.advance(image, stamp_s)
         return self._keypoints(self._pose, image)
 
     def process_still(self, image: npt.NDArray[np.uint8]) -> BodyKeypoints | None:

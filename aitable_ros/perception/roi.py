@@ -15,28 +15,6 @@ _MAX_SIDE_PX = 32766
 """OpenCV's warps address source pixels with 16-bit indices; larger images are subsampled."""
 
 
-def check_image(image: npt.NDArray) -> None:
-    """
-    Refuse what is not an RGB image.
-
-    :param image: expected: (H, W, 3) uint8 RGB with at least one pixel.
-    :raises ValueError: for anything else, saying what came.
-    """
-    if (
-        not isinstance(image, np.ndarray)
-        or image.dtype != np.uint8
-        or image.ndim != 3
-        or image.shape[2] != 3
-        or image.size == 0
-    ):
-        got = (
-            f'{image.dtype.name}{list(image.shape)}'
-            if isinstance(image, np.ndarray)
-            else type(image).__name__
-        )
-        raise ValueError(f'expected an image uint8[H,W,3] with at least one pixel, got {got}')
-
-
 @dataclass(frozen=True)
 class RotatedRoi:
     """

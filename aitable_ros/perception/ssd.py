@@ -1,14 +1,19 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""What MediaPipe's single-shot detectors share: anchors, decoding, weighted NMS."""
+"""What MediaPipe's single-shot detectors share: letterbox, anchors, decoding, weighted NMS."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import numpy.typing as npt
+
+from aitable_ros.inference.engine import Engine, InferenceError
+from aitable_ros.perception.checks import check_image
+from aitable_ros.perception.roi import RotatedRoi
 
 MAX_LOGIT = 100.0
 """Scores are clipped to +-100 before the sigmoid, as in MediaPipe's ``score_clipping_thresh``."""
@@ -133,3 +138,80 @@ def decode_detections(
     vectors[:, :2] += centres - 0.5 * vectors[:, 2:4]
     vectors[:, 4:] += np.tile(centres, vectors.shape[1] // 2 - 2)
     return weighted_nms(sigmoid(scores), vectors, nms_iou)
+
+
+class SsdNetwork:
+    """
+    Find objects in whole images with a single-shot detector.
+
+    The image is letterboxed into the network's square, in black.
+
+    :param engine: ``image`` uint8 (N, S, S, 3) RGB in; ``boxes`` float32 (N, A, 4 + 2 K) in input
+        pixels relative to the A anchors and ``scores`` float32 (N, A, 1) logits out. Stays the
+        caller's: it is not closed here.
+    :param anchors: (A, 2) centres of the anchors, x, y in 0..1 of the input square.
+    :param input_size_px: S, side of the input.
+    :param points: K, keypoints of an object.
+    :param min_score: detections below are dropped, 0..1; 1 lets none pass.
+    :param nms_iou: boxes that overlap more than this are merged, 0..1.
+    :raises ValueError: for a setting out of range.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        anchors: npt.NDArray[np.float32],
+        input_size_px: int,
+        points: int,
+        min_score: float,
+        nms_iou: float,
+    ) -> None:
+        for name, value in (('min_score', min_score), ('nms_iou', nms_iou)):
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f'{name}: expected 0..1, got {value}')
+        self._engine = engine
+        self._anchors_px = anchors * input_size_px
+        self._input_size_px = input_size_px
+        self._points = points
+        self._min_logit = logit(min_score)
+        self._nms_iou = nms_iou
+
+    def detect(
+        self, image: npt.NDArray[np.uint8]
+    ) -> list[tuple[npt.NDArray[np.float32], float, npt.NDArray[np.float32]]]:
+        """
+        Find the objects of one image.
+
+        :param image: (H, W, 3) uint8 RGB of any size.
+        :returns: ((4,) left, top, width, height; score, 0..1; (K, 2) keypoints x, y) per object,
+            in image pixels, best first; none where the network's output is not finite.
+        :raises ValueError: when the image is not one.
+        :raises InferenceError: when the engine fails or gives other shapes than declared.
+        """
+        check_image(image)
+        crop, to_image = RotatedRoi.around(image).crop(
+            image, self._input_size_px, border=cv2.BORDER_CONSTANT
+        )
+        outputs = self._engine.infer({'image': crop[None]})
+        boxes, logits = outputs['boxes'], outputs['scores']
+        anchors, size = len(self._anchors_px), 4 + 2 * self._points
+        if boxes.shape != (1, anchors, size) or logits.shape != (1, anchors, 1):
+            raise InferenceError(
+                f'{self._engine}: expected boxes [1,{anchors},{size}] and scores [1,{anchors},1], '
+                f'got {list(boxes.shape)} and {list(logits.shape)}'
+            )
+        found = decode_detections(
+            boxes[0],
+            logits[0, :, 0],
+            self._anchors_px,
+            min_logit=self._min_logit,
+            nms_iou=self._nms_iou,
+        )
+        scale, offset = to_image[0, 0], to_image[:, 2]
+        objects = []
+        for score, vector in found:
+            box = np.concatenate((vector[:2] * scale + offset, vector[2:4] * scale))
+            points = vector[4:].reshape(self._points, 2) * scale + offset
+            objects.append((box.astype(np.float32), score, points.astype(np.float32)))
+        return objects

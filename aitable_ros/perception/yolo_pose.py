@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from aitable_ros.analysis.body_keypoints import KEYPOINT_COUNT, BodyKeypoint, BodyKeypoints
 from aitable_ros.inference.engine import DYNAMIC, Engine, InferenceError, TensorSpec
-from aitable_ros.perception.roi import check_image
+from aitable_ros.perception.checks import check_image
 from aitable_ros.perception.ssd import iou_matrix
 
 COCO_KEYPOINTS = (

@@ -1,6 +1,6 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""BlazeFace: decoding, weighted NMS, letterbox, hostile outputs, and real faces."""
+"""BlazeFace: decoding, letterbox, hostile outputs, and real faces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from aitable_ros.perception.face_detector import (
     FaceDetector,
     blazeface_anchors,
 )
-from aitable_ros.perception.ssd import iou_matrix, weighted_nms
 
 SCORE_73_LOGIT = 1.0  # sigmoid(1) = 0.731
 
@@ -96,21 +95,6 @@ def test_distant_faces_stay_apart_best_first_and_are_limited(scripted_engine):
     assert scores == sorted(scores, reverse=True)
     assert len(scores) == 3
     assert [f.score for f in FaceDetector(engine, max_faces=2).detect(IMAGE)] == scores[:2]
-
-
-def test_nms_chains_do_not_merge_what_does_not_overlap_the_best():
-    # b overlaps a and c, but a and c do not overlap: two results, b goes with the best, a.
-    vectors = np.array([[0, 0, 10, 10], [5, 0, 10, 10], [10, 0, 10, 10]], dtype=float)
-    merged = weighted_nms(np.array([0.9, 0.6, 0.8]), vectors, 0.3)
-    assert [score for score, _ in merged] == [0.9, 0.8]
-    np.testing.assert_allclose(merged[0][1], (0.6 * 5 / 1.5, 0, 10, 10))
-    np.testing.assert_allclose(merged[1][1], vectors[2])
-
-
-def test_iou():
-    a = np.array([[0, 0, 2, 2], [0, 0, 0, 0]], dtype=float)
-    b = np.array([[0, 0, 2, 2], [1, 1, 2, 2], [5, 5, 1, 1], [0, 0, 0, 0]], dtype=float)
-    np.testing.assert_allclose(iou_matrix(a, b), [[1, 1 / 7, 0, 0], [0, 0, 0, 0]])
 
 
 def test_min_score_is_a_probability(scripted_engine):

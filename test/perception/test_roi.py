@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aitable_ros.perception.roi import RotatedRoi, check_image
+from aitable_ros.perception.roi import RotatedRoi
 
 
 def gradient(height: int, width: int) -> np.ndarray:
@@ -120,18 +120,3 @@ def test_region_far_outside_gives_the_border_and_no_error():
 def test_impossible_regions_are_refused(numbers):
     with pytest.raises(ValueError, match='finite'):
         RotatedRoi(*numbers)
-
-
-@pytest.mark.parametrize(
-    'image',
-    [
-        np.zeros((4, 4), dtype=np.uint8),
-        np.zeros((4, 4, 4), dtype=np.uint8),
-        np.zeros((4, 4, 3), dtype=np.float32),
-        np.zeros((0, 4, 3), dtype=np.uint8),
-        None,
-    ],
-)
-def test_what_is_not_an_rgb_image_is_refused(image):
-    with pytest.raises(ValueError, match=r'expected an image uint8\[H,W,3\]'):
-        check_image(image)

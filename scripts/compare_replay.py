@@ -28,7 +28,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -42,8 +42,8 @@ from aitable_ros.bags import (  # noqa: E402
 )
 from aitable_ros.bags.definitions import Canonical  # noqa: E402
 from aitable_ros.bags.reading import CAMERA_INFO, COMPRESSED_IMAGE  # noqa: E402
+from aitable_ros.tools.bag_topics import choose_images  # noqa: E402
 from aitable_ros.tools.offline_pipeline import OfflinePipeline  # noqa: E402
-from aitable_ros.tools.process_bag import choose_images  # noqa: E402
 
 NODES = ('face_detection', 'fatigue')
 FACES = 'aitable_msgs/msg/FaceArray'
@@ -113,7 +113,7 @@ class Live:
 
 def stamp_of(data: bytes) -> int:
     """Read the stamp [ns] of a serialised message that begins with a header."""
-    order = 'little' if data[1] & 1 else 'big'
+    order: Literal['little', 'big'] = 'little' if data[1] & 1 else 'big'
     seconds, nanoseconds = (int.from_bytes(data[i : i + 4], order) for i in (4, 8))
     return seconds * 1_000_000_000 + nanoseconds
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from aitable_ros.tools.process_bag import split_ros_arguments
+from aitable_ros.tools.ros_arguments import split_ros_arguments
 
 POLL_S = 0.1
 PATIENCE_S = 5.0

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from string_bags import START_NS, STRING, string_cdr
 
 from aitable_ros.bags import BagError, BagReader, find_definition
 from aitable_ros.bags.definitions import NO_HASH
@@ -19,13 +20,6 @@ from aitable_ros.bags.reading import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
 from aitable_ros.bags.sample import LOG_DELAY_NS
 
 PLACES = ('bag.mcap', 'bag.db3', 'mcap', 'sqlite3')
-START_NS = 1_700_000_000 * 10**9
-STRING = find_definition('std_msgs/msg/String')
-
-
-def string_cdr(text):
-    data = text.encode() + b'\0'
-    return b'\0\1\0\0' + len(data).to_bytes(4, 'little') + data
 
 
 def write(path, messages, *, compression=None, plugin=StoragePlugin.MCAP):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from rosbags.highlevel import AnyReader
+from string_bags import STRING, string_cdr
 
 from aitable_ros.bags import (
     BagError,
@@ -22,18 +23,12 @@ from aitable_ros.bags import (
 )
 from aitable_ros.bags.writing import offered_qos
 
-STRING = find_definition('std_msgs/msg/String')
 PLACES = ('bag.mcap', 'bag.db3', 'mcap', 'sqlite3')
 
 
 def target_for(folder, place, **options):
     storage = place if place in ('mcap', 'sqlite3') else None
     return BagTarget.choose(folder / place, storage, 'mcap', **options)
-
-
-def string_cdr(text):
-    data = text.encode() + b'\0'
-    return b'\0\1\0\0' + len(data).to_bytes(4, 'little') + data
 
 
 def write(target, texts=('one', 'two'), **options):

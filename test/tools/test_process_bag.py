@@ -20,6 +20,7 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 
 from rclpy.serialization import deserialize_message
 from ros_fixtures import graph  # noqa: F401
+from string_bags import STRING, string_cdr
 
 from aitable_msgs.msg import FaceArray, Fatigue
 from aitable_ros.bags import (
@@ -34,7 +35,8 @@ from aitable_ros.bags import (
 from aitable_ros.bags.definitions import make_definition
 from aitable_ros.bags.sample import LOG_DELAY_NS
 from aitable_ros.tools.offline_pipeline import OfflinePipeline, PipelineError, available_nodes
-from aitable_ros.tools.process_bag import Summary, main, split_ros_arguments, without_faces
+from aitable_ros.tools.process_bag import main
+from aitable_ros.tools.process_bag_run import Summary, without_faces
 
 pytestmark = [pytest.mark.models, pytest.mark.ros]
 
@@ -43,7 +45,6 @@ CONTENT = SampleBag(seconds=FRAMES / 10, fps=10, size_px=(320, 240))
 NODES = ('--nodes', 'face_detection', 'fatigue')
 RESULTS = ['/faces', '/fatigue']
 TF = ['/tf'] if importlib.util.find_spec('tf2_msgs') else []
-STRING = find_definition('std_msgs/msg/String')
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -82,11 +83,6 @@ def messages(path: Path, *topics: str) -> list[tuple[str, int, bytes]]:
 
 def fatigues(path: Path) -> list[Fatigue]:
     return [deserialize_message(data, Fatigue) for _, _, data in messages(path, '/fatigue')]
-
-
-def string_cdr(text: str) -> bytes:
-    data = text.encode() + b'\0'
-    return b'\0\1\0\0' + len(data).to_bytes(4, 'little') + data
 
 
 def add_to(bag: Path, path: Path, *extra: tuple[str, TypeDefinition, int, bytes]) -> Path:
@@ -469,12 +465,6 @@ class TestPipeline:
             pytest.raises(PipelineError, match='face_detection: RuntimeError: the device is gone'),
         ):
             pipeline.feed('/image_raw/compressed', 'sensor_msgs/msg/CompressedImage', image)
-
-
-def test_ros_arguments_are_parted_as_ros_does() -> None:
-    argv = ['a', '--ros-args', '-r', 'x:=y', '--', 'b', '--ros-args', '-p', 'z:=1']
-    assert split_ros_arguments(argv) == (['a', 'b'], ['-r', 'x:=y', '-p', 'z:=1'])
-    assert split_ros_arguments(['a', '--', 'b']) == (['a', '--', 'b'], [])
 
 
 def test_summary_in_words() -> None:

@@ -100,12 +100,12 @@ def our_frame_function(
 
     def handle(image: npt.NDArray[np.uint8], stamp_s: float) -> bool:
         faces = pipeline.process(image, stamp_s)
+        landmarks_px = [face.landmarks_px for face in faces if face.landmarks_px is not None]
         if eyes is not None:
-            eyes.run(image, [face.landmarks_px for face in faces])
+            eyes.run(image, landmarks_px)
             return bool(faces)
-        for face in faces:
-            assert face.landmarks_px is not None
-            eye_aspect_ratios(face.landmarks_px)
+        for of_face_px in landmarks_px:
+            eye_aspect_ratios(of_face_px)
         return bool(faces)
 
     return handle

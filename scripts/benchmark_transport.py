@@ -28,6 +28,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -35,6 +36,9 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from aitable_ros.ros_support.transport import PROFILE_VARIABLES, profile_file
+
+if TYPE_CHECKING:
+    from rclpy.qos import QoSProfile
 
 TOPIC = 'benchmark/image_raw'
 DISCOVERY_TIMEOUT_S = 15.0
@@ -85,7 +89,7 @@ class Result:
         return cells + f'   {np.percentile(self.publish_s, 50) * 1e3:6.1f}'
 
 
-def image_qos(depth: int):
+def image_qos(depth: int) -> QoSProfile:
     """Return best effort, keep last ``depth``: the QoS of camera images in the nodes."""
     from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
@@ -143,7 +147,12 @@ def subscribe(depth: int) -> dict[str, object]:
 
     node.create_subscription(Image, TOPIC, callback, image_qos(depth))
     finished = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), finished.set()), daemon=True).start()
+
+    def wait_for_end() -> None:
+        sys.stdin.read()
+        finished.set()
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     while not finished.is_set():

@@ -113,7 +113,7 @@ def leaning(index: int) -> Image:
     """Give a person at 640 x 480 who leans to the side after half a minute."""
     picture = data.astronaut()[:384]
     angle_deg = float(np.clip(index - 30 * FPS, 0, 14))
-    turn = cv2.getRotationMatrix2D((210.0, 384.0), angle_deg, 640 / 512)
+    turn = np.asarray(cv2.getRotationMatrix2D((210.0, 384.0), angle_deg, 640 / 512), np.float64)
     turn[:, 2] += (110.0, 96.0)
     # a little noise, as cameras have: nobody is ever perfectly still
     noise = np.random.default_rng(index).normal(0.0, 2.0, (480, 640, 3))

@@ -86,16 +86,18 @@ def parameter_file() -> str:
     return '\n'.join(lines)
 
 
+def with_table(text: str, marker: str, table: str) -> tuple[str, int]:
+    """Return the text with a table made anew wherever its marker is, and how often that was."""
+    pattern = rf'(<!-- {re.escape(marker)} -->\n).*?(<!-- end -->)'
+    return re.subn(pattern, lambda match: f'{match[1]}{table}{match[2]}', text, flags=re.S)
+
+
 def with_tables(text: str) -> str:
     """Return the text with every table between its markers made anew."""
     from aitable_ros.ros_support.parameters import COMMON_PARAMETERS
 
     for name, specs in {'all nodes': COMMON_PARAMETERS, **components()}.items():
-        table = parameter_table(specs)
-        pattern = rf'(<!-- parameters:{name} -->\n).*?(<!-- end -->)'
-        text, count = re.subn(
-            pattern, lambda m, table=table: m[1] + table + m[2], text, flags=re.S
-        )
+        text, count = with_table(text, f'parameters:{name}', parameter_table(specs))
         if count != 1:
             raise SystemExit(f'README.md has {count} places for the parameters of {name}')
     return text
@@ -107,12 +109,10 @@ def argument_pages() -> dict[Path, str]:
 
     pages = {path: path.read_text() for path in (ROOT / 'README.md', *ROOT.glob('docs/*.md'))}
     for file in LAUNCH_FILES:
-        pattern = rf'(<!-- arguments:{re.escape(file)} -->\n).*?(<!-- end -->)'
+        table = argument_table(file)
         places = 0
         for path, text in pages.items():
-            pages[path], count = re.subn(
-                pattern, lambda m, file=file: m[1] + argument_table(file) + m[2], text, flags=re.S
-            )
+            pages[path], count = with_table(text, f'arguments:{file}', table)
             places += count
         if places != 1:
             raise SystemExit(f'there are {places} places for the arguments of {file}')

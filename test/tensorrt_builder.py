@@ -140,6 +140,9 @@ def make(version, device, log):
             self.told = {}
             self.profiles = []
 
+        def clear_flag(self, flag):
+            self.flags.discard(flag.name)
+
         def set_flag(self, flag):
             self.flags.add(flag.name)
 

@@ -65,6 +65,18 @@ def head_nodes(model: onnx.ModelProto) -> frozenset[str]:
     return frozenset(heads)
 
 
+def first_nodes(model: onnx.ModelProto, count: int) -> frozenset[str]:
+    """
+    Return the nodes up to and including one of those with weights, in the graph's order.
+
+    :param model: whose nodes have names.
+    :param count: which one; 0 for no nodes at all.
+    """
+    weighted = [i for i, n in enumerate(model.graph.node) if n.op_type in WEIGHTED_OPERATORS]
+    end = weighted[min(count, len(weighted)) - 1] + 1 if count and weighted else 0
+    return frozenset(node.name for node in model.graph.node[:end])
+
+
 def large_valued_nodes(
     model: onnx.ModelProto,
     batches: Iterable[Mapping[str, npt.NDArray]],

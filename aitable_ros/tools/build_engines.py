@@ -21,18 +21,17 @@ from aitable_ros import paths
 from aitable_ros.inference.engine_sidecar import Gpu, read_sidecar
 from aitable_ros.inference.selection import BACKENDS
 from aitable_ros.inference.tensorrt_gate import local_gpu
-from aitable_ros.model_zoo.catalog import CONTRACTS
-from aitable_ros.model_zoo.engine_builder import (
+from aitable_ros.model_zoo.build_options import (
+    FORMS,
     PRECISIONS,
-    BuildOptions,
-    BuildRequest,
     EngineBuildError,
-    Progress,
     batch_profiles,
-    build,
-    trtexec_command,
+    options_for,
 )
+from aitable_ros.model_zoo.catalog import CONTRACTS
+from aitable_ros.model_zoo.engine_builder import BuildRequest, build, trtexec_command
 from aitable_ros.model_zoo.files import ModelFilesError, megabytes
+from aitable_ros.model_zoo.plan_builder import Progress
 from aitable_ros.model_zoo.store import SOURCES, ensure_models
 
 HEARTBEAT_S = 10.0
@@ -221,20 +220,27 @@ def _requests(arguments: argparse.Namespace, folder: Path) -> list[BuildRequest]
             )
         if not name or Path(name).name != name or name.startswith('.'):
             raise EngineBuildError(f'{name!r} cannot be the name of a file')
-    options = BuildOptions(
-        precision=arguments.precision,
-        max_batch=arguments.max_batch,
-        workspace_mib=arguments.workspace_mib,
-        optimization_level=arguments.optimization_level,
-        version_compatible=arguments.version_compatible,
-        strongly_typed=arguments.strongly_typed,
-        float_input=arguments.float_input,
-        tactic_sources=tuple((arguments.tactic_sources or '').replace(',', ' ').split()),
-        calibration_images=arguments.calibration_images,
-    )
     return [
         BuildRequest(
-            name, folder, options, CONTRACTS.get(name), arguments.onnx, force=arguments.force
+            name,
+            folder,
+            options_for(
+                name,
+                precision=arguments.precision,
+                fp32_first=arguments.fp32_first,
+                form=arguments.form,
+                max_batch=arguments.max_batch,
+                workspace_mib=arguments.workspace_mib,
+                optimization_level=arguments.optimization_level,
+                version_compatible=arguments.version_compatible,
+                strongly_typed=arguments.strongly_typed,
+                float_input=arguments.float_input,
+                tactic_sources=tuple((arguments.tactic_sources or '').replace(',', ' ').split()),
+                calibration_images=arguments.calibration_images,
+            ),
+            CONTRACTS.get(name),
+            arguments.onnx,
+            force=arguments.force,
         )
         for name in names
     ]
@@ -261,7 +267,7 @@ def _describe(request: BuildRequest, arguments: argparse.Namespace) -> int:
         source, prepared = request.prepare(
             typed=arguments.strongly_typed, report=lambda line: _say(f'{request.name}: {line}')
         )
-        batches = batch_profiles(request.name, request.options, dynamic=prepared.dynamic)
+        batches = batch_profiles(request.options, dynamic=prepared.dynamic)
         if arguments.save_onnx:
             arguments.save_onnx.mkdir(parents=True, exist_ok=True)
             target = arguments.save_onnx / f'{request.name}.onnx'
@@ -356,8 +362,24 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument(
         '--precision',
         choices=PRECISIONS,
-        default='fp16',
-        help='lowest precision to use (default: fp16); layers that would overflow stay in fp32',
+        help='lowest precision to use (default: fp16, of the pose networks tf32); layers that'
+        ' would overflow stay in fp32. tf32 is fp32 on tensor cores, which round what they'
+        ' multiply to the 11 bits of fp16',
+    )
+    how.add_argument(
+        '--fp32-first',
+        metavar='N',
+        type=int,
+        help='hold the first N layers with weights in fp32 (default: 0, of EmoNet 5, where the'
+        ' first ones make most of the difference)',
+    )
+    how.add_argument(
+        '--form',
+        choices=FORMS,
+        help='how convolutions are written: plain (as the network has them), dense (depthwise'
+        ' separable ones joined) or relu (and PReLU as ReLU of twice the channels): the same'
+        ' results, from one to the next fewer kernels and more multiplications (default: plain,'
+        ' of face_mesh and iris_landmark relu)',
     )
     how.add_argument(
         '--max-batch',

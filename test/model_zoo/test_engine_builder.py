@@ -21,21 +21,19 @@ from tensorrt_builder import VERSIONS
 from aitable_ros.inference.engine import DYNAMIC, InferenceError, TensorSpec
 from aitable_ros.inference.engine_sidecar import EngineSidecar, Gpu, read_sidecar, sidecar_path
 from aitable_ros.inference.model_spec import ModelSpec
-from aitable_ros.model_zoo import calibration, engine_builder, files
+from aitable_ros.model_zoo import calibration, engine_builder, files, plan_builder
+from aitable_ros.model_zoo.build_options import BuildOptions, EngineBuildError, batch_profiles
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.engine_builder import (
-    BuildOptions,
     BuildRequest,
-    EngineBuildError,
-    Progress,
-    batch_profiles,
     build,
     engine_key,
-    find_source,
     timing_cache_path,
     trtexec_command,
 )
+from aitable_ros.model_zoo.network_preparation import find_source
 from aitable_ros.model_zoo.onnx_graph import GraphBuilder
+from aitable_ros.model_zoo.plan_builder import Progress
 
 ORIN = Gpu('Orin', '8.7', 8)
 UINT8, FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)
@@ -80,7 +78,7 @@ class Bench:
         monkeypatch.setattr(engine_builder, 'load_tensorrt', lambda: self.trt)
         monkeypatch.setattr(engine_builder, 'open_device', lambda: self.device)
         monkeypatch.setattr(engine_builder, 'local_gpu', lambda: ORIN)
-        monkeypatch.setattr(engine_builder, 'log_of', lambda trt: self.log)
+        monkeypatch.setattr(plan_builder, 'log_of', lambda trt: self.log)
         (folder / 'toy.onnx').write_bytes(_toy().SerializeToString())
 
     @property
@@ -127,20 +125,23 @@ def _until_10(bench: Bench) -> bool:
 
 
 class TestPrecision:
-    def test_fp32_sets_nothing(self, any_bench: Bench) -> None:
-        told = any_bench.told(precision='fp32')
-        assert told['flags'] == ['TF32']
+    @pytest.mark.parametrize(('precision', 'flags'), [('fp32', []), ('tf32', ['TF32'])])
+    def test_fp32_is_all_bits_unless_tf32_is_asked_for(
+        self, any_bench: Bench, precision: str, flags: list[str]
+    ) -> None:
+        told = any_bench.told(precision=precision)
+        assert told['flags'] == flags
         assert told['held'] == []
         assert 'HALF' not in told['dtypes']
 
     def test_fp16_is_a_flag_until_10_and_the_graph_s_from_11_on(self, any_bench: Bench) -> None:
         told = any_bench.told(precision='fp16')
         if _until_10(any_bench):
-            assert told['flags'] == ['FP16', 'OBEY_PRECISION_CONSTRAINTS', 'TF32']
+            assert told['flags'] == ['FP16', 'OBEY_PRECISION_CONSTRAINTS']
             assert told['held'] == HEAD
             assert 'HALF' not in told['dtypes']
         else:
-            assert told['flags'] == ['TF32']
+            assert told['flags'] == []
             assert {'HALF', 'FLOAT'} <= set(told['dtypes'])
 
     def test_int8_is_calibrated_until_10_and_the_graph_s_from_11_on(
@@ -190,6 +191,16 @@ class TestPrecision:
         assert bench.device.seen == []  # nothing is calibrated
         assert bench.build() is not None  # without them it is another engine
 
+    def test_the_first_layers_can_be_held_too(self, any_bench: Bench) -> None:
+        first = any_bench.told(fp32_first=1)
+        both = any_bench.told(fp32_first=2)
+        if _until_10(any_bench):
+            assert first['held'] == sorted(['Cast_0', 'Transpose_1', 'Conv_2', *HEAD])
+            assert both['held'] == sorted(['Relu_3', *first['held']])
+        else:
+            assert 'HALF' in first['dtypes']
+            assert 'HALF' not in both['dtypes']
+
     def test_a_layer_that_must_be_held_and_is_not_found_is_an_error(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -205,7 +216,7 @@ class TestPrecision:
 
     def test_strongly_typed_is_possible_in_10_too(self, bench: Bench) -> None:
         told = bench.told(strongly_typed=True)
-        assert told['flags'] == ['TF32']
+        assert told['flags'] == []
         assert told['network_flags'] == 0b11  # explicit batch, strongly typed
         assert 'HALF' in told['dtypes']
 
@@ -269,20 +280,6 @@ class TestRefusals:
         del bench.trt.Builder
         with pytest.raises(EngineBuildError, match='is the lean runtime'):
             bench.build()
-
-    @pytest.mark.parametrize(
-        ('options', 'told'),
-        [
-            ({'precision': 'bf16'}, 'expected one of fp32, fp16, int8'),
-            ({'max_batch': 0}, 'max_batch 0: expected 1 to 1024'),
-            ({'workspace_mib': -1}, 'workspace_mib -1'),
-            ({'optimization_level': 6}, 'optimization_level 6: expected 0 to 5'),
-            ({'precision': 'int8'}, 'INT8 needs a folder of pictures'),
-        ],
-    )
-    def test_what_no_version_can(self, options: dict[str, Any], told: str) -> None:
-        with pytest.raises(EngineBuildError, match=told):
-            BuildOptions(**options)
 
     def test_no_gpu_or_no_tensorrt(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail() -> None:
@@ -429,16 +426,6 @@ class TestBatches:
             {'image': [[1, 4, 4, 3], [4, 4, 4, 3], [4, 4, 4, 3]]},
         ]
 
-    def test_the_default_is_one_and_two_for_eyes(self) -> None:
-        options = BuildOptions()
-        assert batch_profiles('face_mesh', options, dynamic=True) == ((1, 1, 1),)
-        assert batch_profiles('iris_landmark', options, dynamic=True)[-1] == (1, 2, 2)
-
-    def test_a_fixed_batch_stays_and_no_other_can_be_had(self) -> None:
-        assert batch_profiles('own', BuildOptions(), dynamic=False) == ()
-        with pytest.raises(EngineBuildError, match='has a fixed batch'):
-            batch_profiles('own', BuildOptions(max_batch=2), dynamic=False)
-
 
 class TestWhatIsWritten:
     def test_the_record_says_it_all(self, bench: Bench) -> None:
@@ -451,7 +438,7 @@ class TestWhatIsWritten:
             ('image uint8[N,4,4,3]',),
             ('mean float32[N,1]',),
         )
-        assert record.flags == ('FP16', 'OBEY_PRECISION_CONSTRAINTS', 'TF32')
+        assert record.flags == ('FP16', 'OBEY_PRECISION_CONSTRAINTS')
         assert list(record.fp32_layers) == HEAD
         assert record.options['workspace_mib'] == 64
         assert record.engine_size == bench.engine.stat().st_size
@@ -540,6 +527,9 @@ class TestKey:
             (1, '10.3.1'),
             (2, dataclasses.replace(ORIN, multiprocessors=4)),
             (3, BuildOptions(precision='fp32')),
+            (3, BuildOptions(precision='tf32')),
+            (3, BuildOptions(fp32_first=1)),
+            (3, BuildOptions(form='dense')),
             (3, BuildOptions(workspace_mib=64)),
             (3, BuildOptions(optimization_level=0)),
             (3, BuildOptions(version_compatible=True)),
@@ -596,13 +586,14 @@ class TestTrtexec:
             max_batch=4, workspace_mib=64, optimization_level=1, version_compatible=True
         )
         _, prepared = request.prepare(typed=False, report=bench.lines.append)
-        batches = batch_profiles('toy', request.options, dynamic=True)
+        batches = batch_profiles(request.options, dynamic=True)
         words = trtexec_command('toy', prepared, request.options, batches).split()
         assert words == [
             *('trtexec', '--onnx=toy.onnx', '--saveEngine=toy.engine', '--fp16'),
             '--precisionConstraints=obey',
             '--layerPrecisions=Conv_4:fp32,Reshape_5:fp32',
             '--layerOutputTypes=Conv_4:fp32,Reshape_5:fp32',
+            '--noTF32',
             '--profile=0',
             *('--minShapes=image:1x4x4x3', '--optShapes=image:1x4x4x3'),
             *('--maxShapes=image:1x4x4x3', '--profile=1'),
@@ -615,7 +606,7 @@ class TestTrtexec:
         request = bench.request(strongly_typed=True)
         _, prepared = request.prepare(typed=True, report=bench.lines.append)
         words = trtexec_command('toy', prepared, request.options, ()).split()
-        assert words[3:] == ['--stronglyTyped']
+        assert words[3:] == ['--stronglyTyped', '--noTF32']
 
 
 class TestCalibrationPictures:

@@ -257,7 +257,7 @@ class TestArguments:
             lambda request, verbose: built.append(request) or build_engines.Outcome('ok'),
         )
         arguments = '--precision fp32 --max-batch 4 --workspace-mib 64 --optimization-level 1'
-        flags = '--version-compatible --strongly-typed --float-input --force'
+        flags = '--fp32-first 2 --form dense --version-compatible --strongly-typed --float-input --force'
         sources = '--tactic-sources JIT_CONVOLUTIONS,CUDNN'
         words = f'face_mesh {arguments} {flags} {sources}'.split()
         assert _main(folder, *words) == 0
@@ -267,6 +267,8 @@ class TestArguments:
         options = json.loads(json.dumps(vars(request.options)))
         assert options == {
             'precision': 'fp32',
+            'fp32_first': 2,
+            'form': 'dense',
             'max_batch': 4,
             'workspace_mib': 64,
             'optimization_level': 1,

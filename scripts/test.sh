@@ -88,6 +88,7 @@ sources=(aitable_ros launch scripts test setup.py)
 check 'ruff check' python3 -m ruff check "${sources[@]}"
 check 'ruff format' python3 -m ruff format --check "${sources[@]}"
 check 'mypy' python3 -m mypy
+check 'mypy, scripts' python3 -m mypy scripts
 if [[ -n $colcon ]]; then
   check 'colcon build and test' colcon_build_and_test
 else

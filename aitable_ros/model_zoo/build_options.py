@@ -21,21 +21,20 @@ ones and, where that is possible, residual connections. Relu: also without PReLU
 
 DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        # 0.25 instead of 0.32 ms on an H200, 0.05 instead of 0.01 px from FP32
+        # 0.25 instead of 0.32 ms, 0.05 instead of 0.01 px from FP32
         'face_mesh': {'form': 'relu'},
         # a person has two eyes
         'iris_landmark': {'form': 'relu', 'max_batch': 2},
         # in FP16 the keypoints in space were up to 2 cm off
         'pose_detection': {'precision': 'tf32'},
         'pose_landmark': {'precision': 'tf32'},
-        # What the first layers round is made larger by all others: 0.5 to 0.7 instead of 0.8 to
-        # 1.7 % of the range, 1.5 instead of 1.3 ms.
+        # 0.5 to 0.7 instead of 0.8 to 1.7 % of the range, 1.5 instead of 1.3 ms
         'emonet': {'fp32_first': 5},
         'emonet_5': {'fp32_first': 5},
     }
 )
 """What suits a network better than the defaults of :class:`BuildOptions`, by its name. The figures
-are from docs/benchmark.md."""
+were taken on an H200, see docs/benchmark.md."""
 
 
 class EngineBuildError(RuntimeError):

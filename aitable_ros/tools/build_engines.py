@@ -370,8 +370,7 @@ def _parser() -> argparse.ArgumentParser:
         '--fp32-first',
         metavar='N',
         type=int,
-        help='hold the first N layers with weights in fp32 (default: 0, of EmoNet 5, where the'
-        ' first ones make most of the difference)',
+        help='hold the first N layers with weights in fp32 (default: 0, of EmoNet 5)',
     )
     how.add_argument(
         '--form',

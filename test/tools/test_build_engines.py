@@ -257,9 +257,10 @@ class TestArguments:
             lambda request, verbose: built.append(request) or build_engines.Outcome('ok'),
         )
         arguments = '--precision fp32 --max-batch 4 --workspace-mib 64 --optimization-level 1'
-        flags = '--fp32-first 2 --form dense --version-compatible --strongly-typed --float-input --force'
+        form = '--fp32-first 2 --form dense'
+        flags = '--version-compatible --strongly-typed --float-input --force'
         sources = '--tactic-sources JIT_CONVOLUTIONS,CUDNN'
-        words = f'face_mesh {arguments} {flags} {sources}'.split()
+        words = f'face_mesh {arguments} {form} {flags} {sources}'.split()
         assert _main(folder, *words) == 0
         (request,) = built
         assert (request.name, request.force, request.onnx_file) == ('face_mesh', True, None)

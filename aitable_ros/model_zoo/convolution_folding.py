@@ -62,6 +62,9 @@ def fold_convolutions(
     :param max_multiplications: per image; no convolution is made that needs more.
     :raises onnx.shape_inference.InferenceError: when the graph contradicts itself.
     """
+    attributes = (attribute for node in model.graph.node for attribute in node.attribute)
+    if any(attribute.type == onnx.AttributeProto.GRAPH for attribute in attributes):
+        return Folded(model)  # what happens in branches and loops would have to be followed
     graph = _Graph(model, max_multiplications)
     separable = graph.fold_separable()
     residual = graph.fold_residual()
@@ -164,6 +167,8 @@ class _Graph:
                 convolution = self._convolution(node)
                 if node is None or convolution is None or not self._has_one_user(result):
                     continue
+                if self._shapes.get(result) != self._shapes.get(other):
+                    continue  # one is spread over the other
                 widening = self._widening(other)
                 source = widening.input[0] if widening is not None else other
                 outputs, inputs = convolution.weights.shape[:2]
@@ -190,10 +195,12 @@ class _Graph:
         value, result = prelu.input[0], prelu.output[0]
         node, add, beside = self._producer(value), None, ''
         if node is not None and node.op_type == 'Add':
-            add = node
+            add, node = node, None
             for name, other in (tuple(add.input), tuple(add.input)[::-1]):
-                node, beside = self._producer(name), other
-                if node is not None and node.op_type == 'Conv' and self._has_one_user(name):
+                # not where one is spread over the other
+                alike = self._shapes.get(name) == self._shapes.get(other) is not None
+                if alike and self._has_one_user(name) and self._convolution(self._producer(name)):
+                    node, beside = self._producer(name), other
                     break
         convolution = self._convolution(node)
         if node is None or convolution is None or convolution.groups != 1:
@@ -222,7 +229,7 @@ class _Graph:
                 mixed = both[:, : channels - int(self._array(widening.input[1])[5])]
             del add.input[:]
             add.input.extend([made.output[0], ''])
-            add.input[1] = self._insert(add, source, mixed, f'{beside}_both')
+            add.input[1] = self._insert(add, source, mixed, f'{value}_both')
             if widening is not None and not self._users(beside):
                 self._remove(widening)
         prelu.op_type = 'Relu'

@@ -165,6 +165,18 @@ class TestSeparable:
         assert fold_convolutions(model, max_multiplications=needed).separable == 1
         assert fold_convolutions(model, max_multiplications=needed - 1).separable == 0
 
+    def test_stays_in_a_model_with_branches(self, net: Net) -> None:
+        model = net.model(net.separable('image'), (4, 8, 8))
+        text = 'g () => (float[1] y) { y = Constant <value_floats = [0.0]> () }'
+        branch = onnx.parser.parse_graph(text)
+        condition = onnx.helper.make_tensor('condition', onnx.TensorProto.BOOL, [], [True])
+        model.graph.initializer.append(condition)
+        node = onnx.helper.make_node('If', ['condition'], ['z'], then_branch=branch)
+        node.attribute.append(onnx.helper.make_attribute('else_branch', branch))
+        model.graph.node.append(node)
+        onnx.checker.check_model(model)
+        assert fold_convolutions(model).model is model
+
     def test_a_model_with_nothing_to_fold_comes_back(self, net: Net) -> None:
         model = net.model(net.conv('image', (4, 4, 1, 1)), (4, 8, 8))
         assert fold_convolutions(model).model is model
@@ -204,9 +216,11 @@ class TestResidual:
         folded = same(net, net.add(net.add('image', y), y), (4, 8, 8))
         assert folded.residual == 0
 
-    def test_stays_where_one_channel_is_spread_over_all(self, net: Net) -> None:
+    def test_stays_where_one_is_spread_over_the_other(self, net: Net) -> None:
         one = net.conv('image', (1, 4, 1, 1))
-        folded = same(net, net.add(one, net.conv(one, (4, 1, 1, 1))), (4, 8, 8))
+        many = net.add(one, net.conv(one, (4, 1, 1, 1)))
+        wide = net.widen(many, 2)
+        folded = same(net, net.add(wide, net.conv(many, (1, 4, 1, 1))), (6, 8, 8))
         assert folded.residual == 0
 
     def test_the_centre_follows_the_padding(self, net: Net) -> None:
@@ -247,6 +261,25 @@ class TestPRelu:
         down = net.conv('image', (4, 4, 3, 3), pads=(0, 0, 1, 1), strides=(2, 2))
         y = net.prelu(net.add(net.pool('image'), down))
         assert same(net, net.pool(y), (4, 2, 2)).rectified == 0
+
+    def test_stays_where_others_see_what_is_added(self, net: Net) -> None:
+        down = net.conv('image', (4, 4, 3, 3), pads=(0, 0, 1, 1), strides=(2, 2))
+        other = net.conv('image', (4, 4, 3, 3), pads=(0, 0, 1, 1), strides=(2, 2))
+        y = net.conv(net.prelu(net.add(down, other)), (4, 4, 1, 1))
+        assert same(net, net.add(net.add(y, down), other), (4, 4, 4)).rectified == 0
+
+    def test_of_two_sums_with_one_operand_becomes_relu_in_both(self, net: Net) -> None:
+        beside = net.pool('image')
+        ends = []
+        for _ in range(2):
+            down = net.conv('image', (4, 4, 3, 3), pads=(0, 0, 1, 1), strides=(2, 2))
+            ends.append(net.conv(net.prelu(net.add(beside, down)), (4, 4, 1, 1)))
+        assert same(net, net.add(*ends), (4, 4, 4)).rectified == 2
+
+    def test_stays_where_a_constant_is_spread_over_a_convolution(self, net: Net) -> None:
+        level = net.builder.constant(np.ones((4, 1, 1), np.float32))
+        y = net.prelu(net.add(net.conv('image', (4, 4, 1, 1)), level))
+        assert same(net, net.conv(y, (3, 4, 1, 1)), (3, 8, 8)).rectified == 0
 
     def test_stays_where_it_is_an_output_or_follows_no_convolution(self, net: Net) -> None:
         assert same(net, net.prelu(net.pool('image')), (4, 4, 4)).rectified == 0

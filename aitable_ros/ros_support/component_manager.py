@@ -9,6 +9,7 @@ import inspect
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
@@ -30,6 +31,7 @@ from aitable_ros.ros_support.plugins import PluginError
 
 SWEEP_PERIOD_S = 0.02
 UNLOAD_WAIT_S = 2.0
+_LOOKS = 5  # of SWEEP_PERIOD_S each, for a destroyed node to be let go of
 CONSTRUCTOR_KEYWORDS = ('context', 'cli_args', 'use_global_arguments', 'parameter_overrides')
 
 
@@ -344,14 +346,17 @@ class ComponentManager:
             # since the last time the executor, too, has let go of them; nodes are full of
             # cycles, and hold images and networks
             gc.collect()
+        gone = [d for d in destroyed if d.is_gone()]
         with self._lock:
-            for departure in destroyed:
+            for departure in gone:
                 self._departures.remove(departure)
             if not self._departures:
                 self._timer.cancel()
         for departure in departures:
-            if departure in destroyed:
+            if departure in gone:
                 departure.answer()
+            elif departure in destroyed:
+                continue
             elif departure.is_ready():
                 self._destroy(departure)
             elif departure.is_late():
@@ -387,6 +392,8 @@ class _Departure:
     def __init__(self, component: Component, is_threaded: bool) -> None:
         self.name = component.full_name
         self.node: Any = component.node
+        self._node = weakref.ref(component.node)
+        self._looks = 0
         self.left: Future[str] = Future()
         self._is_threaded = is_threaded
         self._rounds = 0
@@ -431,6 +438,16 @@ class _Departure:
     def answer(self) -> None:
         if not self.left.done():
             self.left.set_result(self.name)
+
+    def is_gone(self) -> bool:
+        """
+        Tell whether nobody holds the destroyed node any more; asked after each collection.
+
+        A thread that is about to end may hold it that one time. Who holds it for longer keeps it
+        in memory, and on the ROS graph.
+        """
+        self._looks += 1
+        return self._node() is None or self._looks >= _LOOKS
 
     def forget(self) -> None:
         """Let go of the node, whoever still holds the departure."""

@@ -4,16 +4,14 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import random
 import threading
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
 
+from resident_memory import rss_mb, steady_growth_mb
 from ros_fixtures import until
 
 from aitable_ros.nodes.emotion_node import EmotionNode
@@ -24,19 +22,14 @@ from aitable_ros.nodes.image_source_node import ImageSourceNode
 pytestmark = pytest.mark.models
 
 ROUNDS = 14
-MAX_GROWTH_BYTES = 24 << 20
-"""Networks that stay behind take 8 MB and more per load."""
+MAX_GROWTH_MB = 16
+"""In half of the rounds; networks that stay behind take 8 MB and more per load."""
 
 NEXT = {
     'unconfigured': ['configure'],
     'inactive': ['activate', 'cleanup'],
     'active': ['deactivate'],
 }
-
-
-def rss_bytes():
-    gc.collect()
-    return int(Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
 
 
 @pytest.mark.parametrize(
@@ -68,7 +61,7 @@ def test_rounds_through_all_states_with_reloads(graph, engines_dir, node_class):
         assert entities == [
             len(list(x)) for x in (node.subscriptions, node.publishers, node.timers)
         ]
-        measured.append(rss_bytes())
-    assert measured[-1] - measured[2] < MAX_GROWTH_BYTES, measured
+        measured.append(rss_mb())
+    assert steady_growth_mb(measured[2:]) < MAX_GROWTH_MB, measured
     graph.remove(node)
     assert until(lambda: threading.active_count() <= threads)

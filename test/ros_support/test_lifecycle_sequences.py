@@ -4,12 +4,9 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import random
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -19,12 +16,13 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from managed_nodes import Networks, Summer
 from rclpy.impl.implementation_singleton import rclpy_implementation
+from resident_memory import rss_mb, steady_growth_mb
 from ros_fixtures import until
 from std_srvs.srv import SetBool, Trigger
 
 SEQUENCES = 100
 PER_NODE = 20
-MAX_GROWTH_BYTES = 8 << 20
+MAX_GROWTH_MB = 6
 
 IDS = {
     'configure': Transition.TRANSITION_CONFIGURE,
@@ -95,10 +93,6 @@ class Client:
 def done(future):
     assert until(future.done, 20.0), 'no reply: a deadlock'
     return future.result()
-
-
-def rss_bytes():
-    return int(Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
 
 
 def entities(node):
@@ -179,10 +173,9 @@ def test_random_sequences(graph, how):
         if number % PER_NODE == PER_NODE - 1:
             graph.remove(node)
             assert until(lambda: threading.active_count() <= threads_before)
-            gc.collect()
-            measured.append(rss_bytes())
+            measured.append(rss_mb())
     # the first nodes warm everything up
-    assert measured[-1] - measured[1] < MAX_GROWTH_BYTES, measured
+    assert steady_growth_mb(measured[1:]) < MAX_GROWTH_MB, measured
 
 
 def test_requests_at_once_without_others_follow_the_model(graph):

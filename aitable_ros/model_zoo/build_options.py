@@ -88,6 +88,11 @@ class BuildOptions:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise EngineBuildError(f'{name} {value}: expected {low} to {high}')
+        if self.fp32_first and self.precision in ('fp32', 'tf32'):
+            raise EngineBuildError(
+                f'fp32_first {self.fp32_first}: nothing is below {self.precision} anyway; it goes'
+                ' with --precision fp16 or int8'
+            )
         if self.precision == 'int8' and self.calibration_images is None:
             raise EngineBuildError(
                 'INT8 needs a folder of pictures to calibrate on (--calibration-images)'
@@ -124,8 +129,8 @@ def batch_profiles(options: BuildOptions, *, dynamic: bool) -> tuple[tuple[int, 
     if not dynamic:
         if options.max_batch != 1:
             raise EngineBuildError(
-                f'max_batch {options.max_batch}: the network has a fixed batch of its own; say 1,'
-                ' or export it with the batch left open'
+                f'max_batch {options.max_batch}: the network has a fixed batch of its own'
+                ' (--max-batch 1); or export it with the batch left open'
             )
         return ()
     largest = options.max_batch

@@ -74,6 +74,31 @@ def fold_convolutions(
     return Folded(graph.model(), separable, residual, rectified)
 
 
+def multiplications(model: onnx.ModelProto) -> int:
+    """
+    Return how many multiplications the convolutions of a network take for one image.
+
+    :param model: of known sizes, but for the batch.
+    :raises onnx.shape_inference.InferenceError: when the graph contradicts itself.
+    """
+    weights = {entry.name: math.prod(entry.dims) for entry in model.graph.initializer}
+    shapes = _shapes_of(model)
+    return sum(
+        weights.get(node.input[1], 0) * math.prod(shapes[node.output[0]][2:])
+        for node in model.graph.node
+        if node.op_type == 'Conv' and node.output[0] in shapes
+    )
+
+
+def _shapes_of(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor; 0 for a size left open."""
+    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    return {
+        info.name: tuple(size.dim_value for size in info.type.tensor_type.shape.dim)
+        for info in (*graph.input, *graph.value_info, *graph.output)
+    }
+
+
 @dataclass(frozen=True)
 class _Convolution:
     """A convolution in two dimensions with constant weights and zeros around its input."""
@@ -130,12 +155,8 @@ class _Graph:
     def __init__(self, model: onnx.ModelProto, max_multiplications: int) -> None:
         self._model = model
         self._limit = max_multiplications
-        graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
-        self._shapes = {
-            info.name: tuple(size.dim_value for size in info.type.tensor_type.shape.dim)
-            for info in (*graph.input, *graph.value_info, *graph.output)
-        }
-        self._outputs = {output.name for output in graph.output}
+        self._shapes = _shapes_of(model)
+        self._outputs = {output.name for output in model.graph.output}
         self._constants = {entry.name: entry for entry in model.graph.initializer}
         self._nodes = [_copy(node) for node in model.graph.node]
 

@@ -170,7 +170,7 @@ def prepare(
         model = onnx.load_model_from_string(source.model)
         onnx.checker.check_model(model)
     except Exception as error:  # of protobuf, onnx and Python, without a common base
-        raise EngineBuildError(f'{source.origin} is not ONNX: {_line(error)}') from error
+        raise EngineBuildError(f'{source.origin} is not ONNX: {one_line(error)}') from error
     constants = {entry.name for entry in model.graph.initializer}
     inputs = tuple(_tensor_specs(i for i in model.graph.input if i.name not in constants))
     outputs = tuple(_tensor_specs(model.graph.output))
@@ -206,7 +206,7 @@ def prepare(
                 model = half_precision.to_half(model, keep)
         except Exception as error:  # ours, and onnx's, which share no base class
             raise EngineBuildError(
-                f'{source.origin} cannot be brought to {options.precision}: {_line(error)}'
+                f'{source.origin} cannot be brought to {options.precision}: {one_line(error)}'
             ) from error
         content = model.SerializeToString(deterministic=True)
     return PreparedNetwork(
@@ -224,20 +224,27 @@ def prepare(
 def _fold(model: Any, report: Report, *, rectify: bool) -> Any:
     from onnx.shape_inference import InferenceError as ShapeError
 
-    from aitable_ros.model_zoo.convolution_folding import fold_convolutions
+    from aitable_ros.model_zoo.convolution_folding import fold_convolutions, multiplications
 
     try:
         folded = fold_convolutions(model, rectify=rectify)
     except ShapeError as error:
-        report(f'convolutions stay as they are: shapes are not known ({_line(error)})')
+        report(f'convolutions stay as they are: shapes are not known ({one_line(error)})')
+        return model
+    if folded.model is model:
+        report('form: there is nothing to write differently; it stays plain')
         return model
     done = (
         (folded.separable, 'separable convolutions made dense'),
         (folded.residual, 'additions made part of one'),
         (folded.rectified, 'PReLU made ReLU'),
     )
-    if any(count for count, _ in done):
-        report(', '.join(f'{count} {what}' for count, what in done if count) + ' (--form)')
+    before, after = (
+        f'{len(m.graph.node)} layers with {multiplications(m) / 1e6:.0f} million multiplications'
+        for m in (model, folded.model)
+    )
+    said = ', '.join(f'{count} {what}' for count, what in done if count)
+    report(f'form: {said}; {after} instead of {before}')
     return folded.model
 
 
@@ -268,7 +275,7 @@ def _large_valued(
         return {}
     except Exception as error:  # onnxruntime's errors share no base class
         raise EngineBuildError(
-            f'the network does not run in ONNX Runtime: {_line(error)}'
+            f'the network does not run in ONNX Runtime: {one_line(error)}'
         ) from error
     if large:
         report(
@@ -347,5 +354,6 @@ def _takes(want: TensorSpec, have: TensorSpec) -> bool:
     return have.dtype == want.dtype and have.name == want.name and rows == want.shape[1:]
 
 
-def _line(error: object) -> str:
+def one_line(error: object) -> str:
+    """Return what an error says, without line breaks."""
     return ' '.join(str(error).split())

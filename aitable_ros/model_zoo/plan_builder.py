@@ -22,7 +22,7 @@ import numpy.typing as npt
 from aitable_ros.inference.cuda import CudaDevice
 from aitable_ros.inference.tensorrt_runtime import TensorRtLog, log_of
 from aitable_ros.model_zoo.build_options import BuildOptions, EngineBuildError
-from aitable_ros.model_zoo.network_preparation import PreparedNetwork
+from aitable_ros.model_zoo.network_preparation import PreparedNetwork, one_line
 
 _MIB = 2**20
 _OUT_OF_MEMORY = re.compile(
@@ -154,9 +154,9 @@ class PlanBuilder:
             with self._device, ExitStack() as stack:
                 return self._build(timing_cache, stack)
         except (MemoryError, self._device.driver.MemoryError) as error:
-            raise EngineBuildError(f'not enough memory: {_line(error)}') from error
+            raise EngineBuildError(f'not enough memory: {one_line(error)}') from error
         except self._device.driver.Error as error:
-            raise EngineBuildError(f'{self._device} failed: {_line(error)}') from error
+            raise EngineBuildError(f'{self._device} failed: {one_line(error)}') from error
         except EngineBuildError as error:
             said = self._log.quote(mark)
             if _OUT_OF_MEMORY.search(said):
@@ -175,7 +175,7 @@ class PlanBuilder:
         network = builder.create_network(self._network_flags())
         parser = trt.OnnxParser(network, log.logger)  # owns the weights until the plan is made
         if not parser.parse(self._prepared.model):
-            errors = [_line(parser.get_error(index)) for index in range(parser.num_errors)]
+            errors = [one_line(parser.get_error(index)) for index in range(parser.num_errors)]
             raise EngineBuildError(
                 f'TensorRT {trt.__version__} does not take the network: '
                 + ('; '.join(errors) or log.quote(mark))
@@ -340,7 +340,3 @@ class PlanBuilder:
 
         config.progress_monitor = monitor = Monitor()
         return monitor
-
-
-def _line(error: object) -> str:
-    return ' '.join(str(error).split())

@@ -281,7 +281,16 @@ class TestPRelu:
         y = net.prelu(net.add(net.conv('image', (4, 4, 1, 1)), level))
         assert same(net, net.conv(y, (3, 4, 1, 1)), (3, 8, 8)).rectified == 0
 
-    def test_stays_where_it_is_an_output_or_follows_no_convolution(self, net: Net) -> None:
+    def test_stays_where_it_is_an_output(self, net: Net) -> None:
+        y = net.prelu(net.conv('image', (4, 4, 1, 1)))
+        model = net.model(net.conv(y, (3, 4, 1, 1)), (3, 8, 8))
+        assert fold_convolutions(model).rectified == 1
+        shape = ['N', 4, 8, 8]
+        info = onnx.helper.make_tensor_value_info(y, onnx.TensorProto.FLOAT, shape)
+        model.graph.output.append(info)
+        assert fold_convolutions(model).rectified == 0
+
+    def test_stays_where_it_follows_no_convolution(self, net: Net) -> None:
         assert same(net, net.prelu(net.pool('image')), (4, 4, 4)).rectified == 0
 
     def test_stays_when_not_asked_for(self, net: Net) -> None:

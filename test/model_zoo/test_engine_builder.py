@@ -7,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from aitable_ros.inference.engine_sidecar import EngineSidecar, Gpu, read_sideca
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.model_zoo import calibration, engine_builder, files, plan_builder
 from aitable_ros.model_zoo.build_options import BuildOptions, EngineBuildError, batch_profiles
-from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.engine_builder import (
     BuildRequest,
     build,
@@ -31,7 +29,6 @@ from aitable_ros.model_zoo.engine_builder import (
     timing_cache_path,
     trtexec_command,
 )
-from aitable_ros.model_zoo.network_preparation import find_source
 from aitable_ros.model_zoo.onnx_graph import GraphBuilder
 from aitable_ros.model_zoo.plan_builder import Progress
 
@@ -365,52 +362,6 @@ class TestSource:
         (bench.folder / 'toy.onnx').write_bytes(model.SerializeToString())
         assert bench.told()['held'] == ['Conv_unnamed_4', 'Reshape_unnamed_5']
 
-    @pytest.mark.models
-    def test_mediapipe_s_are_converted_with_one_operator_for_each(self, engines_dir: Path) -> None:
-        spec = CONTRACTS['face_mesh']
-        source = find_source('face_mesh', engines_dir, spec=spec)
-        assert source.origin.endswith('face_mesh.tflite (converted)')
-        operators = {n.op_type for n in onnx.load_model_from_string(source.model).graph.node}
-        assert {'PRelu', 'Pad'} <= operators
-        assert source.model == find_source('face_mesh', engines_dir, spec=spec).model
-
-    @pytest.mark.models
-    def test_with_float_input_scaling_is_left_to_the_host(self, engines_dir: Path) -> None:
-        spec = CONTRACTS['face_detection']
-        source = find_source('face_detection', engines_dir, spec=spec, float_input=True)
-        model = onnx.load_model_from_string(source.model)
-        assert model.graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT
-        assert all(
-            node.op_type != 'Add' or 'Transpose' not in node.input[0] for node in model.graph.node
-        )
-        plain = find_source('face_detection', engines_dir, spec=spec)
-        import onnxruntime
-
-        image = np.random.default_rng(0).integers(0, 256, (1, 128, 128, 3), np.uint8)
-        scaled = (image * spec.scale + spec.offset).astype(np.float32)
-        want, got = (
-            onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider']).run(
-                ['boxes'], {'image': given}
-            )[0]
-            for content, given in ((plain.model, image), (source.model, scaled))
-        )
-        np.testing.assert_allclose(got, want, atol=1e-2)
-
-    @pytest.mark.models
-    def test_a_damaged_tflite_file_is_refused(self, engines_dir: Path, tmp_path: Path) -> None:
-        content = (engines_dir / 'face_mesh.tflite').read_bytes()
-        (tmp_path / 'face_mesh.tflite').write_bytes(content[:-1])
-        with pytest.raises(EngineBuildError, match='is damaged .*fetch_models face_mesh'):
-            find_source('face_mesh', tmp_path, spec=CONTRACTS['face_mesh'])
-
-    @pytest.mark.models
-    def test_without_the_tflite_file_the_onnx_file_is_taken(
-        self, engines_dir: Path, tmp_path: Path
-    ) -> None:
-        shutil.copyfile(engines_dir / 'face_mesh.onnx', tmp_path / 'face_mesh.onnx')
-        source = find_source('face_mesh', tmp_path, spec=CONTRACTS['face_mesh'])
-        assert source.origin == str(tmp_path / 'face_mesh.onnx')
-
 
 class TestBatches:
     def test_one_makes_the_network_static(self, any_bench: Bench) -> None:
@@ -607,57 +558,6 @@ class TestTrtexec:
         _, prepared = request.prepare(typed=True, report=bench.lines.append)
         words = trtexec_command('toy', prepared, request.options, ()).split()
         assert words[3:] == ['--stronglyTyped', '--noTF32']
-
-
-class TestCalibrationPictures:
-    def test_are_brought_to_the_network_s_size(self, tmp_path: Path) -> None:
-        import cv2
-
-        picture = np.zeros((50, 80, 3), np.uint8)
-        picture[..., 0] = 200  # blue, as OpenCV has it
-        cv2.imwrite(str(tmp_path / 'a.png'), picture)
-        images = calibration.load_images(tmp_path, 4, 6)
-        assert images.shape == (1, 4, 6, 3)
-        np.testing.assert_array_equal(images[0, 0, 0], [0, 0, 200])
-
-    def test_are_limited_in_number(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(calibration, 'MAX_IMAGES', 5)
-        np.save(tmp_path / 'a.npy', np.zeros((9, 2, 2, 3), np.uint8))
-        assert len(calibration.load_images(tmp_path, 2, 2)) == 5
-
-    @pytest.mark.parametrize(
-        ('name', 'content', 'told'),
-        [
-            ('a.txt', b'', 'has no pictures'),
-            ('a.png', b'no picture', 'cannot be read as a picture'),
-            ('a.npy', b'no array', 'cannot be read'),
-        ],
-    )
-    def test_that_are_none_are_an_error(
-        self, tmp_path: Path, name: str, content: bytes, told: str
-    ) -> None:
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(calibration.CalibrationError, match=told):
-            calibration.load_images(tmp_path, 4, 4)
-
-    def test_of_another_size_or_type_are_an_error(self, tmp_path: Path) -> None:
-        np.save(tmp_path / 'a.npy', np.zeros((3, 5, 5, 3), np.uint8))
-        with pytest.raises(calibration.CalibrationError, match=r'expected uint8\[N,4,4,3\]'):
-            calibration.load_images(tmp_path, 4, 4)
-
-    def test_a_folder_that_is_missing_is_an_error(self, tmp_path: Path) -> None:
-        with pytest.raises(calibration.CalibrationError, match='cannot be listed'):
-            calibration.load_images(tmp_path / 'absent', 4, 4)
-
-    @pytest.mark.parametrize(
-        ('count', 'size', 'expected'),
-        [(11, 4, [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 0]]), (2, 8, [[0, 1]]), (1, 1, [[0]])],
-    )
-    def test_come_in_full_batches(self, count: int, size: int, expected: list[list[int]]) -> None:
-        images = np.arange(count, dtype=np.uint8).reshape(count, 1, 1, 1)
-        batches = calibration.Batches(images, size)
-        assert [batch.ravel().tolist() for batch in batches] == expected
-        assert len(batches) == len(expected)
 
 
 class TestQuantizing:

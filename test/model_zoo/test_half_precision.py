@@ -11,7 +11,9 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from aitable_ros.inference.engine import DYNAMIC, TensorSpec
+from aitable_ros.model_zoo.build_options import options_for
 from aitable_ros.model_zoo.catalog import CONTRACTS
+from aitable_ros.model_zoo.convolution_folding import fold_convolutions
 from aitable_ros.model_zoo.half_precision import (
     MAX_MAGNITUDE,
     PrecisionError,
@@ -41,10 +43,14 @@ def _run(model: onnx.ModelProto, image: np.ndarray) -> dict[str, np.ndarray]:
 @pytest.fixture(scope='module')
 def networks(engines_dir: Path) -> dict[str, onnx.ModelProto]:
     """MediaPipe's networks as TensorRT gets them, in FP32."""
-    return {
+    models = {
         name: convert(engines_dir / f'{name}.tflite', CONTRACTS[name], style=GraphStyle.NATIVE)
         for name in MODELS
     }
+    for name, model in models.items():
+        if options_for(name).form == 'relu':
+            models[name] = fold_convolutions(model).model
+    return models
 
 
 def _toy(scale: float = 1.0, weight: float = 1.0) -> onnx.ModelProto:

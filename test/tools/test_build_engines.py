@@ -256,7 +256,7 @@ class TestArguments:
             'run_build',
             lambda request, verbose: built.append(request) or build_engines.Outcome('ok'),
         )
-        arguments = '--precision fp32 --max-batch 4 --workspace-mib 64 --optimization-level 1'
+        arguments = '--precision fp16 --max-batch 4 --workspace-mib 64 --optimization-level 1'
         form = '--fp32-first 2 --form dense'
         flags = '--version-compatible --strongly-typed --float-input --force'
         sources = '--tactic-sources JIT_CONVOLUTIONS,CUDNN'
@@ -267,7 +267,7 @@ class TestArguments:
         assert request.spec.name == 'face_mesh'
         options = json.loads(json.dumps(vars(request.options)))
         assert options == {
-            'precision': 'fp32',
+            'precision': 'fp16',
             'fp32_first': 2,
             'form': 'dense',
             'max_batch': 4,

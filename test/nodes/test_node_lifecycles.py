@@ -22,7 +22,7 @@ from aitable_ros.nodes.image_source_node import ImageSourceNode
 pytestmark = pytest.mark.models
 
 ROUNDS = 14
-MAX_GROWTH_MB = 16
+MAX_GROWTH_MB = 11
 """In half of the rounds; networks that stay behind take 8 MB and more per load."""
 
 NEXT = {

@@ -22,7 +22,8 @@ from std_srvs.srv import SetBool, Trigger
 
 SEQUENCES = 100
 PER_NODE = 20
-MAX_GROWTH_MB = 6
+MAX_GROWTH_MB = 2.6
+"""From one node to the next."""
 
 IDS = {
     'configure': Transition.TRANSITION_CONFIGURE,

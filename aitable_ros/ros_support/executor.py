@@ -13,6 +13,7 @@ import cv2
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
 from aitable_ros.ros_support.transport import configure_transport
@@ -58,12 +59,32 @@ def ros_process(args: Sequence[str] | None = None) -> Iterator[None]:
     cv2.setNumThreads(1)
     rclpy.init(args=None if args is None else list(args))
     try:
-        yield
-    except (KeyboardInterrupt, ExternalShutdownException):
+        with quiet_shutdown():
+            yield
+    except KeyboardInterrupt:
         pass
     finally:
         ignore_interrupts()
         rclpy.try_shutdown()
+
+
+@contextmanager
+def quiet_shutdown(context: Context | None = None) -> Iterator[None]:
+    """
+    Let what rclpy raises because its context was shut down end the block quietly.
+
+    An executor that notices the end itself raises ``ExternalShutdownException``; a call that was
+    just about to be made (a wait set, a publisher) fails with ``RCLError`` instead.
+
+    :param context: ROS context, the default one by default.
+    """
+    try:
+        yield
+    except ExternalShutdownException:
+        pass
+    except rclpy_implementation.RCLError:
+        if rclpy.ok(context=context):
+            raise
 
 
 def ignore_interrupts() -> None:
@@ -84,10 +105,10 @@ def spin_executor(executor: Executor) -> None:
     overflows in the C++ library and turns into a busy loop (seen with rclpy 7.1.6).
 
     :param executor: spins its nodes.
-    :raises ExternalShutdownException: may be raised when the context is shut down.
     """
-    while executor.context.ok():
-        executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
+    with quiet_shutdown(executor.context):
+        while executor.context.ok():
+            executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
 
 
 def make_executor(context: Context | None = None) -> Executor:

@@ -270,10 +270,21 @@ class _Monitor:
         self._input_hz = float('nan')
 
     def spin(self, timeout_s: float) -> None:
-        """Handle what arrives within a time [s]."""
+        """
+        Handle what arrives within a time [s].
+
+        :raises KeyboardInterrupt: rclpy was shut down by a signal.
+        """
+        import rclpy
+
+        from aitable_ros.ros_support.executor import quiet_shutdown
+
         end = time.monotonic() + timeout_s
         while (left_s := end - time.monotonic()) > 0:
-            self._executor.spin_once(timeout_sec=left_s)
+            with quiet_shutdown():
+                self._executor.spin_once(timeout_sec=left_s)
+            if not rclpy.ok():
+                raise KeyboardInterrupt
 
     def watch_overlay(self) -> None:
         """Receive the overlay from now on, which is only then drawn."""

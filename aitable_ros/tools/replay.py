@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import math
 import sys
 import threading
@@ -41,9 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f'{error}: pip install rosbags')
     try:
         import rclpy
-        from rclpy.executors import ExternalShutdownException
     except ImportError as error:
         return _fail(f'{error}: source a ROS 2 installation first')
+    from aitable_ros.ros_support.executor import quiet_shutdown
     from aitable_ros.ros_support.transport import configure_transport
 
     configure_transport()
@@ -54,11 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _fail(' '.join(str(error).split()))
     try:
-        with BagReader(arguments.bag) as bag:
+        with quiet_shutdown(), BagReader(arguments.bag) as bag:
             _replay(bag, options, quiet=arguments.quiet)
     except BagError as error:
         return _fail(str(error))
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except KeyboardInterrupt:
         pass
     finally:
         rclpy.try_shutdown()
@@ -69,11 +68,11 @@ def _replay(bag: BagReader, options: Options, *, quiet: bool) -> None:
     import rclpy
     from std_srvs.srv import SetBool
 
-    from aitable_ros.ros_support.executor import make_executor
+    from aitable_ros.ros_support.executor import make_executor, spin_executor
 
     node = rclpy.create_node('replay')
     executor = make_executor()
-    spinning = threading.Thread(target=_spin, args=(executor,), name='spin', daemon=True)
+    spinning = threading.Thread(target=spin_executor, args=(executor,), name='spin', daemon=True)
     try:
         player = Player(node, bag, options)
         for topic in player.unknown:
@@ -102,15 +101,6 @@ def _replay(bag: BagReader, options: Options, *, quiet: bool) -> None:
             spinning.join()
         executor.shutdown()
         node.destroy_node()
-
-
-def _spin(executor: Any) -> None:
-    from rclpy.executors import ExternalShutdownException
-
-    from aitable_ros.ros_support.executor import spin_executor
-
-    with contextlib.suppress(ExternalShutdownException):
-        spin_executor(executor)
 
 
 def _options(arguments: argparse.Namespace) -> Options:

@@ -62,19 +62,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(own)
     try:
         import rclpy
-        from rclpy.executors import ExternalShutdownException
     except ImportError as error:
         print(f'wait_until_active: {error}: source a ROS 2 installation first', file=sys.stderr)
         return 1
+    from aitable_ros.ros_support.executor import quiet_shutdown
+
     rclpy.init(args=['--ros-args', *ros_arguments] if ros_arguments else [])
     node = rclpy.create_node('wait_until_active')
+    watches = None
     try:
-        watches = wait(node, arguments.nodes, arguments.timeout, arguments.patience)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 1
+        with quiet_shutdown():
+            watches = wait(node, arguments.nodes, arguments.timeout, arguments.patience)
+    except KeyboardInterrupt:
+        pass
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
+    if watches is None:
+        return 1
     late = {name: watch for name, watch in watches.items() if watch.state != 'active'}
     for name, watch in late.items():
         seen = f'is {watch.state}' if watch.state else 'was not found'

@@ -1,0 +1,110 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""A process of nodes ends quietly, wherever rclpy notices that it is to end."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
+
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from std_msgs.msg import String
+
+from aitable_ros.ros_support.executor import make_executor, quiet_shutdown, spin_executor
+
+
+@pytest.fixture
+def context():
+    context = Context()
+    rclpy.init(args=[], context=context)
+    yield context
+    context.try_shutdown()
+
+
+@pytest.fixture(params=['wait set', 'default'])
+def executor(request, context):
+    make = make_executor if request.param == 'default' else SingleThreadedExecutor
+    executor = make(context=context)
+    yield executor
+    executor.shutdown()
+
+
+def node_in(executor):
+    node = rclpy.create_node('ends', context=executor.context)
+    executor.add_node(node)
+    return node
+
+
+def test_shut_down_by_a_callback(executor):
+    node = node_in(executor)
+    node.create_timer(0.01, executor.context.shutdown)
+    spin_executor(executor)
+    assert not executor.context.ok()
+    node.destroy_node()
+
+
+class Late:
+    """An executor whose context is shut down between the look at it and the waiting."""
+
+    def __init__(self, executor):
+        self.context = executor.context
+        self.raised = []
+        self._executor = executor
+
+    def spin_once(self, timeout_sec):
+        self.context.shutdown()
+        try:
+            self._executor.spin_once(timeout_sec=timeout_sec)
+        except Exception as error:
+            self.raised.append(error)
+            raise
+
+
+def test_shut_down_just_before_it_would_wait(executor):
+    node = node_in(executor)
+    late = Late(executor)
+    spin_executor(late)
+    if type(executor) is SingleThreadedExecutor:
+        assert isinstance(late.raised[0], rclpy_implementation.RCLError)
+    node.destroy_node()
+
+
+def test_a_message_that_came_too_late(context):
+    node = rclpy.create_node('late', context=context)
+    publisher = node.create_publisher(String, 'late', 1)
+    context.shutdown()
+    with pytest.raises(rclpy_implementation.RCLError):
+        publisher.publish(String())
+    with quiet_shutdown(context):
+        publisher.publish(String())
+    node.destroy_node()
+
+
+@pytest.mark.parametrize('error', [rclpy_implementation.RCLError, ValueError, KeyboardInterrupt])
+def test_other_errors_are_not_hidden(context, error):
+    with pytest.raises(error), quiet_shutdown(context):
+        raise error('no')
+
+
+def test_an_error_of_the_nodes_is_not_hidden_at_the_end(context):
+    context.shutdown()
+    with pytest.raises(ValueError, match='no'), quiet_shutdown(context):
+        raise ValueError('no')
+    with quiet_shutdown(context):
+        raise ExternalShutdownException
+
+
+def test_what_a_callback_raises_ends_the_spinning(executor):
+    node = node_in(executor)
+
+    def fail():
+        raise ValueError('no')
+
+    node.create_timer(0.01, fail)
+    with pytest.raises(ValueError, match='no'):
+        spin_executor(executor)
+    node.destroy_node()

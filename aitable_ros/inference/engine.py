@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +53,20 @@ class TensorSpec:
         """Format as ``image uint8[N,192,192,3]``."""
         dims = ','.join('N' if d == DYNAMIC else str(d) for d in self.shape)
         return f'{self.name} {self.dtype.name}[{dims}]'
+
+
+def is_folded(have: Sequence[int], want: Sequence[int]) -> bool:
+    """
+    Tell whether two shapes have the same values in the same order.
+
+    That is so where joining neighbouring dimensions of one gives the other, as [1,1,1404] for
+    [468,3]. Others of as many values, as the transposed [3,468], have them in another order.
+
+    :param have: one shape, with fixed dimensions.
+    :param want: the other one.
+    """
+    ends, wanted = ({1, *itertools.accumulate(shape, operator.mul)} for shape in (have, want))
+    return math.prod(have) == math.prod(want) and (ends <= wanted or wanted <= ends)
 
 
 class Engine(ABC):

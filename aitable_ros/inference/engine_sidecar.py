@@ -110,10 +110,11 @@ class EngineSidecar:
             for name in ('inputs', 'outputs', 'flags', 'fp32_layers'):
                 values[name] = tuple(map(str, values.get(name, ())))
             record = cls(**values)
-        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f'not a record of an engine: {error}') from error
         for kind, entries in (
             (str, ('model', 'key', 'engine_sha256', 'tensorrt', 'precision')),
+            (str, ('onnx_sha256', 'onnx_source')),
             (int, ('engine_size', 'version_compatible')),
         ):
             for entry in entries:

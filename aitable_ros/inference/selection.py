@@ -20,6 +20,10 @@ from aitable_ros.inference.model_spec import ModelSpec
 
 AUTO = 'auto'
 
+# what fetch_models makes of a network that comes as a TFLite file, and of one whose weights do
+_TFLITE_FORMS = ('.tflite', '.onnx')
+_CHECKPOINT_FORMS = ('.pth', '.onnx', '.ncnn')
+
 
 class NoBackendError(InferenceError):
     """No backend of a network's chain could be loaded; the message gives each one's reason."""
@@ -36,9 +40,8 @@ class Backend:
     :param suffix: ending of its model files, with the dot.
     :param runtimes: top-level modules of which one must be installed.
     :param install: what installs the runtime, for the message when none is.
-    :param tool: the tool of ``aitable_ros.tools`` that makes its model files.
     :param gate: module that finds out, before the runtime is imported, why the backend cannot
-        run a network, and how its engine is to be made: see
+        run a network, how its engine is to be made, and with which command its file: see
         :mod:`aitable_ros.inference.tensorrt_gate`. Empty: nothing but what is above is checked.
     """
 
@@ -47,7 +50,6 @@ class Backend:
     suffix: str
     runtimes: tuple[str, ...]
     install: str
-    tool: str = 'fetch_models'
     gate: str = ''
 
 
@@ -73,7 +75,6 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
             suffix='.engine',
             runtimes=('tensorrt', 'tensorrt_lean', 'tensorrt_lean_bindings'),
             install='part of JetPack; elsewhere pip install tensorrt',
-            tool='build_engines',
             gate='aitable_ros.inference.tensorrt_gate',
         ),
         'ncnn': Backend(
@@ -182,14 +183,18 @@ def _try(spec: ModelSpec, name: str, engines_dir: Path, threads: int) -> tuple[E
         modules = ' or '.join(backend.runtimes)
         return None, f'module {modules} is not installed ({backend.install})'
     path = engines_dir / f'{spec.name}{backend.suffix}'
-    if not path.is_file():
-        return None, f'{path} is missing ({_make_command(spec, backend, engines_dir)})'
+    try:
+        is_there = path.is_file()
+    except OSError as error:  # as of a folder that this user may not enter
+        return None, f'{path} cannot be read: {error.strerror or error}'
+    if not is_there:
+        return None, f'{path} is missing ({_how_to_get(spec, backend, engines_dir)})'
     try:
         settings = gate.settings(spec, path) if gate else {'threads': threads}
         if _differs_from_sidecar(path):
             return None, (
                 f'{path} is damaged: its sha256 is not the one in {spec.name}.json'
-                f' ({_make_command(spec, backend, engines_dir)})'
+                f' ({_how_to_get(spec, backend, engines_dir)})'
             )
         factory: Callable[..., Engine] = getattr(
             importlib.import_module(backend.module), backend.engine
@@ -202,9 +207,19 @@ def _try(spec: ModelSpec, name: str, engines_dir: Path, threads: int) -> tuple[E
         return None, _one_line(f'{path}: {type(error).__name__}: {error}')
 
 
-def _make_command(spec: ModelSpec, backend: Backend, engines_dir: Path) -> str:
+def _how_to_get(spec: ModelSpec, backend: Backend, engines_dir: Path) -> str:
+    """Return the command that makes the file, or why there is none."""
+    if backend.gate:
+        gate: Any = importlib.import_module(backend.gate)
+        command: str = gate.build_command(spec.name, engines_dir, brought=spec.is_open)
+        return command
+    if spec.is_open:
+        return 'a network of your own: put its file there'
+    forms = _TFLITE_FORMS if spec.tflite_outputs else _CHECKPOINT_FORMS
+    if backend.suffix not in forms:
+        return f'{spec.name} comes as {" and ".join(forms)} alone'
     folder = shlex.quote(str(engines_dir))
-    return f'python3 -m aitable_ros.tools.{backend.tool} {spec.name} --engines-dir {folder}'
+    return f'python3 -m aitable_ros.tools.fetch_models {spec.name} --engines-dir {folder}'
 
 
 def _differs_from_sidecar(path: Path) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.inference.cuda import NON_BLOCKING, CudaDevice, CudaGraph, open_device
-from aitable_ros.inference.engine import DYNAMIC, Engine, InferenceError, TensorSpec
+from aitable_ros.inference.engine import DYNAMIC, Engine, InferenceError, TensorSpec, is_folded
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.tensorrt_runtime import (
     DTYPES,
@@ -761,7 +761,7 @@ def _same_rows(kind: str, spec: TensorSpec, tensor: EngineTensor) -> bool:
     """Tell whether what follows the batch agrees; outputs may fold dimensions."""
     want, have = spec.shape[1:], tensor.shape[1:]
     if kind == 'output' and DYNAMIC not in have:
-        return len(tensor.shape) > 0 and math.prod(have) == math.prod(want)
+        return len(tensor.shape) > 0 and is_folded(have, want)
     return _fits(have, want)
 
 

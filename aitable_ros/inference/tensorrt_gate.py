@@ -9,6 +9,7 @@ once per process, also when the answer is no: several networks ask in turn.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import importlib
@@ -19,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.inference.engine_sidecar import Gpu, file_sha256, read_sidecar
+from aitable_ros.inference.engine_sidecar import EngineSidecar, Gpu, file_sha256, read_sidecar
 from aitable_ros.inference.model_spec import ModelSpec
-from aitable_ros.inference.tensorrt_runtime import load_tensorrt
+from aitable_ros.inference.tensorrt_runtime import HOST_CODE_REFUSED, load_tensorrt
 
 DRIVER_LIBRARY = 'libcuda.so.1'
 """NVIDIA's driver as a library: on every machine that can run CUDA programs, Jetsons included."""
@@ -60,7 +61,8 @@ def settings(spec: ModelSpec, path: Path) -> dict[str, Any]:
     :param path: the engine file, which exists.
     :returns: keyword arguments for the engine class.
     :raises InferenceError: when the modules cannot be imported, or the file is damaged or was
-        built for another TensorRT version or GPU; the message has the command that builds it.
+        built for another TensorRT version or GPU, or from an ONNX file that has been replaced
+        since; the message has the command that builds it.
     """
     trt = _modules()
     if isinstance(trt, str):
@@ -96,18 +98,38 @@ def settings(spec: ModelSpec, path: Path) -> dict[str, Any]:
             f'{path} was built for another TensorRT version: {record.tensorrt}; here is'
             f' {trt.__version__} ({build})'
         )
-    if record.version_compatible and spec.is_open:
+    onnx = path.with_suffix('.onnx')
+    if _was_replaced(onnx, record):
         raise InferenceError(
-            f'{path} is version-compatible and so carries code that would run in this process,'
-            f' which only models of the catalog may; build it for this machine ({build})'
+            f'{path} is out of date: it was built from another {onnx.name} than is there now'
+            f' ({build})'
         )
     if record.version_compatible and not allowed:
         raise InferenceError(
-            f'{path} is version-compatible and so carries code that would run in this process; if'
-            f" you built it, allow exactly this file: host_code_sha256: '{sha256}' under"
-            f' {spec.name} in models.yaml'
+            f'{path} is version-compatible and so carries code that would run in this process;'
+            f' {_way_to_allow(spec, path, sha256)}'
         )
     return how_to_load
+
+
+def _was_replaced(onnx: Path, record: EngineSidecar) -> bool:
+    """Tell whether the ONNX file is the one that the engine was built from, with new content."""
+    if Path(record.onnx_source) != onnx:
+        return False
+    try:
+        return file_sha256(onnx) != record.onnx_sha256
+    except OSError:
+        return False
+
+
+def _way_to_allow(spec: ModelSpec, path: Path, sha256: str) -> str:
+    if spec.is_open:
+        build = build_command(spec.name, path.parent, brought=True)
+        return f'only models of the catalog may; build it for this machine ({build})'
+    return (
+        f"if you built it, allow exactly this file: host_code_sha256: '{sha256}' under"
+        f' {spec.name} in models.yaml'
+    )
 
 
 def advice(spec: ModelSpec, path: Path, reason: str) -> str:
@@ -118,6 +140,9 @@ def advice(spec: ModelSpec, path: Path, reason: str) -> str:
     :param path: the engine file.
     :param reason: the engine's message.
     """
+    if HOST_CODE_REFUSED in reason:  # by TensorRT, for a file without a record
+        with contextlib.suppress(OSError):
+            return f'{reason}; {_way_to_allow(spec, path, file_sha256(path))}'
     command = build_command(spec.name, path.parent, brought=spec.is_open)
     if _FILE_TO_BLAME.search(reason) and command not in reason:
         return f'{reason} ({command})'
@@ -150,7 +175,10 @@ def local_gpu() -> Gpu | str:
     """
     try:
         driver = ctypes.CDLL(DRIVER_LIBRARY)
-    except OSError:
+    except OSError as error:
+        if not str(error).startswith(f'{DRIVER_LIBRARY}: cannot open'):
+            # it is there and cannot be used, as in a container that was started without the GPU
+            return f'there is no CUDA device: the NVIDIA driver cannot be loaded: {error}'
         return f'there is no CUDA device: the NVIDIA driver ({DRIVER_LIBRARY}) is not installed'
     try:
         count = ctypes.c_int()

@@ -107,15 +107,21 @@ class TensorRtLog:
         """Return a mark for :meth:`since`."""
         return self._last
 
+    def own_since(self, mark: int) -> list[LogLine]:
+        """Return the lines that this thread's calls have led to since the mark, oldest first."""
+        thread = threading.get_ident()
+        return [line for line in self._since(mark) if line.thread == thread]
+
     def since(self, mark: int) -> list[LogLine]:
         """
         Return the lines of this thread since the mark, oldest first.
 
         Where it has none, those of all threads: TensorRT has some of its own.
         """
-        lines = [line for line in tuple(self._lines) if line.number > mark]
-        own = [line for line in lines if line.thread == threading.get_ident()]
-        return own or lines
+        return self.own_since(mark) or self._since(mark)
+
+    def _since(self, mark: int) -> list[LogLine]:
+        return [line for line in tuple(self._lines) if line.number > mark]
 
     def quote(self, mark: int) -> str:
         """Return the errors since the mark, else the warnings, as one line of text."""
@@ -165,7 +171,9 @@ def create_runtime(trt: Any, log: TensorRtLog) -> Any:
     """
     mark = log.mark()
     runtime = trt.Runtime(log.logger)
-    if any(x.is_error or 'CUDA initialization failure' in x.text for x in log.since(mark)):
+    # In its own thread alone: others may be loading engines, and be refused, meanwhile.
+    said = log.own_since(mark)
+    if any(line.is_error or 'CUDA initialization failure' in line.text for line in said):
         # The object wraps a null pointer now; to use it, and even to free it, ends the process
         # (seen with 8.6, 10.16 and 11.4). So it must outlive the interpreter.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(runtime))
@@ -179,6 +187,7 @@ def create_runtime(trt: Any, log: TensorRtLog) -> Any:
 _PLAN_START = b'ftrt\0\0\0\0'  # tag and layout 0: what trtexec --getPlanVersionOnly looks for
 _VERSION_AT = slice(24, 28)  # and where it then finds the version
 _SIZE_AT = slice(16, 24)  # seen in plans of 8.6, which TensorRT checks against the file's size
+_OLD_PLAN_START = b'ptrt'  # until 8.5
 
 
 def plan_of_file(content: bytes) -> bytes:
@@ -192,7 +201,7 @@ def plan_of_file(content: bytes) -> bytes:
     if content[4:5] == b'{' and 4 + length < len(content):
         try:
             json.loads(content[4 : 4 + length])
-        except ValueError:
+        except (ValueError, RecursionError):
             return content
         return content[4 + length :]
     return content
@@ -206,15 +215,22 @@ def plan_version(plan: bytes) -> str | None:
     return '.'.join(map(str, version[:3]))
 
 
+HOST_CODE_REFUSED = 'the plan is version-compatible and so carries code'
+"""How :func:`explain_refusal` says that a plan was not allowed to bring code."""
+
 _REFUSALS = (
     (
         r'getEngineHostCodeAllowed',
-        'the plan is version-compatible and so carries code that would run on the host; allow'
-        ' that (allow_host_code) only for a file that you built yourself',
+        f'{HOST_CODE_REFUSED} that would run on the host; allow that (allow_host_code) only for a'
+        ' file that you built yourself',
     ),
     (
         r'incompatible device|Expected compute capability',
         'it was built for another GPU; build it on this one',
+    ),
+    (
+        r'expectedPlatformTag|Platform specific tag',
+        'it was built for another platform (processor or operating system); build it on this one',
     ),
     (
         r'not compatible with this version of TensorRT|Version tag does not match'
@@ -226,7 +242,10 @@ _REFUSALS = (
         r'could not be allocated|out ?of ?memory|cudaErrorMemoryAllocation',
         'there is not enough GPU memory',
     ),
-    (r'size == blobSize', 'the file is truncated'),
+    (
+        r'size == blobSize|does not match archive size',
+        'the file is truncated or damaged: it is not as long as it should be',
+    ),
     (r'corrupt|CHECK_EQ\(maybe_magic', 'the file is damaged'),
 )
 
@@ -241,7 +260,8 @@ def explain_refusal(plan: bytes, reason: str) -> str:
     declared = int.from_bytes(plan[_SIZE_AT], 'little')
     if plan.startswith(_PLAN_START) and len(plan) < declared:
         return f'the file is truncated: the plan has {declared} bytes, {len(plan)} are there'
-    if not plan.startswith(_PLAN_START[:4]) and re.search('magic', reason, re.IGNORECASE):
+    known = plan.startswith((_PLAN_START[:4], _OLD_PLAN_START))
+    if not known and re.search('magic', reason, re.IGNORECASE):
         return 'the file is damaged or not a TensorRT plan'
     for pattern, words in _REFUSALS:
         if re.search(pattern, reason, re.IGNORECASE):

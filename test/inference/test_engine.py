@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aitable_ros.inference.engine import DYNAMIC, Engine, InferenceError, TensorSpec
+from aitable_ros.inference.engine import DYNAMIC, Engine, InferenceError, TensorSpec, is_folded
 
 
 class Sum(Engine):
@@ -74,3 +74,22 @@ def test_closed_when_the_block_is_left_by_an_error():
     with pytest.raises(KeyError), engine:
         raise KeyError
     assert engine.closed
+
+
+@pytest.mark.parametrize(
+    ('have', 'want', 'folded'),
+    [
+        ((896, 16), (896, 16), True),
+        ((1, 1, 1404), (468, 3), True),
+        ((195,), (39, 5), True),
+        ((896, 1, 16), (896, 16, 1), True),
+        ((1, 1, 1), (1,), True),
+        ((), (1,), True),
+        ((3, 468), (468, 3), False),
+        ((39, 64, 64), (64, 64, 39), False),
+        ((468, 4), (468, 3), False),
+    ],
+)
+def test_a_shape_is_folded_where_the_order_of_the_values_stays(have, want, folded):
+    assert is_folded(have, want) is folded
+    assert is_folded(want, have) is folded

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import importlib
 import importlib.util
 import json
+import os
 import re
 import shlex
 import shutil
@@ -103,6 +105,32 @@ def test_a_missing_file_is_skipped_with_the_command_that_brings_it(
     assert command[:3] == ['python3', '-m', 'aitable_ros.tools.fetch_models']
     assert fetch_models.main([*command[3:], '--list']) == 1
     assert 'face_mesh.tflite  ' in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_looked_into_is_a_reason_too(
+    spec: ModelSpec, tmp_path: Path
+) -> None:
+    with pytest.raises(NoBackendError, match=r'litert: .*(cannot be read|missing).*; onnxruntime'):
+        load_engine(spec, engines_dir=tmp_path / ('x' * 1000))
+
+
+def test_a_file_that_may_not_be_looked_at_is_skipped(
+    spec: ModelSpec, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_file = Path.is_file
+
+    def look(path: Path) -> bool:
+        if path.name == 'face_mesh.tflite':
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, 'is_file', look)
+    chosen = load_engine(spec, engines_dir=folder)
+    assert chosen.backend == 'onnxruntime'
+    assert chosen.skipped[0].reason == (
+        f'{folder}/face_mesh.tflite cannot be read: Permission denied'
+    )
+    _check_runs(chosen)
 
 
 @pytest.mark.parametrize('recorded', [True, False])
@@ -280,6 +308,46 @@ def test_tensorrt_first_falls_back_and_says_why(spec: ModelSpec, folder: Path) -
         skipped.reason,
     )
     _check_runs(chosen)
+
+
+@pytest.mark.parametrize(
+    ('model', 'backend', 'suffix', 'forms'),
+    [
+        ('face_mesh', 'pytorch', '.pth', '.tflite and .onnx'),
+        ('face_mesh', 'ncnn', '.ncnn', '.tflite and .onnx'),
+        ('emonet', 'litert', '.tflite', '.pth and .onnx and .ncnn'),
+    ],
+)
+def test_of_a_file_that_nothing_makes_no_command_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    backend: str,
+    suffix: str,
+    forms: str,
+) -> None:
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: object())
+    with pytest.raises(InferenceError) as caught:
+        load_engine(CONTRACTS[model], backend, engines_dir=tmp_path)
+    path = tmp_path / f'{model}{suffix}'
+    assert f'{path} is missing ({model} comes as {forms} alone)' in str(caught.value)
+
+
+def test_of_a_network_of_one_s_own_the_commands_are_ones_that_can_be_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorrt_gate, 'absence', lambda: '')
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: object())
+    spec = ModelSpec('yolo_pose', (), (), chain=('tensorrt', 'onnxruntime'))
+    with pytest.raises(NoBackendError) as caught:
+        load_engine(spec, engines_dir=tmp_path)
+    (build,) = re.findall(r'yolo_pose\.engine is missing \((.*?)\)', str(caught.value))
+    onnx = tmp_path / 'yolo_pose.onnx'
+    assert shlex.split(build)[3:] == [
+        *('yolo_pose', '--onnx', str(onnx), '--engines-dir', str(tmp_path))
+    ]
+    assert build_engines.main([*shlex.split(build)[3:], '--list']) == 0
+    assert f'{onnx} is missing (a network of your own: put its file there)' in str(caught.value)
 
 
 def test_a_missing_engine_names_the_command_that_builds_it(

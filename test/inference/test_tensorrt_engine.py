@@ -731,6 +731,20 @@ def test_tflite_output_names_are_translated_and_folded_dimensions_unfolded(trt, 
         ]
 
 
+@pytest.mark.parametrize('shape', [(12,), (1, 12), (4, 1, 3), (1, 4, 3, 1), (2, 2, 3)])
+def test_dimensions_may_be_joined_or_split_where_the_order_stays(trt, path, shape):
+    trt.plans[PLAN].tensors['sums'] = ('out', 'FLOAT', (-1, *shape))
+    original = toy_network
+
+    def network(image):
+        outputs = original(image)
+        return outputs | {'sums': outputs['sums'].reshape(-1, *shape)}
+
+    trt.plans[PLAN].network = network
+    with TensorRtEngine(SPEC, path) as engine:
+        assert_right(engine, images(2))
+
+
 @pytest.mark.parametrize('layout', ['nhwc', 'nchw'])
 def test_a_spec_without_tensors_takes_those_of_the_file(trt, path, layout):
     plan = float_plan(layout, outputs=('output0', 'output1'))
@@ -777,6 +791,8 @@ def test_a_file_of_one_s_own_is_refused_where_its_tensors_cannot_be_served(
         ('picture', ('in', 'UINT8', (-1, 4, 6, 3)), r'image uint8\[N,4,6,3\] is missing.*picture'),
         ('sums', ('out', 'HALF', (-1, 4, 3)), r'sums float32\[N,4,3\] is sums HALF'),
         ('sums', ('out', 'FLOAT', (-1, 4, 4)), r'is sums FLOAT\[N,4,4\]'),
+        ('sums', ('out', 'FLOAT', (-1, 3, 4)), r'is sums FLOAT\[N,3,4\]'),
+        ('sums', ('out', 'FLOAT', (-1, 6, 2)), r'is sums FLOAT\[N,6,2\]'),
         ('total', ('out', 'FLOAT', (-1, 4, 3)), r'sums .* is missing.*unexpected output total'),
         ('extra', ('out', 'FLOAT', (-1, 4, 3)), r'unexpected output extra FLOAT\[N,4,3\]'),
     ],
@@ -1048,6 +1064,13 @@ def test_where_tensorrt_refuses_to_be_recorded_it_runs_step_by_step(gpu, trt, pa
             'built for another GPU',
         ),
         (
+            'IRuntime::deserializeCudaEngine: Error Code 1: Serialization (Serialization assertion'
+            ' plan->header.pad == expectedPlatformTag failed.Platform specific tag mismatch'
+            ' detected. TensorRT plan files are only supported on the target runtime platform they'
+            ' were created on.)',
+            'built for another platform',
+        ),
+        (
             'Requested amount of GPU memory (99999999 bytes) could not be allocated. There may'
             ' not be enough free memory for allocation to succeed.',
             'not enough GPU memory',
@@ -1055,6 +1078,12 @@ def test_where_tensorrt_refuses_to_be_recorded_it_runs_step_by_step(gpu, trt, pa
         (
             'Error Code 1: Serialization (Serialization assertion plan->header.size == blobSize'
             ' failed.)',
+            'the file is truncated',
+        ),
+        (
+            'Error Code 1: Serialization (Serialization assertion sizeRead =='
+            ' static_cast<uint64_t>(mEnd - mCurrent) failed.Size specified in header does not'
+            ' match archive size)',
             'the file is truncated',
         ),
         ('The serialized host buffer is corrupted', 'the file is damaged'),
@@ -1079,6 +1108,17 @@ def test_what_is_no_plan_is_called_so(trt, path):
     )
     path.write_bytes(b'<html>not found</html>')
     with pytest.raises(InferenceError, match='damaged or not a TensorRT plan'):
+        TensorRtEngine(SPEC, path)
+
+
+def test_a_plan_from_before_8_6_is_not_called_damaged(trt, path):
+    # it has another tag, and that is what 8.6 and later speak of
+    trt.refusal = (
+        'Error Code 1: Serialization (Serialization assertion plan->header.magicTag =='
+        ' rt::kPLAN_MAGIC_TAG failed.)'
+    )
+    path.write_bytes(b'ptrt' + bytes(100))
+    with pytest.raises(InferenceError, match='built for another TensorRT version; build it'):
         TensorRtEngine(SPEC, path)
 
 
@@ -1140,6 +1180,13 @@ def test_ultralytics_metadata_before_the_plan_is_skipped(trt, path):
         assert_right(engine, images(1))
 
 
+@pytest.mark.parametrize('metadata', [b'{"task":', b'{"task": ' + b'[' * 100_000])
+def test_what_only_looks_like_metadata_is_left_to_tensorrt(trt, path, metadata):
+    path.write_bytes(len(metadata).to_bytes(4, 'little') + metadata + PLAN)
+    with pytest.raises(InferenceError, match='damaged or not a TensorRT plan'):
+        TensorRtEngine(SPEC, path)
+
+
 def test_too_little_gpu_memory_is_told_with_what_is_needed(gpu, trt, path):
     trt.plans[PLAN].workspace = 2**30
     with pytest.raises(InferenceError, match=r'for batch 4 it needs 1024\.0 MiB, 1 of 1 MiB'):
@@ -1154,6 +1201,20 @@ def test_a_driver_too_old_for_tensorrt_is_told_and_its_runtime_never_freed(gpu, 
         TensorRtEngine(SPEC, path)
     gc.collect()
     assert trt.broken_runtimes_freed == 0
+
+
+def test_an_error_in_another_thread_meanwhile_is_none_of_ones_own(gpu, trt, path, monkeypatch):
+    # as when two nodes of a process load their networks, and one's engine is damaged
+    runtime = trt.module.Runtime
+
+    def create(logger):
+        with ThreadPoolExecutor(1) as other:
+            other.submit(trt.say, 'Serialization assertion failed').result()
+        return runtime(logger)
+
+    monkeypatch.setattr(trt.module, 'Runtime', create)
+    with TensorRtEngine(SPEC, path) as engine:
+        assert_right(engine, images(1))
 
 
 def test_without_tensorrt_it_says_so(gpu, path, monkeypatch):

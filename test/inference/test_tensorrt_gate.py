@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ from aitable_ros.inference.engine_sidecar import (
 )
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.selection import load_engine
+from aitable_ros.inference.tensorrt_runtime import MODULES, explain_refusal
 
 ORIN = Gpu('Orin', '8.7', 8)
 FLOAT32 = np.dtype(np.float32)
@@ -139,6 +141,8 @@ class TestRecord:
             _record().to_json().replace('"engine_sha256": "', '"engine_sha256": 1, "x": "'),
             _record().to_json().replace('"multiprocessors"', '"cores"'),
             _record().to_json().replace('"engine_size": 600', '"engine_size": "600"'),
+            _record(batches=((1, 1, math.inf),)).to_json(),
+            _record().to_json().replace('"toy.onnx"', '1'),
             '[' * 100_000,
         ],
     )
@@ -170,9 +174,20 @@ class TestSkipping:
         monkeypatch.setattr(tensorrt_gate, 'DRIVER_LIBRARY', 'libno_such_driver.so.1')
         assert 'there is no CUDA device: the NVIDIA driver (libno_such' in _skipped(engine)
 
+    def test_a_driver_that_is_there_and_cannot_be_loaded(
+        self, engine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        # on a Jetson, a container that was started without the GPU has an empty file for it
+        empty = tmp_path / 'libcuda.so.1'
+        empty.touch()
+        monkeypatch.setattr(tensorrt_gate, 'DRIVER_LIBRARY', str(empty))
+        reason = _skipped(engine)
+        assert f'the NVIDIA driver cannot be loaded: {empty}: file too short' in reason
+        assert 'not installed' not in reason
+
     def test_no_tensorrt(self, machine: types.SimpleNamespace, engine: Path) -> None:
         machine.installed.remove('tensorrt')
-        if any(map(importlib.util.find_spec, ('tensorrt', 'tensorrt_lean_bindings'))):
+        if any(map(importlib.util.find_spec, MODULES)):
             pytest.skip('TensorRT is installed')
         assert 'module tensorrt or tensorrt_lean' in _skipped(engine)
         assert 'part of JetPack' in _skipped(engine)
@@ -227,6 +242,34 @@ class TestSkipping:
         reason = _skipped(engine)
         assert told in reason
         assert 'tools.build_engines toy' in reason
+
+    @pytest.mark.parametrize('model', [b'trained anew', b'as it was', None])
+    def test_an_onnx_file_that_was_replaced_since(
+        self, machine: types.SimpleNamespace, engine: Path, model: bytes | None
+    ) -> None:
+        # as a checkpoint of one's own by a better one: the old network must not run on unnoticed
+        onnx = engine.with_suffix('.onnx')
+        record = _record(
+            onnx_source=str(onnx), onnx_sha256=hashlib.sha256(b'as it was').hexdigest()
+        )
+        sidecar_path(engine).write_text(record.to_json())
+        if model is not None:
+            onnx.write_bytes(model)
+        if model == b'trained anew':
+            reason = _skipped(engine)
+            assert 'is out of date: it was built from another toy.onnx' in reason
+            assert 'tools.build_engines toy' in reason
+        else:
+            load_engine(SPEC, engines_dir=engine.parent)
+
+    def test_an_engine_from_another_place_s_onnx_file_has_nothing_to_do_with_this_one(
+        self, machine: types.SimpleNamespace, engine: Path
+    ) -> None:
+        record = _record(onnx_source=f'{engine.with_suffix(".tflite")} (converted)')
+        sidecar_path(engine).write_text(record.to_json())
+        engine.with_suffix('.onnx').write_bytes(b'for the CPU')
+        load_engine(SPEC, engines_dir=engine.parent)
+        assert machine.opened == [{'allow_host_code': False}]
 
     @pytest.mark.parametrize(
         ('said', 'helps'),
@@ -292,6 +335,27 @@ class TestHostCode:
         assert machine.opened == [{'allow_host_code': True}]
         other = dataclasses.replace(SPEC, host_code_sha256='0' * 64)
         assert 'carries code' in _skipped(compatible, other)
+
+    @pytest.mark.parametrize('named', ['', '0' * 64])
+    def test_one_without_a_record_is_refused_by_tensorrt_and_the_advice_is_the_same(
+        self,
+        machine: types.SimpleNamespace,
+        engine: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        named: str,
+    ) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            said = 'Cannot deserialize engine since IRuntime::getEngineHostCodeAllowed() is false.'
+            raise InferenceError(explain_refusal(PLAN, said))
+
+        monkeypatch.setattr(tensorrt_engine, 'TensorRtEngine', refuse)
+        sidecar_path(engine).unlink()
+        reason = _skipped(engine, dataclasses.replace(SPEC, host_code_sha256=named))
+        sha256 = hashlib.sha256(PLAN).hexdigest()
+        assert f"host_code_sha256: '{sha256}' under toy in models.yaml" in reason
+        own = _skipped(engine, dataclasses.replace(SPEC, inputs=(), outputs=()))
+        assert 'models.yaml' not in own
+        assert f'build_engines toy --onnx {engine.with_suffix(".onnx")} --engines-' in own
 
     def test_the_name_of_another_file_allows_nothing_to_one_without_a_record(
         self, machine: types.SimpleNamespace, engine: Path

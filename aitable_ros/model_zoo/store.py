@@ -197,6 +197,26 @@ def ensure_models(
     return {name: folder / f'{name}.tflite' for name in names}
 
 
+def fetch_if_possible(
+    names: Iterable[str], engines_dir: str | Path | None = None, *, progress: Report = print_report
+) -> str:
+    """
+    See to the files as :func:`ensure_models`, for a caller for whom others may do.
+
+    Where a file is missing and cannot be had, a backend that needs another one may still work.
+
+    :param names: as :func:`ensure_models`; those that it does not know are left out.
+    :param engines_dir: as :func:`ensure_models`.
+    :param progress: takes one line for each step.
+    :returns: what went wrong, in one line; empty when nothing did.
+    """
+    try:
+        ensure_models([n for n in names if n in SOURCES], engines_dir, progress=progress)
+    except ModelFilesError as error:
+        return f'model files could not be fetched: {" ".join(str(error).split())}'
+    return ''
+
+
 def converter_version() -> str:
     """
     Return a name for the converter that changes with its source code.

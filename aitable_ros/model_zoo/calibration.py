@@ -200,7 +200,7 @@ def quantize(
     Symmetric, per tensor for activations and per channel for weights: what TensorRT takes.
 
     :param model: in FP32, with one input, uint8 (N, H, W, 3).
-    :param images: (N, H, W, 3).
+    :param images: (N, H, W, 3); at least one batch, where the model has a fixed one.
     :param keep: names of nodes that are not quantized.
     :raises CalibrationError: when ONNX Runtime is missing or refuses.
     """
@@ -214,7 +214,8 @@ def quantize(
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
-            self._batches = iter(Batches(images, 1))
+            size = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+            self._batches = iter(Batches(images, max(size, 1)))
 
         def get_next(self) -> Mapping[str, npt.NDArray] | None:
             batch = next(self._batches, None)

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -26,7 +27,7 @@ from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.tensorrt_gate import local_gpu
 from aitable_ros.inference.tensorrt_runtime import load_tensorrt
 from aitable_ros.model_zoo.build_options import BuildOptions, EngineBuildError, batch_profiles
-from aitable_ros.model_zoo.files import locked, megabytes, write_atomically
+from aitable_ros.model_zoo.files import locked, megabytes, write_atomically, write_together
 from aitable_ros.model_zoo.network_preparation import (
     NetworkSource,
     PreparedNetwork,
@@ -45,6 +46,9 @@ from aitable_ros.model_zoo.plan_builder import (
 REVISION = 2
 """Counts up when the same options lead to other engines, so that old ones are built again."""
 
+TACTIC_SOURCES = ('CUBLAS', 'CUBLAS_LT', 'CUDNN', 'EDGE_MASK_CONVOLUTIONS', 'JIT_CONVOLUTIONS')
+"""TensorRT's sources of kernels, until 10; 11 has the last two."""
+
 
 def engine_key(
     onnx_sha256: str,
@@ -53,6 +57,7 @@ def engine_key(
     options: BuildOptions,
     batches: Sequence[Sequence[int]],
     images_sha256: str = '',
+    fp32_layers: Sequence[str] = (),
 ) -> str:
     """
     Return a digest of all that decides what a build gives.
@@ -63,6 +68,8 @@ def engine_key(
     :param options: how to build; where the pictures lie does not count.
     :param batches: of :func:`batch_profiles`.
     :param images_sha256: of the pictures to calibrate on.
+    :param fp32_layers: layers held in FP32: which these are depends also on whether ONNX Runtime
+        is there to find them out.
     """
     settings = dataclasses.asdict(options)
     del settings['calibration_images'], settings['max_batch']
@@ -74,6 +81,7 @@ def engine_key(
         'options': settings,
         'batches': batches,
         'images': images_sha256,
+        'fp32_layers': list(fp32_layers),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -126,9 +134,11 @@ def trtexec_command(
     if options.version_compatible:
         words.append('--versionCompatible')
     if options.tactic_sources:
-        signed = [f'+{name}' for name in options.tactic_sources]
+        # trtexec starts from all that it has
+        others = [f'-{name}' for name in TACTIC_SOURCES if name not in options.tactic_sources]
+        signed = [*others, *(f'+{name}' for name in options.tactic_sources)]
         words.append(f'--tacticSources={",".join(signed)}')
-    return ' '.join(words)
+    return shlex.join(words)
 
 
 @dataclass(frozen=True)
@@ -204,7 +214,15 @@ def build(request: BuildRequest, report: Report, watch: Watch) -> EngineSidecar 
         raise EngineBuildError(gpu)
     source, prepared = request.prepare(typed=needs_typed_graph(trt, options), report=report)
     batches = batch_profiles(options, dynamic=prepared.dynamic)
-    key = engine_key(source.sha256, trt.__version__, gpu, options, batches, prepared.images_sha256)
+    key = engine_key(
+        source.sha256,
+        trt.__version__,
+        gpu,
+        options,
+        batches,
+        prepared.images_sha256,
+        prepared.fp32_nodes,
+    )
     if not request.force and engine_is_current(request.engine_path, key):
         return None
     cache_path = timing_cache_path(request.engines_dir, trt.__version__, gpu)
@@ -253,14 +271,12 @@ def store_engine(path: Path, plan: bytes, record: EngineSidecar, report: Report)
     """
     Write an engine file and its record, so that at no time they contradict each other.
 
-    :raises EngineBuildError: when they cannot be written, as on a full disk; the engine file is
-        then as it was.
+    :raises EngineBuildError: when they cannot be written, as on a full disk; both are then as
+        they were.
     """
     try:
         with locked(path.parent, report):
-            sidecar_path(path).unlink(missing_ok=True)
-            write_atomically(path, plan)
-            write_atomically(sidecar_path(path), record.to_json().encode())
+            write_together({path: plan, sidecar_path(path): record.to_json().encode()})
     except OSError as error:
         raise EngineBuildError(
             f'{path} ({megabytes(len(plan))}) cannot be written: {error.strerror or error}'

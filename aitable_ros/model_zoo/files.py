@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 Report = Callable[[str], None]
@@ -49,18 +49,39 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     :raises OSError: when it cannot be written; the file is then as it was.
     """
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """
+    Write files of one folder like :func:`write_atomically`, all of them or none.
+
+    While they are put in place only the first is there, old or new: an old file never lies
+    beside a new one.
+
+    :param contents: by file.
+    :raises OSError: when one cannot be written, as on a full disk; all are then as they were.
+    """
+    written: dict[Path, Path] = {}
     try:
-        with temporary.open('wb') as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        for path, content in contents.items():
+            temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+            written[path] = temporary
+            with temporary.open('wb') as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for path in [*contents][1:]:
+            path.unlink(missing_ok=True)
+        for path, temporary in written.items():
+            temporary.replace(path)
     except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        for temporary in written.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink()
         raise
-    sync_folder(path.parent)
+    for folder in {path.parent for path in contents}:
+        sync_folder(folder)
 
 
 def sync_folder(folder: Path) -> None:

@@ -77,6 +77,26 @@ def first_nodes(model: onnx.ModelProto, count: int) -> frozenset[str]:
     return frozenset(node.name for node in model.graph.node[:end])
 
 
+def float_nodes(model: onnx.ModelProto) -> frozenset[str]:
+    """
+    Return the nodes that compute nothing but FP32, as far as that is known.
+
+    The others, as those that compute shapes, or in FP16 already, cannot be held in FP32.
+
+    :param model: in FP32, whose nodes have names.
+    """
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    types = {i.name: i.type.tensor_type.elem_type for i in (*graph.value_info, *graph.output)}
+    return frozenset(
+        node.name
+        for node in model.graph.node
+        if node.op_type != 'Constant'
+        and all(
+            (types.get(name) or TensorProto.FLOAT) == TensorProto.FLOAT for name in node.output
+        )
+    )
+
+
 def large_valued_nodes(
     model: onnx.ModelProto,
     batches: Iterable[Mapping[str, npt.NDArray]],

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.inference.engine import DYNAMIC, TensorSpec
+from aitable_ros.inference.engine import DYNAMIC, TensorSpec, is_folded
 from aitable_ros.inference.engine_sidecar import file_sha256
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.model_zoo.build_options import BuildOptions, EngineBuildError
@@ -107,7 +106,7 @@ def find_source(
         )
     path = onnx_file or engines_dir / f'{name}.onnx'
     try:
-        return NetworkSource(path.read_bytes(), str(path))
+        return NetworkSource(_with_weights(path, path.read_bytes()), str(path))
     except FileNotFoundError as error:
         how = (
             f'python3 -m aitable_ros.tools.fetch_models {name}'
@@ -117,6 +116,26 @@ def find_source(
         raise EngineBuildError(f'{path} is missing ({how})') from error
     except OSError as error:
         raise EngineBuildError(f'{path} cannot be read: {error.strerror or error}') from error
+
+
+def _with_weights(path: Path, content: bytes) -> bytes:
+    """Put in what the model keeps in files beside it, as PyTorch's exporter has it by default."""
+    try:
+        import onnx
+
+        model = onnx.load_model_from_string(content)
+    except Exception:  # without onnx, or if it is none: prepare() says so
+        return content
+    external = onnx.TensorProto.EXTERNAL
+    if all(entry.data_location != external for entry in model.graph.initializer):
+        return content
+    try:
+        onnx.load_external_data_for_model(model, str(path.parent))
+        return model.SerializeToString(deterministic=True)
+    except Exception as error:  # of onnx, protobuf (2 GB) and Python, without a common base
+        raise EngineBuildError(
+            f'{path} keeps its weights in files beside it, which cannot be read: {one_line(error)}'
+        ) from error
 
 
 def _convert_tflite(path: Path, spec: ModelSpec, float_input: bool) -> NetworkSource | None:
@@ -174,6 +193,8 @@ def prepare(
     constants = {entry.name for entry in model.graph.initializer}
     inputs = tuple(_tensor_specs(i for i in model.graph.input if i.name not in constants))
     outputs = tuple(_tensor_specs(model.graph.output))
+    if not inputs:
+        raise EngineBuildError(f'{source.origin} has no inputs')
     for tensor in inputs:
         if DYNAMIC in tensor.shape[1:]:
             raise EngineBuildError(
@@ -192,7 +213,8 @@ def prepare(
     keep = set(half_precision.head_nodes(model))
     keep |= half_precision.first_nodes(model, options.fp32_first)
     keep |= set(_large_valued(model, inputs, images, report))
-    kept = [node for node in model.graph.node if node.name in keep]
+    held = keep & half_precision.float_nodes(model)
+    kept = [node for node in model.graph.node if node.name in held]
     names = tuple(node.name for node in kept)
     weighted = tuple(
         node.name for node in kept if node.op_type in half_precision.WEIGHTED_OPERATORS
@@ -263,6 +285,8 @@ def _large_valued(
     pictures = half_precision.probe_images(image.shape[1:])
     if images is not None:
         pictures += [picture[None] for picture in images[:32]]
+    batch = max(image.shape[0], 1)
+    pictures = [np.repeat(picture, batch, axis=0) for picture in pictures]
     try:
         large = half_precision.large_valued_nodes(
             model, ({image.name: picture} for picture in pictures)
@@ -295,9 +319,11 @@ def _calibration_images(inputs: Sequence[TensorSpec], folder: Path) -> npt.NDArr
             + ', '.join(map(str, inputs))
         )
     try:
-        return calibration.load_images(folder, *image.shape[1:3])
+        images = calibration.load_images(folder, *image.shape[1:3])
     except calibration.CalibrationError as error:
         raise EngineBuildError(str(error)) from error
+    # enough for one batch, where the network has a fixed one
+    return images[np.arange(max(len(images), image.shape[0])) % len(images)]
 
 
 def _name_nodes(model: Any) -> None:
@@ -339,9 +365,7 @@ def contract_differences(spec: ModelSpec, prepared: PreparedNetwork) -> list[str
         tensor = found.get(want.name)
         if tensor is None:
             differences.append(f'output {want} is missing, the file has {", ".join(found)}')
-        elif DYNAMIC not in tensor.shape[1:] and math.prod(tensor.shape[1:]) != math.prod(
-            want.shape[1:]
-        ):
+        elif DYNAMIC not in tensor.shape[1:] and not is_folded(tensor.shape[1:], want.shape[1:]):
             differences.append(f'output {want} is {tensor}')
     return differences
 

@@ -169,9 +169,15 @@ class PlanBuilder:
     def _build(self, timing_cache: bytes, stack: ExitStack) -> Plan:
         trt, log = self._trt, self._log
         mark = log.mark()
-        builder = trt.Builder(log.logger)
-        if any(line.is_error for line in log.since(mark)):
-            raise EngineBuildError(f'TensorRT does not start: {log.quote(mark)}')
+        try:
+            builder = trt.Builder(log.logger)
+        except TypeError:  # pybind11's, for a null pointer; the log has a warning at most
+            builder = None
+        if builder is None or any(line.is_error for line in log.since(mark)):
+            raise EngineBuildError(
+                f'TensorRT {trt.__version__} does not start; the NVIDIA driver may be too old for'
+                f' it; {log.quote(mark)}'
+            )
         network = builder.create_network(self._network_flags())
         parser = trt.OnnxParser(network, log.logger)  # owns the weights until the plan is made
         if not parser.parse(self._prepared.model):
@@ -254,7 +260,9 @@ class PlanBuilder:
     ) -> None:
         from aitable_ros.model_zoo.calibration import Batches, DeviceBatches, create_calibrator
 
-        batches = Batches(images) if self._prepared.dynamic else Batches(images, 1)
+        # TensorRT takes as many pictures from a batch as the network has, whatever is said here
+        fixed = self._fixed_batch()
+        batches = Batches(images) if fixed is None else Batches(images, fixed)
         done = iter(range(1, len(batches) + 1))
 
         def advance() -> None:
@@ -264,12 +272,18 @@ class PlanBuilder:
         config.int8_calibrator = create_calibrator(self._trt, feeder, batches.size, advance)
         # Until the plan is made TensorRT refers to it without owning it.
         stack.callback(lambda kept: None, config.int8_calibrator)
-        if self._prepared.dynamic:
+        if fixed is None:
             profile = builder.create_optimization_profile()
             for tensor in self._prepared.inputs:
                 shape = (batches.size, *tensor.shape[1:])
                 profile.set_shape(tensor.name, shape, shape, shape)
             config.set_calibration_profile(profile)
+
+    def _fixed_batch(self) -> int | None:
+        """Return the batch that the network is built for; None: several."""
+        if not self._prepared.dynamic:
+            return self._prepared.inputs[0].shape[0]
+        return 1 if len(self._batches) == 1 and self._batches[0][-1] == 1 else None
 
     def _hold_in_fp32(self, network: Any) -> None:
         trt = self._trt

@@ -6,21 +6,26 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import fcntl
 import logging
 import multiprocessing
+import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from aitable_ros import paths
-from aitable_ros.inference.engine_sidecar import Gpu, read_sidecar
+from aitable_ros.inference.engine import InferenceError
+from aitable_ros.inference.engine_sidecar import EngineSidecar, Gpu, read_sidecar
 from aitable_ros.inference.selection import BACKENDS
 from aitable_ros.inference.tensorrt_gate import local_gpu
+from aitable_ros.inference.tensorrt_runtime import load_tensorrt
 from aitable_ros.model_zoo.build_options import (
     FORMS,
     PRECISIONS,
@@ -30,7 +35,7 @@ from aitable_ros.model_zoo.build_options import (
 )
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.engine_builder import BuildRequest, build, trtexec_command
-from aitable_ros.model_zoo.files import ModelFilesError, megabytes
+from aitable_ros.model_zoo.files import ModelFilesError, megabytes, write_atomically
 from aitable_ros.model_zoo.plan_builder import Progress
 from aitable_ros.model_zoo.store import SOURCES, ensure_models
 
@@ -39,6 +44,8 @@ HEARTBEAT_S = 10.0
 
 _GOODBYE_S = 30.0  # for TensorRT to clean up, after the engine was written
 _LOCK_NAME = '.build_engines.lock'
+_TENSORRT = 'TensorRT '
+_PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as of shells: 128 + SIGINT."""
@@ -65,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: 0 when all engines asked for are there, 1 when one is not, 130 when interrupted.
     """
     arguments = _parser().parse_args(argv)
+    _set_up_logging(arguments.verbose)
     folder = paths.engines_dir(arguments.engines_dir)
     try:
         requests = _requests(arguments, folder)
@@ -92,7 +100,8 @@ def run_build(request: BuildRequest, *, verbose: bool = False) -> Outcome:
     """
     context = multiprocessing.get_context('spawn')
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(theirs, request, verbose), daemon=True)
+    arguments = (os.getpid(), _work, theirs, request, verbose)
+    process = context.Process(target=_while_parent_lives, args=arguments, daemon=True)
     process.start()
     theirs.close()
     try:
@@ -131,10 +140,17 @@ def _follow(name: str, messages: Connection) -> Outcome | None:
             shown = progress
 
 
+def _while_parent_lives(parent: int, work: Callable[..., None], *arguments: Any) -> None:
+    """Work, and be killed with the parent: it holds the lock, and would say what came of it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == parent:
+        work(*arguments)
+
+
 def _work(messages: Connection, request: BuildRequest, verbose: bool) -> None:
     """Build; runs in the process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format='%(message)s')
+    _set_up_logging(verbose)
     try:
         record = build(
             request,
@@ -159,6 +175,10 @@ def _work(messages: Connection, request: BuildRequest, verbose: bool) -> None:
                 f" host_code_sha256: '{record.engine_sha256}' under {request.name} in models.yaml"
             )
         messages.send(('done', text))
+
+
+def _set_up_logging(verbose: bool) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format='%(message)s')
 
 
 def _explain_end(exit_code: int | None) -> str:
@@ -270,13 +290,13 @@ def _describe(request: BuildRequest, arguments: argparse.Namespace) -> int:
         batches = batch_profiles(request.options, dynamic=prepared.dynamic)
         if arguments.save_onnx:
             arguments.save_onnx.mkdir(parents=True, exist_ok=True)
-            target = arguments.save_onnx / f'{request.name}.onnx'
-            target.write_bytes(prepared.model)
+            write_atomically(arguments.save_onnx / f'{request.name}.onnx', prepared.model)
     except EngineBuildError as error:
         print(f'build_engines: error: {request.name}: {error}', file=sys.stderr)
         return 1
     except OSError as error:
-        print(f'build_engines: error: {error}', file=sys.stderr)
+        where = f'{arguments.save_onnx or request.engines_dir} cannot be written'
+        print(f'build_engines: error: {where}: {error.strerror or error}', file=sys.stderr)
         return 1
     print(f'{request.name}: {request.engine_path}')
     print(f'  from      {source.origin} (sha256 {source.sha256})')
@@ -290,7 +310,7 @@ def _describe(request: BuildRequest, arguments: argparse.Namespace) -> int:
 
 
 def _table(requests: Sequence[BuildRequest], folder: Path) -> str:
-    gpu = local_gpu()
+    gpu, tensorrt = local_gpu(), _tensorrt_version()
     rows = [('ENGINE', 'SIZE', 'PRECISION', 'BATCH', 'TENSORRT', 'GPU', 'STATE')]
     for request in requests:
         path = request.engine_path
@@ -309,21 +329,35 @@ def _table(requests: Sequence[BuildRequest], folder: Path) -> str:
                 str(largest),
                 record.tensorrt,
                 record.gpu.name,
-                _state(path, record.engine_size, record.gpu, gpu),
+                _state(path, record, gpu, tensorrt),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ['  '.join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows]
-    here = f'This machine: {gpu}'
+    here = f'This machine: {gpu}; {tensorrt}'
     return '\n'.join([f'Engines folder: {folder}', *(line.rstrip() for line in lines), here])
 
 
-def _state(path: Path, size: int, built_for: Gpu, gpu: Gpu | str) -> str:
+def _state(path: Path, record: EngineSidecar, gpu: Gpu | str, tensorrt: str) -> str:
     if not path.is_file():
         return 'is missing'
-    if path.stat().st_size != size:
+    if path.stat().st_size != record.engine_size:
         return 'is damaged'
-    return 'ok' if gpu == built_for else 'is for another GPU'
+    if isinstance(gpu, str) or not tensorrt.startswith(_TENSORRT):
+        return 'cannot run here'
+    if gpu != record.gpu:
+        return 'is for another GPU'
+    if not record.version_compatible and tensorrt != _TENSORRT + record.tensorrt:
+        return 'is for another TensorRT'
+    return 'ok'
+
+
+def _tensorrt_version() -> str:
+    """Return the version of TensorRT, or why there is none."""
+    try:
+        return _TENSORRT + str(load_tensorrt().__version__)
+    except InferenceError as error:
+        return str(error)
 
 
 def _say(line: str) -> None:

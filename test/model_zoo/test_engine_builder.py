@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,13 @@ from tensorrt_builder import VERSIONS
 from aitable_ros.inference.engine import DYNAMIC, InferenceError, TensorSpec
 from aitable_ros.inference.engine_sidecar import EngineSidecar, Gpu, read_sidecar, sidecar_path
 from aitable_ros.inference.model_spec import ModelSpec
-from aitable_ros.model_zoo import calibration, engine_builder, files, plan_builder
+from aitable_ros.model_zoo import (
+    calibration,
+    engine_builder,
+    files,
+    half_precision,
+    plan_builder,
+)
 from aitable_ros.model_zoo.build_options import BuildOptions, EngineBuildError, batch_profiles
 from aitable_ros.model_zoo.engine_builder import (
     BuildRequest,
@@ -44,9 +51,16 @@ HEAD = ['Conv_4', 'Reshape_5']
 
 
 def _toy(
-    inputs: tuple[TensorSpec, ...] = TOY.inputs, outputs: tuple[TensorSpec, ...] = TOY.outputs
+    inputs: tuple[TensorSpec, ...] = TOY.inputs,
+    outputs: tuple[TensorSpec, ...] = TOY.outputs,
+    *,
+    open_shape: bool = False,
 ) -> onnx.ModelProto:
-    """Two convolutions, as far as TensorRT's part is concerned a network."""
+    """
+    Two convolutions, as far as TensorRT's part is concerned a network.
+
+    :param open_shape: compute the output's shape in the graph, as PyTorch's exporter likes to.
+    """
     builder = GraphBuilder()
     pixels = builder.node('Cast', [inputs[0].name], to=TensorProto.FLOAT)
     planes = builder.node('Transpose', [pixels], perm=[0, 3, 1, 2])
@@ -56,10 +70,25 @@ def _toy(
     kernel = builder.constant(np.full((1, 5, 2, 2), 0.05, np.float32))
     head = builder.node('Conv', [positive, kernel], kernel_shape=[2, 2])
     shape = builder.constant(np.array([0, 1], np.int64))
+    if open_shape:
+        sizes = builder.node('Shape', [head])
+        batch = builder.node('Gather', [sizes, builder.constant(np.array([0], np.int64))])
+        one = builder.constant(np.array([1], np.int64))
+        shape = builder.node('Concat', [batch, one], axis=0)
     builder.node('Reshape', [head, shape], output=outputs[0].name)
     return builder.model(
         'toy', inputs, outputs, producer_name='t', producer_version='1', metadata={}
     )
+
+
+def _large_toy() -> onnx.ModelProto:
+    """One whose first convolution gives values that come near to what FP16 can hold."""
+    model = _toy()
+    weights = onnx.numpy_helper.to_array(model.graph.initializer[0]) * 1000
+    model.graph.initializer[0].CopyFrom(
+        onnx.numpy_helper.from_array(weights, model.graph.initializer[0].name)
+    )
+    return model
 
 
 class Bench:
@@ -72,11 +101,14 @@ class Bench:
         self.folder = folder
         self.lines: list[str] = []
         self.progress: list[Progress] = []
+        self.install(monkeypatch)
+        (folder / 'toy.onnx').write_bytes(_toy().SerializeToString())
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(engine_builder, 'load_tensorrt', lambda: self.trt)
         monkeypatch.setattr(engine_builder, 'open_device', lambda: self.device)
         monkeypatch.setattr(engine_builder, 'local_gpu', lambda: ORIN)
         monkeypatch.setattr(plan_builder, 'log_of', lambda trt: self.log)
-        (folder / 'toy.onnx').write_bytes(_toy().SerializeToString())
 
     @property
     def engine(self) -> Path:
@@ -160,21 +192,37 @@ class TestPrecision:
             assert {'QuantizeLinear', 'DequantizeLinear'} <= set(told['operators'])
         assert any_bench.device.live == []  # nothing is left on the GPU
 
+    def test_int8_of_a_static_network_is_calibrated_on_every_picture(
+        self, bench: Bench, pictures: Path
+    ) -> None:
+        told = bench.told(precision='int8', calibration_images=pictures)
+        assert 'calibration' not in told  # a profile is for what is left open
+        assert [batch.shape for batch in bench.device.seen] == [(1, 4, 4, 3)] * 11
+        seen = np.concatenate(bench.device.seen)
+        np.testing.assert_array_equal(seen, np.load(pictures / 'images.npy'))
+
+    @pytest.mark.parametrize('batch', [4, 16])
+    @pytest.mark.parametrize('precision', ['fp16', 'int8'])
+    def test_a_fixed_batch_of_the_network_s_own_is_filled(
+        self, any_bench: Bench, pictures: Path, precision: str, batch: int
+    ) -> None:
+        inputs = (TensorSpec('image', (batch, 4, 4, 3), UINT8),)
+        model = _toy(inputs, (TensorSpec('mean', (batch, 1), FLOAT32),))
+        source = any_bench.folder / 'own.onnx'
+        source.write_bytes(model.SerializeToString())
+        options = BuildOptions(precision=precision, calibration_images=pictures)
+        request = BuildRequest('own', any_bench.folder, options, None, source)
+        assert build(request, any_bench.lines.append, any_bench.progress.append) is not None
+        assert all(len(images) == batch for images in any_bench.device.seen)
+
     def test_where_values_are_large_fp32_is_kept(self, bench: Bench) -> None:
-        model = _toy()
-        weights = onnx.numpy_helper.to_array(model.graph.initializer[0]) * 1000
-        model.graph.initializer[0].CopyFrom(
-            onnx.numpy_helper.from_array(weights, model.graph.initializer[0].name)
-        )
-        (bench.folder / 'toy.onnx').write_bytes(model.SerializeToString())
+        (bench.folder / 'toy.onnx').write_bytes(_large_toy().SerializeToString())
         assert bench.told()['held'] == ['Conv_2', 'Conv_4', 'Relu_3', 'Reshape_5']
         assert any('in 4 layers: these stay in FP32' in line for line in bench.lines)
 
     def test_pictures_show_what_else_is_large(
         self, bench: Bench, pictures: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from aitable_ros.model_zoo import half_precision
-
         seen: list[np.ndarray] = []
 
         def look(model: onnx.ModelProto, batches: Any) -> dict[str, float]:
@@ -230,14 +278,30 @@ class TestPrecision:
     def test_without_onnxruntime_the_heads_are_kept_and_it_is_said(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from aitable_ros.model_zoo import half_precision
-
         def missing(*_: object) -> None:
             raise ImportError('onnxruntime')
 
+        (bench.folder / 'toy.onnx').write_bytes(_large_toy().SerializeToString())
         monkeypatch.setattr(half_precision, 'large_valued_nodes', missing)
         assert bench.told()['held'] == HEAD
         assert any('install onnxruntime' in line for line in bench.lines)
+        assert bench.build() is None
+        monkeypatch.undo()
+        bench.install(monkeypatch)
+        assert bench.build() is not None  # once it is installed
+
+    def test_a_network_that_is_in_fp16_already_stays_so(self, any_bench: Bench) -> None:
+        model = half_precision.to_half(_toy())
+        (any_bench.folder / 'toy.onnx').write_bytes(model.SerializeToString())
+        told = any_bench.told()
+        assert told['held'] == (['mean_cast'] if _until_10(any_bench) else [])
+
+    def test_layers_that_compute_shapes_have_no_precision(self, bench: Bench) -> None:
+        (bench.folder / 'toy.onnx').write_bytes(_toy(open_shape=True).SerializeToString())
+        record = bench.build()
+        assert record is not None
+        assert record.fp32_layers == ('Conv_4', 'Reshape_8')
+        assert json.loads(bench.engine.read_bytes())['held'] == ['Conv_4', 'Reshape_8']
 
 
 class TestRefusals:
@@ -286,6 +350,18 @@ class TestRefusals:
         with pytest.raises(EngineBuildError, match='no CUDA device can be used'):
             bench.build()
 
+    def test_a_driver_that_is_too_old(self, bench: Bench) -> None:
+        def null(logger: object) -> None:
+            bench.log.warning('CUDA initialization failure with error: 35')
+            raise TypeError('pybind11::init(): factory function returned nullptr')
+
+        bench.trt.Builder = null
+        with pytest.raises(
+            EngineBuildError, match=r'10\.3\.0 does not start; .* driver .* too old.* error: 35$'
+        ):
+            bench.build()
+        assert bench.device.entered == 0
+
     def test_what_the_parser_does_not_take(self, bench: Bench) -> None:
         bench.trt.parser_errors = ['In node 7 (importX):\n no such operator', 'another']
         with pytest.raises(
@@ -325,6 +401,30 @@ class TestSource:
             bench.build()
         (bench.folder / 'toy.onnx').unlink()
         with pytest.raises(EngineBuildError, match=r'toy\.onnx is missing .*fetch_models toy'):
+            bench.build()
+
+    def test_weights_in_a_file_beside_it_are_put_in(self, bench: Bench) -> None:
+        inside = bench.told()
+        path = bench.folder / 'toy.onnx'
+        onnx.save_model(
+            _toy(), path, save_as_external_data=True, location='toy.data', size_threshold=0
+        )
+        assert bench.told() == inside
+        (_, prepared) = bench.request().prepare(typed=False, report=bench.lines.append)
+        (bench.folder / 'toy.data').unlink()
+        onnx.checker.check_model(prepared.model)
+        with pytest.raises(
+            EngineBuildError, match=r'toy\.onnx keeps its weights in files beside it, which'
+        ):
+            bench.build()
+
+    def test_one_without_inputs_is_refused(self, bench: Bench) -> None:
+        model = _toy()
+        kept = onnx.helper.make_node('Constant', [], ['mean'], value_float=1.0)
+        del model.graph.node[:], model.graph.input[:]
+        model.graph.node.append(kept)
+        (bench.folder / 'toy.onnx').write_bytes(model.SerializeToString())
+        with pytest.raises(EngineBuildError, match=r'toy\.onnx has no inputs'):
             bench.build()
 
     def test_another_network(self, bench: Bench) -> None:
@@ -436,14 +536,18 @@ class TestWhatIsWritten:
         np.save(elsewhere / 'more.npy', np.zeros((4, 4, 3), np.uint8))
         assert bench.build(precision='int8', calibration_images=elsewhere) is not None
 
-    def test_a_full_disk_leaves_the_old_engine_and_one_line(
-        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize('room', [0, 1])
+    def test_a_full_disk_leaves_the_old_engine_with_its_record_and_one_line(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, room: int
     ) -> None:
         bench.build()
-        before = bench.engine.read_bytes()
+        before = bench.engine.read_bytes(), read_sidecar(bench.engine)
+        synced: list[int] = []
 
         def full(descriptor: int) -> None:
-            raise OSError(errno.ENOSPC, 'No space left on device')
+            synced.append(descriptor)
+            if len(synced) > room:
+                raise OSError(errno.ENOSPC, 'No space left on device')
 
         monkeypatch.setattr(files.os, 'fsync', full)
         with pytest.raises(
@@ -451,7 +555,7 @@ class TestWhatIsWritten:
         ):
             bench.build(force=True)
         monkeypatch.undo()
-        assert bench.engine.read_bytes() == before
+        assert (bench.engine.read_bytes(), read_sidecar(bench.engine)) == before
         assert not list(bench.folder.glob('.*.tmp'))
 
     def test_a_folder_that_cannot_be_written_is_one_line(self, bench: Bench) -> None:
@@ -466,7 +570,7 @@ class TestWhatIsWritten:
 
 
 class TestKey:
-    BASE: tuple[Any, ...] = ('o', '10.3.0', ORIN, BuildOptions(), ((1, 1, 1),), '')
+    BASE: tuple[Any, ...] = ('o', '10.3.0', ORIN, BuildOptions(), ((1, 1, 1),), '', ())
 
     def test_is_the_same_for_the_same(self) -> None:
         assert engine_key(*self.BASE) == engine_key(*self.BASE)
@@ -489,6 +593,7 @@ class TestKey:
             (3, BuildOptions(tactic_sources=('CUDNN',))),
             (4, ((1, 1, 1), (1, 4, 4))),
             (5, 'i'),
+            (6, ('Conv_1',)),
         ],
     )
     def test_differs_with_everything_that_matters(self, position: int, value: Any) -> None:
@@ -558,6 +663,22 @@ class TestTrtexec:
         _, prepared = request.prepare(typed=True, report=bench.lines.append)
         words = trtexec_command('toy', prepared, request.options, ()).split()
         assert words[3:] == ['--stronglyTyped', '--noTF32']
+
+    def test_uses_only_the_tactic_sources_that_are_named(self, bench: Bench) -> None:
+        request = bench.request(tactic_sources=('JIT_CONVOLUTIONS',))
+        _, prepared = request.prepare(typed=True, report=bench.lines.append)
+        words = trtexec_command('toy', prepared, request.options, ()).split()
+        others = '-CUBLAS,-CUBLAS_LT,-CUDNN,-EDGE_MASK_CONVOLUTIONS'
+        assert words[-1] == f'--tacticSources={others},+JIT_CONVOLUTIONS'
+
+    def test_can_be_given_to_a_shell(self, bench: Bench) -> None:
+        model = _toy()
+        model.graph.node[-1].name = 'head;out (1)'
+        (bench.folder / 'toy.onnx').write_bytes(model.SerializeToString())
+        request = bench.request()
+        _, prepared = request.prepare(typed=False, report=bench.lines.append)
+        command = trtexec_command('toy', prepared, request.options, ())
+        assert '--layerPrecisions=Conv_4:fp32,head;out (1):fp32' in shlex.split(command)
 
 
 class TestQuantizing:

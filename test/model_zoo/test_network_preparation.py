@@ -12,9 +12,15 @@ import onnx
 import pytest
 from onnx import TensorProto
 
+from aitable_ros.inference.engine import TensorSpec
 from aitable_ros.model_zoo.build_options import BuildOptions, EngineBuildError
 from aitable_ros.model_zoo.catalog import CONTRACTS
-from aitable_ros.model_zoo.network_preparation import find_source, prepare
+from aitable_ros.model_zoo.network_preparation import (
+    PreparedNetwork,
+    contract_differences,
+    find_source,
+    prepare,
+)
 
 
 class TestSource:
@@ -108,3 +114,22 @@ class TestForm:
             for m in (content, prepared.model)
         )
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-3)
+
+
+class TestContract:
+    @pytest.mark.parametrize(
+        ('shape', 'fits'), [((1, 468, 3), True), ((1, 1, 1, 1404), True), ((1, 3, 468), False)]
+    )
+    def test_an_output_may_fold_its_dimensions_but_not_have_them_in_another_order(
+        self, shape: tuple[int, ...], fits: bool
+    ) -> None:
+        spec = CONTRACTS['face_mesh']
+        outputs = tuple(
+            TensorSpec(t.name, shape if t.shape[1:] == (468, 3) else t.shape, t.dtype)
+            for t in spec.outputs
+        )
+        assert shape in [t.shape for t in outputs]
+        prepared = PreparedNetwork(b'', spec.inputs, outputs, typed=False)
+        differences = contract_differences(spec, prepared)
+        assert (not differences) is fits
+        assert fits or 'landmarks' in differences[0]

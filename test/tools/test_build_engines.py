@@ -5,14 +5,20 @@
 from __future__ import annotations
 
 import _thread
+import dataclasses
+import errno
 import fcntl
 import json
 import re
 import shlex
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import builder_children
 import onnx
@@ -21,6 +27,7 @@ import pytest
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.engine_sidecar import EngineSidecar, Gpu, sidecar_path
 from aitable_ros.inference.tensorrt_runtime import load_tensorrt
+from aitable_ros.model_zoo import files
 from aitable_ros.model_zoo.store import SOURCES
 from aitable_ros.tools import build_engines
 
@@ -109,6 +116,28 @@ class TestBuilding:
         assert 'interrupted; engines that were there are as before' in capsys.readouterr().err
         assert not list(folder.glob('.*.tmp'))
 
+    @pytest.mark.parametrize('end', [signal.SIGTERM, signal.SIGKILL])
+    def test_when_it_is_ended_the_build_ends_with_it(
+        self, folder: Path, end: signal.Signals
+    ) -> None:
+        tests = Path(__file__).parents[1]
+        code = (
+            f'import sys; sys.path[:0] = [{str(tests)!r}, {str(tests.parent)!r}]\n'
+            'import builder_children\nfrom aitable_ros.tools import build_engines\n'
+            'build_engines._work = builder_children.endless\n'
+            f'build_engines.main(["face_mesh", "--engines-dir", {str(folder)!r}])'
+        )
+        process = subprocess.Popen([sys.executable, '-c', code], stderr=subprocess.PIPE)
+        while not (folder / 'started').exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        (half,) = folder.glob('.face_mesh.engine.*.tmp')
+        child = int(half.name.split('.')[-2])
+        assert Path(f'/proc/{child}').exists()
+        process.send_signal(end)
+        process.communicate(timeout=30)  # ends when nobody holds the pipe any more
+        assert process.returncode == -end
+
     def test_it_waits_for_another_build_into_the_folder(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -171,6 +200,26 @@ class TestDryRun:
         types = {constant.data_type for constant in model.graph.initializer}
         assert onnx.TensorProto.FLOAT16 in types
 
+    def test_a_folder_for_onnx_files_that_cannot_be_written_is_one_line(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        target = folder / 'face_mesh.json' / 'onnx'
+        assert _main(folder, 'face_detection', '--save-onnx', str(target)) == 1
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error == f'build_engines: error: {target} cannot be written: Not a directory'
+
+    def test_onnx_files_that_do_not_fit_on_the_disk_leave_nothing(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def full(descriptor: int) -> None:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+
+        monkeypatch.setattr(files.os, 'fsync', full)
+        target = folder / 'onnx'
+        assert _main(folder, 'face_detection', '--save-onnx', str(target)) == 1
+        assert 'cannot be written: No space left on device' in capsys.readouterr().err
+        assert not list(target.iterdir())
+
     def test_what_cannot_be_built_is_one_line(
         self, folder: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -190,11 +239,14 @@ class TestList:
     )
 
     @pytest.mark.parametrize(
-        ('gpu', 'content', 'state'),
+        ('gpu', 'version', 'content', 'state'),
         [
-            (Gpu('Orin', '8.7', 8), b'plan', 'ok'),
-            (Gpu('Orin', '8.7', 4), b'plan', 'is for another GPU'),
-            (Gpu('Orin', '8.7', 8), b'pl', 'is damaged'),
+            (Gpu('Orin', '8.7', 8), '10.3.0', b'plan', 'ok'),
+            (Gpu('Orin', '8.7', 4), '10.3.0', b'plan', 'is for another GPU'),
+            (Gpu('Orin', '8.7', 8), '10.7.0', b'plan', 'is for another TensorRT'),
+            (Gpu('Orin', '8.7', 8), '10.3.0', b'pl', 'is damaged'),
+            ('there is no CUDA device', '10.3.0', b'plan', 'cannot run here'),
+            (Gpu('Orin', '8.7', 8), None, b'plan', 'cannot run here'),
         ],
     )
     def test_shows_each_engine_s_state(
@@ -202,11 +254,18 @@ class TestList:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
-        gpu: Gpu,
+        gpu: Gpu | str,
+        version: str | None,
         content: bytes,
         state: str,
     ) -> None:
+        def load() -> SimpleNamespace:
+            if version is None:
+                raise InferenceError('there is no TensorRT')
+            return SimpleNamespace(__version__=version)
+
         monkeypatch.setattr(build_engines, 'local_gpu', lambda: gpu)
+        monkeypatch.setattr(build_engines, 'load_tensorrt', load)
         engine = tmp_path / 'face_mesh.engine'
         engine.write_bytes(content)
         sidecar_path(engine).write_text(self.RECORD.to_json())
@@ -217,7 +276,21 @@ class TestList:
         assert rows['face_mesh.engine'].endswith(state)
         assert rows['iris_landmark.engine'].endswith('has no record')
         assert rows['face_detection.engine'].endswith('is missing')
-        assert rows['This'] == f'This machine: {gpu}'
+        tensorrt = f'TensorRT {version}' if version else 'there is no TensorRT'
+        assert rows['This'] == f'This machine: {gpu}; {tensorrt}'
+
+    def test_one_that_newer_versions_can_run_is_ok_there(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(build_engines, 'local_gpu', lambda: self.RECORD.gpu)
+        newer = SimpleNamespace(__version__='10.7.0')
+        monkeypatch.setattr(build_engines, 'load_tensorrt', lambda: newer)
+        engine = tmp_path / 'face_mesh.engine'
+        engine.write_bytes(b'plan')
+        record = dataclasses.replace(self.RECORD, version_compatible=True)
+        sidecar_path(engine).write_text(record.to_json())
+        assert _main(tmp_path, '--list', 'face_mesh') == 0
+        assert capsys.readouterr().out.splitlines()[2].endswith('ok')
 
     def test_brings_nothing(self, tmp_path: Path) -> None:
         assert _main(tmp_path / 'absent', '--list') == 0

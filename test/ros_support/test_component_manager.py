@@ -64,6 +64,11 @@ class Host:
             if not name.startswith('_')  # a daemon of ros2cli
         } - {'/host', '/test_peer'}
 
+    def names_until(self, expected):
+        """Wait for the names to be these; return what they are."""
+        until(lambda: self.names() == expected)
+        return self.names()
+
     def names_left(self):
         """Return the names when the executor, which does not spin any more, has let go, too."""
         self.graph.executor.spin_once(timeout_sec=0.05)
@@ -189,7 +194,8 @@ class TestLoading:
         host.load('strangers::Talker')
         with pytest.raises(ComponentError, match=reason):
             host.load(plugin, name, **fields)
-        assert until(lambda: host.names() == {'/taken', '/n/slow', '/talker'})
+        there = {'/taken', '/n/slow', '/talker'}
+        assert host.names_until(there) == there
         assert len(host.manager.components) == 3
 
     @pytest.mark.parametrize(
@@ -228,7 +234,7 @@ class TestLoading:
         with pytest.raises(ComponentError, match=reason):
             host.load(plugin, **{'name': fields.get('node_name', ''), **_without_name(fields)})
         assert host.manager.components == ()
-        assert until(lambda: host.names() == set())
+        assert host.names_until(set()) == set()
         assert host.load('strangers::Talker').unique_id == 1
 
     def test_what_a_plain_function_made_before_it_raised_goes_too(self, host, strangers):
@@ -239,7 +245,7 @@ class TestLoading:
         strangers.Talker = make
         with pytest.raises(ComponentError, match='no luck'):
             host.load('strangers::Talker')
-        assert until(lambda: host.names() == set())
+        assert host.names_until(set()) == set()
 
     def test_a_failure_in_a_plugin_has_its_traceback_for_the_log(self, host):
         with pytest.raises(ComponentError) as caught:
@@ -263,7 +269,7 @@ class TestUnloading:
         assert host.manager.components == ()
         assert host.manager.departing == ()
         assert until(lambda: node() is None)
-        assert until(lambda: host.names() == set())
+        assert host.names_until(set()) == set()
         assert host.graph.peer.count_publishers('image_raw') == 0
         # the pool of a multi-threaded executor may have grown meanwhile
         more = {t.name for t in set(threading.enumerate()) - threads}
@@ -343,7 +349,7 @@ class TestSlowNetworks:
         host.load('strangers::Slow', 'other')
         strangers.LOADED.set()
         assert until(lambda: host.manager.departing == ())
-        assert until(lambda: host.names() == {'/other'})
+        assert host.names_until({'/other'}) == {'/other'}
         assert until(lambda: node() is None)
         assert host.load('strangers::Slow').full_name == '/slow'
 
@@ -364,7 +370,7 @@ class TestSlowNetworks:
         monkeypatch.setattr(gc, 'collect', collect_and_let_go)
         host.unload(number)
         assert not held
-        assert until(lambda: host.names() == set())
+        assert host.names_until(set()) == set()
 
     def test_one_that_is_held_for_good_is_not_waited_for(self, host):
         component = host.load('aitable_ros::ImageSourceNode')
@@ -393,7 +399,7 @@ def test_a_callback_that_runs_in_another_thread_ends_before_its_node(strangers, 
         threading.Timer(0.5, node.may_leave.set).start()
         host.unload(component)
         assert node.left_with == 'published'
-        assert until(lambda: host.names() == set())
+        assert host.names_until(set()) == set()
     finally:
         host.close()
 
@@ -453,7 +459,7 @@ def test_no_leak_and_no_deadlock_in_50_cycles(kind, strangers, monkeypatch, engi
             cycle(2)
             if i >= CYCLES // 2:  # by then malloc has found its arenas
                 measured_mb.append(rss_mb())
-        assert until(lambda: host.names() == set())
+        assert host.names_until(set()) == set()
         assert until(lambda: camera.get_subscription_count() == 0)
         assert census(host) == before
         grown_mb = steady_growth_mb(measured_mb)

@@ -42,7 +42,12 @@ from aitable_ros.inference.engine import Engine
 from aitable_ros.inference.ncnn_engine import NcnnEngine
 from aitable_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
 from aitable_ros.inference.pytorch_engine import PyTorchEngine
-from aitable_ros.model_zoo.emonet import EmoNet, load_emonet, random_emonet
+from aitable_ros.model_zoo.emonet import (
+    EmoNet,
+    EmoNetWeightsError,
+    load_emonet,
+    random_emonet,
+)
 from aitable_ros.model_zoo.emonet_contract import emonet_spec
 from aitable_ros.model_zoo.emonet_export import build_onnx
 from aitable_ros.model_zoo.onnx_to_ncnn import convert
@@ -287,8 +292,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if min(*arguments.threads, arguments.rounds) < 1:
         parser.error('numbers must be at least 1')
-    model = load_emonet(arguments.weights).model if arguments.weights else None
-    model = model or random_emonet(8, arguments.seed)
+    if arguments.weights:
+        try:
+            model = load_emonet(arguments.weights).model
+        except EmoNetWeightsError as error:
+            parser.error(str(error))
+    else:
+        model = random_emonet(8, arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
         variants = make_variants(model, Path(folder))
         rows = [

@@ -170,7 +170,7 @@ class Check:
         self.options = options
         self.report = Report()
         self.specs, self.cases = load_cases(options.cases)
-        self.paths = dict(item.split('=', 1) for item in options.engine)
+        self.paths = dict(options.engine)
         self.runs: int = options.runs
 
     def open(self, name: str, **settings: Any) -> TensorRtEngine:
@@ -386,7 +386,7 @@ class Check:
         engine.close()
         self.refused('after close', lambda: engine.infer({'image': image}), 'after close')
         self.refused(
-            'device 7', lambda: self.open(name, device=77), 'no CUDA device 77: this machine has'
+            'device 77', lambda: self.open(name, device=77), 'no CUDA device 77: this machine has'
         )
 
     def damaged_files(self, name: str) -> None:
@@ -586,6 +586,14 @@ KEPT: list[TensorRtEngine] = []
 """Engines that nobody closes."""
 
 
+def engine_file(text: str) -> tuple[str, str]:
+    name, _, path = text.partition('=')
+    if name not in MODELS or not Path(path).is_file():
+        models = ' or '.join(MODELS)
+        raise argparse.ArgumentTypeError(f'{text!r} is not MODEL=FILE, of {models} and its engine')
+    return name, path
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -598,7 +606,9 @@ def main() -> int:
     for command in ('check', 'child'):
         sub = commands.add_parser(command, help='check engine files on this GPU')
         sub.add_argument('cases', type=Path)
-        sub.add_argument('--engine', action='append', required=True, metavar='MODEL=FILE')
+        sub.add_argument(
+            '--engine', action='append', required=True, metavar='MODEL=FILE', type=engine_file
+        )
         sub.add_argument('--allow-host-code', action='store_true')
         sub.add_argument('--runs', type=int, default=2000, help='timed runs of each way')
         sub.add_argument('--endurance', type=int, default=100_000, help='inferences')

@@ -21,7 +21,7 @@ from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.selection import BACKENDS
 from aitable_ros.tools.benchmark_inputs import BenchmarkInputsError, Cases, save_cases
 from aitable_ros.tools.benchmark_measure import Benchmark, Options, cases_of
-from aitable_ros.tools.benchmark_runners import SPECS, TORCH
+from aitable_ros.tools.benchmark_runners import SPECS, TORCH, TORCH_MODEL
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,15 +32,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: 0; 1 when a backend that was named does not run, an answer is not finite, memory
         grew, or nothing could be measured.
     """
-    arguments = vars(_parser().parse_args(argv))
+    parser = _parser()
+    arguments = vars(parser.parse_args(argv))
     record: Path | None = arguments.pop('record')
     options = Options(**arguments)
+    if options.torch_python and not options.compare:
+        parser.error('--torch-python says where --compare torch runs; add that')
+    if options.compare and options.models and TORCH_MODEL not in options.models:
+        parser.error(f'--compare {options.compare} runs {TORCH_MODEL}; add it to the models')
     try:
         specs = _chosen(options.models)
+        for file in (record, options.json):
+            if file:
+                _check_writable(file)
         if record:
             return _record(record, specs, options)
         report = Benchmark(specs, options).run()
-    except (BenchmarkInputsError, InferenceError, OSError) as error:
+    except (BenchmarkInputsError, InferenceError, OSError, MemoryError) as error:
         print(f'benchmark: error: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -174,7 +182,10 @@ def _positive(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f'{text!r} is no time')
     return value
@@ -185,6 +196,17 @@ def _chosen(names: Sequence[str]) -> list[ModelSpec]:
     if unknown:
         raise InferenceError(f'unknown model {unknown[0]!r}; choose from {", ".join(SPECS)}')
     return [SPECS[name] for name in dict.fromkeys(names or SPECS)]
+
+
+def _check_writable(file: Path) -> None:
+    """Find out before the work whether its results can be kept."""
+    is_new = not file.exists()
+    try:
+        file.open('ab').close()
+    except OSError as error:
+        raise OSError(f'{file} cannot be written: {error.strerror or error}') from error
+    if is_new:
+        file.unlink()
 
 
 def _record(file: Path, specs: Sequence[ModelSpec], options: Options) -> int:

@@ -146,24 +146,33 @@ class Benchmark:
         """
         Measure, print and, where that was asked for, write the report to a file.
 
+        The file is also written, with what there is, when the run ends early.
+
         :raises BenchmarkInputsError: when the file of recorded answers cannot be read.
         :raises InferenceError: when PyTorch was asked for and is not there.
         :raises OSError: when the report cannot be written.
         """
-        with self._stack:
-            return self._run()
-
-    def _run(self) -> Report:
         print(', '.join(f'{key} {value}' for key, value in self._report.environment.items()))
         print(f'engines folder: {self._folder}')
-        for spec in self._specs:
-            self._measure(spec)
+        try:
+            with self._stack:
+                self._stack.callback(self._say, '')
+                for spec in self._specs:
+                    self._measure(spec)
+        except BaseException as error:
+            if self._report.models:  # these figures may have taken hours
+                self._report.failures.append(f'ended early: {str(error) or type(error).__name__}')
+                self._write()
+            raise
         if not any(model['rows'] for model in self._report.models):
             self._report.failures.append('nothing could be measured')
+        self._write()
+        return self._report
+
+    def _write(self) -> None:
         if self._options.json:
             document = json.dumps(asdict(self._report), indent=1, allow_nan=False)
             self._options.json.write_text(f'{document}\n', encoding='utf-8')
-        return self._report
 
     def _measure(self, spec: ModelSpec) -> None:
         options = self._options
@@ -177,12 +186,14 @@ class Benchmark:
                 except (InferenceError, RuntimeError) as error:
                     reason = ' '.join(str(error).split())
                     left_out.append(reason)
-                    if label in options.backends and spec.name in options.models:
+                    is_named = label in options.backends and spec.name in options.models
+                    if is_named or label.startswith(TORCH):
                         self._report.failures.append(reason)
                     continue
                 stack.callback(runner.close)
                 runners.append(runner)
             if not runners and spec.name not in options.models:
+                self._say('')
                 print(f'\n{spec.name}: no backend runs it: {"; ".join(left_out)}')
                 return
             cells = self._cells(spec, runners, cases) if options.runs else {}

@@ -217,12 +217,18 @@ def growth_of(samples: Sequence[Mapping[str, int]]) -> dict[str, float]:
 
     :param samples: of one run, in order.
     """
-    first = samples[0]
-    return {
-        key: min(sample[key] for sample in samples[-_LAST_SAMPLES:]) / max(first[key], 1) - 1.0
-        for key in first
-        if key != 'after'
-    }
+    first, last = samples[0], at_the_end(samples)
+    return {key: last[key] / max(first[key], 1) - 1.0 for key in last}
+
+
+def at_the_end(samples: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """
+    Return the least of each quantity in the last few samples.
+
+    :param samples: of one run, in order.
+    """
+    last = samples[-_LAST_SAMPLES:]
+    return {key: min(sample[key] for sample in last) for key in samples[0] if key != 'after'}
 
 
 def judge_endurance(entry: Mapping[str, Any]) -> list[str]:

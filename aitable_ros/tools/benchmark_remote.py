@@ -31,6 +31,17 @@ from aitable_ros.inference.engine import InferenceError
 _START_TIMEOUT_S = 120.0
 _END_TIMEOUT_S = 20.0
 
+_ROOT = Path(__file__).resolve().parents[2]
+
+# What else lies beside our package, such as this Python's own NumPy, is not for the other one.
+# And Ctrl-C is for both: it ends there without a word.
+_START = (
+    'import signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);'
+    'root = sys.argv.pop(1); sys.path[:] = [root, *filter(None, sys.path)];'
+    'import aitable_ros; sys.path.remove(root);'
+    'from aitable_ros.tools.benchmark_remote import start; sys.exit(start())'
+)
+
 _Packed = tuple[str, tuple[int, ...], bytes]
 
 
@@ -51,13 +62,11 @@ class RemoteTorch:
     def __init__(self, command: Sequence[str], threads: int) -> None:
         here, there = socket.socketpair()
         there.set_inheritable(True)
-        root = Path(__file__).resolve().parents[2]
-        arguments = ['-m', 'aitable_ros.tools.benchmark_remote', str(there.fileno())]
+        arguments = ['-c', _START, str(_ROOT), str(there.fileno())]
         try:
             self._process = subprocess.Popen(
                 [*command, *arguments, '--threads', str(threads)],
                 pass_fds=(there.fileno(),),
-                cwd=root,
                 stdin=subprocess.DEVNULL,
                 # its output must not get between the lines of the table
                 stdout=sys.stderr,
@@ -222,20 +231,18 @@ def serve(descriptor: int, threads: int) -> None:
     except Exception as error:
         connection.send((False, f'{type(error).__name__}: {error}'))
         return
-    connection.send((True, server.version))
-    while True:
-        try:
+    with contextlib.suppress(EOFError, OSError):  # the benchmark has ended
+        connection.send((True, server.version))
+        while True:
             question, arguments = connection.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            answer = (True, getattr(server, question)(*arguments))
-        except Exception as error:  # the benchmark reports it and goes on
-            answer = (False, f'{type(error).__name__}: {error}')
-        connection.send(answer)
+            try:
+                answer = (True, getattr(server, question)(*arguments))
+            except Exception as error:  # the benchmark reports it and goes on
+                answer = (False, f'{type(error).__name__}: {error}')
+            connection.send(answer)
 
 
-def _start(argv: Sequence[str] | None = None) -> int:
+def start(argv: Sequence[str] | None = None) -> int:
     """Start the server; the benchmark does so, nobody else."""
     parser = argparse.ArgumentParser(description=serve.__doc__)
     parser.add_argument('descriptor', type=int)
@@ -243,7 +250,3 @@ def _start(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     serve(options.descriptor, options.threads)
     return 0
-
-
-if __name__ == '__main__':
-    sys.exit(_start())

@@ -7,6 +7,8 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +16,12 @@ from typing import Any
 
 from aitable_ros import __version__
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.tools.benchmark_memory import growth_of
+from aitable_ros.tools.benchmark_memory import at_the_end, growth_of
 from aitable_ros.tools.benchmark_runners import TORCH, TORCH_REFERENCE
 from aitable_ros.tools.installed import version_of
 
 _MB = 1e6
+_GAP = '  '
 
 
 @dataclass
@@ -77,11 +80,7 @@ def print_model(model: Mapping[str, Any], problem: str = '') -> None:
     rows = model['rows']
     timed = [(row['backend'], cell) for row in rows for cell in row['batches']]
     if timed:
-        header = ('batch', 'p50 ms', 'p90 ms', 'p99 ms', 'device ms', 'images/s', 'runs')
-        table = [('backend', *header, 'difference', 'on noise')]
-        table += [(backend, *_timing_cells(cell)) for backend, cell in timed]
-        _print_columns(table, left=(0, 8, 9))
-        _print_ratios(timed)
+        _print_timed(timed)
     loaded = [row for row in rows if row['loading']]
     if loaded:
         print()
@@ -102,11 +101,11 @@ def print_model(model: Mapping[str, Any], problem: str = '') -> None:
                 file += f' ({row["precision"]})'
             lines.append((row['backend'], *cells, file))
         _print_columns(lines, left=(0, 7))
-    if model['reference']:
+    if timed and model['reference']:
         print(f'difference: at worst, from {model["reference"]}; on {_images(model)}')
-    else:
+    elif timed:
         print(f'no reference: {problem}')
-    if any(row['backend'].startswith(TORCH) for row in rows):
+    if any(backend.startswith(TORCH) for backend, _ in timed):
         print(f'of PyTorch, with random weights: from {TORCH_REFERENCE}')
     for reason in model['left_out']:
         print(f'left out: {reason}')
@@ -117,6 +116,22 @@ def _images(model: Mapping[str, Any]) -> str:
     if model['crops']:
         return f'{model["crops"]} pictures of a face; on {others} of noise, black and white'
     return f'{others} images of noise, black and white (no face: scikit-image is not installed)'
+
+
+def _print_timed(timed: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Print one table; on a terminal that is too narrow, one of times, one of differences."""
+    header = ('batch', 'p50 ms', 'p90 ms', 'p99 ms', 'device ms', 'images/s', 'runs')
+    table: list[tuple[str, ...]] = [('backend', *header, 'difference', 'on noise')]
+    table += [(backend, *_timing_cells(cell)) for backend, cell in timed]
+    left = (0, 8, 9)
+    if sys.stdout.isatty() and _width(table) > shutil.get_terminal_size().columns:
+        _print_columns([row[:8] for row in table], left)
+        _print_ratios(timed)
+        print()
+        _print_columns([(*row[:2], *row[8:]) for row in table], left=(0, 2, 3))
+    else:
+        _print_columns(table, left)
+        _print_ratios(timed)
 
 
 def _timing_cells(cell: Mapping[str, Any]) -> tuple[str, ...]:
@@ -164,15 +179,16 @@ def print_endurance(entry: Mapping[str, Any]) -> None:
     :param entry: of :attr:`Report.endurance`.
     """
     samples = entry['samples']
+    before, after = samples[0], at_the_end(samples)
     growth = growth_of(samples)
     per_run_ms = entry['seconds'] / entry['count'] * 1e3
     parts = []
     for key, title in (('rss_bytes', 'RSS'), ('gpu_bytes', 'GPU memory')):
         if key in growth:
-            first, last = (samples[at][key] / _MB for at in (0, -1))
-            parts.append(f'{title} {first:.1f} -> {last:.1f} MB ({growth[key]:+.2%})')
+            change = f'{before[key] / _MB:.1f} -> {after[key] / _MB:.1f} MB'
+            parts.append(f'{title} {change} ({growth[key]:+.2%})')
     for key, title in (('open_files', 'open files'), ('threads', 'threads')):
-        parts.append(f'{title} {samples[0][key]} -> {samples[-1][key]}')
+        parts.append(f'{title} {before[key]} -> {after[key]}')
     if 'changed_answers' in entry:
         parts.append(f'{entry["changed_answers"]} answers changed')
     print(
@@ -183,10 +199,19 @@ def print_endurance(entry: Mapping[str, Any]) -> None:
 
 
 def _print_columns(table: Sequence[Sequence[str]], left: Sequence[int]) -> None:
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    widths = _widths(table)
     for row in table:
         cells = [
             f'{cell:<{width}}' if column in left else f'{cell:>{width}}'
             for column, (cell, width) in enumerate(zip(row, widths))
         ]
-        print('  '.join(cells).rstrip())
+        print(_GAP.join(cells).rstrip())
+
+
+def _widths(table: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*table)]
+
+
+def _width(table: Sequence[Sequence[str]]) -> int:
+    widths = _widths(table)
+    return sum(widths) + len(_GAP) * (len(widths) - 1)

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 PROBE_TIMEOUT_S = 60.0
 """A process of its own, in which something is tried, is killed after this time."""
@@ -28,12 +30,14 @@ class Check:
     :param status: whether it is as it should be. A warning: it works, but with less, or slower.
     :param summary: what was found.
     :param advice: what to do about it; empty when nothing.
+    :param details: the same for machines, in values that JSON can carry; most checks have none.
     """
 
     name: str
     status: Status
     summary: str
     advice: str = ''
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.name or not self.summary:

@@ -93,12 +93,17 @@ def check_folder(name: str, folder: Path, variable: str) -> list[Check]:
     :param folder: it need not exist yet; nothing remains of the trial.
     :param variable: the environment variable that names another one.
     """
-    existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
     other = f'choose another folder: {variable}=...'
+    existing = folder
+    try:
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        is_folder = existing.is_dir()
+    except OSError as error:  # a folder on the way there may not be entered
+        reason = f'{existing} cannot be reached: {error.strerror or error}'
+        return [Check(name, Status.ERROR, reason, other)]
     summary = str(folder) if existing == folder else f'{folder} (not made yet)'
-    if not existing.is_dir():
+    if not is_folder:
         return [Check(name, Status.ERROR, f'{existing} is not a folder', other)]
     try:
         with tempfile.TemporaryFile(dir=existing) as file:

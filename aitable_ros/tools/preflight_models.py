@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def check_models(engines_dir: Path | None = None, models_file: Path | None = Non
                     f'loading and running it {outcome.failure or "ended early"}:'
                     f' {_crashing_backends(name, catalog[name].chain, file, folder)}',
                     'name a backend that works in the parameter `backend`, and repair the other',
+                    _details(name, catalog[name].required, {}),
                 )
             )
     return checks
@@ -68,17 +70,34 @@ def _crashing_backends(name: str, chain: Sequence[str], file: str | None, folder
 
 
 def _judge_model(name: str, required: bool, found: Mapping[str, Any]) -> Check:
-    skipped = '; '.join(found.get('skipped', ()))
+    details = _details(name, required, found)
     if found['ok']:
-        summary = f'runs on {found["backend"]} ({found["path"]})'
-        if not skipped:
-            return Check(f'model {name}', Status.OK, summary)
-        return Check(f'model {name}', Status.WARNING, summary, f'not on a better one: {skipped}')
-    status = Status.ERROR if required else Status.WARNING
+        skipped = '; '.join(f'{entry["backend"]}: {entry["reason"]}' for entry in found['skipped'])
+        return Check(
+            f'model {name}',
+            Status.WARNING if skipped else Status.OK,
+            f'runs on {found["backend"]} ({found["path"]})',
+            f'not on a better one: {skipped}' if skipped else '',
+            details,
+        )
     consequence = 'its nodes cannot work' if required else 'optional: the nodes work without it'
     return Check(
-        f'model {name}', status, f'has no working backend; {consequence}', found['reason']
+        f'model {name}',
+        Status.ERROR if required else Status.WARNING,
+        f'has no working backend; {consequence}',
+        found['reason'].removeprefix(f'{name} has no working backend: '),
+        details,
     )
+
+
+def _details(name: str, required: bool, found: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        'model': name,
+        'required': required,
+        'backend': found.get('backend'),
+        'file': found.get('path'),
+        'skipped': found.get('skipped', []),
+    }
 
 
 def probe_models(
@@ -126,5 +145,5 @@ def probe_models(
                 'ok': True,
                 'backend': selection.backend,
                 'path': str(selection.path),
-                'skipped': [str(skipped) for skipped in selection.skipped],
+                'skipped': [asdict(skipped) for skipped in selection.skipped],
             }

@@ -46,15 +46,18 @@ def check_ros(environment: Mapping[str, str], ros_root: Path = Path('/opt/ros'))
     name = f'ROS 2 {distribution or "of unknown distribution (ROS_DISTRO is not set)"}'
     if 'rclpy' not in found:
         reason = found.get('failure') or outcome.failure
-        return [
-            Check(
-                'ros',
-                Status.ERROR,
-                f'{name}: rclpy cannot be imported: {reason}',
-                'rclpy works with the Python that it was built for, and after its setup.bash was'
-                ' sourced',
+        advice = (
+            'rclpy works with the Python that it was built for, and after its setup.bash was'
+            ' sourced'
+        )
+        middleware = environment.get('RMW_IMPLEMENTATION')
+        if middleware and 'failure' not in found:  # rcl then ends the process that imports it
+            package = f'ros-{distribution or "<distribution>"}-{middleware.replace("_", "-")}'
+            advice = (
+                f'RMW_IMPLEMENTATION asks for {middleware}: install it (sudo apt install'
+                f' {package}), or unset RMW_IMPLEMENTATION'
             )
-        ]
+        return [Check('ros', Status.ERROR, f'{name}: rclpy cannot be imported: {reason}', advice)]
     checks = [
         Check(
             'ros',
@@ -102,7 +105,7 @@ def probe_ros() -> Iterator[dict[str, str]]:
     try:
         messages = importlib.import_module('aitable_msgs.msg')
         # A folder of .msg files in the path can be imported, too.
-        for name in ('Emotion', 'Face', 'FaceArray', 'Fatigue'):
+        for name in ('Emotion', 'Face', 'FaceArray', 'Fatigue', 'Posture'):
             getattr(messages, name)
         yield {'messages': str(Path(str(messages.__file__)).parent)}
     except Exception as error:

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from aitable_ros.tools.installed import is_there, version_of
-from aitable_ros.tools.isolation import Outcome, run_isolated
+from aitable_ros.tools.isolation import run_isolated
 from aitable_ros.tools.preflight_check import PROBE_TIMEOUT_S, Check, Status, gigabytes
-from aitable_ros.tools.preflight_python import probe_imports
 
 MIN_FREE_GPU_BYTES = 512 * 2**20
 
@@ -77,7 +76,9 @@ def probe_cuda(library: str = _DRIVER_LIBRARY) -> Iterator[dict[str, Any]]:
     try:
         cuda = ctypes.CDLL(library)
     except OSError as error:
-        yield {'absent': f'no NVIDIA driver ({error})'}
+        is_missing = str(error).startswith(f'{library}: cannot open')
+        what = 'no NVIDIA driver' if is_missing else 'the NVIDIA driver cannot be loaded'
+        yield {'absent': f'{what} ({error})'}
         return
 
     def call(function: str, *arguments: Any) -> None:
@@ -133,62 +134,38 @@ _TENSORRT_MODULES = ('tensorrt', 'tensorrt_lean', 'tensorrt_lean_bindings')
 def check_tensorrt() -> list[Check]:
     """Import TensorRT; tell its version, and whether it can build engines."""
     if not any(is_there(module) for module in _TENSORRT_MODULES):
-        return [
-            Check(
-                'tensorrt',
-                Status.WARNING,
-                'not installed',
-                'the primary backend where there is an NVIDIA GPU: on a Jetson sudo apt install'
-                ' tensorrt python3-libnvinfer, elsewhere pip install tensorrt',
-            )
-        ]
-    outcome = run_isolated(probe_tensorrt, timeout_s=PROBE_TIMEOUT_S)
-    if outcome.failure or not outcome.messages:
-        return [
-            Check(
-                'tensorrt',
-                Status.ERROR,
-                outcome.failure,
-                'its Python module must match the installed libraries and this Python',
-            )
-        ]
-    found = outcome.messages[-1]
-    kind = 'builds and runs engines' if found['builds'] else 'lean runtime: runs engines only'
-    return [Check('tensorrt', Status.OK, f'{found["version"]} ({found["module"]}), {kind}')]
+        return _not_installed(
+            'tensorrt',
+            'the primary backend where there is an NVIDIA GPU: on a Jetson sudo apt install'
+            ' tensorrt python3-libnvinfer, elsewhere pip install tensorrt',
+        )
+    advice = 'its Python module must match the installed libraries and this Python'
+    return [_examine('tensorrt', advice, probe_tensorrt)]
 
 
-def probe_tensorrt() -> Iterator[dict[str, Any]]:
+def probe_tensorrt() -> Iterator[str]:
     """Import TensorRT and yield what it is."""
     from aitable_ros.inference.tensorrt_runtime import load_tensorrt
 
     trt = load_tensorrt()
-    yield {
-        'module': trt.__name__,
-        'version': str(trt.__version__),
-        'builds': hasattr(trt, 'Builder'),
-    }
+    builds = hasattr(trt, 'Builder')
+    kind = 'builds and runs engines' if builds else 'lean runtime: runs engines only'
+    yield f'{trt.__version__} ({trt.__name__}), {kind}'
 
 
 def check_pycuda() -> list[Check]:
     """Import PyCUDA, through which TensorRT engines get their memory."""
     if not is_there('pycuda'):
-        return [
-            Check(
-                'pycuda',
-                Status.WARNING,
-                'not installed',
-                'TensorRT engines need it: pip install pycuda (compiles; nvcc must be in PATH)',
-            )
-        ]
-    outcome = run_isolated(probe_imports, ['pycuda', 'pycuda.driver'], timeout_s=PROBE_TIMEOUT_S)
-    check = _runtime_check(
-        'pycuda',
-        outcome,
-        'pycuda.driver',
-        version_of('pycuda'),
+        return _not_installed(
+            'pycuda',
+            'TensorRT engines need it: pip install pycuda (compiles; nvcc must be in PATH)',
+        )
+    advice = (
         'it has to be compiled for the installed CUDA: pip install --force-reinstall'
-        ' --no-binary pycuda pycuda',
+        ' --no-binary pycuda pycuda'
     )
+    summary = version_of('pycuda') or 'installed'
+    check = _examine('pycuda', advice, probe_import, 'pycuda.driver', summary)
     if _DRIVER_LIBRARY in check.summary:  # PyCUDA is as it should be, the machine has no GPU
         advice = 'it works where the NVIDIA driver is installed'
         check = replace(check, status=Status.WARNING, advice=advice)
@@ -198,36 +175,17 @@ def check_pycuda() -> list[Check]:
 def check_onnxruntime() -> list[Check]:
     """Import ONNX Runtime; tell its version and execution providers."""
     if not is_there('onnxruntime'):
-        return [
-            Check(
-                'onnxruntime',
-                Status.WARNING,
-                'not installed',
-                'a fallback: pip install onnxruntime',
-            )
-        ]
-    outcome = run_isolated(probe_onnxruntime, timeout_s=PROBE_TIMEOUT_S)
-    if outcome.failure or not outcome.messages:
-        return [
-            Check(
-                'onnxruntime',
-                Status.ERROR,
-                f'cannot be imported: {outcome.failure}',
-                'pip install --force-reinstall onnxruntime',
-            )
-        ]
-    found = outcome.messages[-1]
-    providers = ', '.join(name.removesuffix('ExecutionProvider') for name in found['providers'])
-    return [Check('onnxruntime', Status.OK, f'{found["version"]}, providers: {providers}')]
+        return _not_installed('onnxruntime', 'a fallback: pip install onnxruntime')
+    advice = 'pip install --force-reinstall onnxruntime'
+    return [_examine('onnxruntime', advice, probe_onnxruntime)]
 
 
-def probe_onnxruntime() -> Iterator[dict[str, Any]]:
+def probe_onnxruntime() -> Iterator[str]:
     """Import ONNX Runtime and yield its version and execution providers."""
     onnxruntime = importlib.import_module('onnxruntime')
-    yield {
-        'version': onnxruntime.__version__,
-        'providers': onnxruntime.get_available_providers(),
-    }
+    names = onnxruntime.get_available_providers()
+    providers = ', '.join(name.removesuffix('ExecutionProvider') for name in names)
+    yield f'{onnxruntime.__version__}, providers: {providers}'
 
 
 def check_litert() -> list[Check]:
@@ -235,25 +193,35 @@ def check_litert() -> list[Check]:
     runtimes = {'ai_edge_litert': 'ai-edge-litert', 'tflite_runtime': 'tflite-runtime'}
     for module, distribution in runtimes.items():
         if is_there(module):
-            interpreter = f'{module}.interpreter'
-            return [
-                _runtime_check(
-                    'litert',
-                    run_isolated(probe_imports, [interpreter], timeout_s=PROBE_TIMEOUT_S),
-                    interpreter,
-                    f'{module} {version_of(distribution)}'.strip(),
-                    f'pip install --force-reinstall {distribution}',
-                )
-            ]
-    return [
-        Check('litert', Status.WARNING, 'not installed', 'a fallback: pip install ai-edge-litert')
-    ]
+            summary = f'{module} {version_of(distribution)}'.strip()
+            advice = f'pip install --force-reinstall {distribution}'
+            return [_examine('litert', advice, probe_import, f'{module}.interpreter', summary)]
+    return _not_installed('litert', 'a fallback: pip install ai-edge-litert')
 
 
-def _runtime_check(name: str, outcome: Outcome, module: str, version: str, advice: str) -> Check:
-    """Judge by what :func:`probe_imports` gave."""
-    found: dict[str, str] = next((m for m in outcome.messages if m['module'] == module), {})
-    if 'version' in found:
-        return Check(name, Status.OK, version or 'installed')
-    reason = found.get('failure') or outcome.failure
-    return Check(name, Status.ERROR, f'{module} cannot be imported: {reason}', advice)
+def probe_import(module: str, summary: str) -> Iterator[str]:
+    """Import a module and yield the summary."""
+    importlib.import_module(module)
+    yield summary
+
+
+def _not_installed(name: str, advice: str) -> list[Check]:
+    return [Check(name, Status.WARNING, 'not installed', advice)]
+
+
+def _examine(
+    name: str, advice: str, probe: Callable[..., Iterable[str]], *arguments: str
+) -> Check:
+    """
+    Import a runtime in a process of its own.
+
+    :param name: of the check.
+    :param advice: for where it cannot be imported.
+    :param probe: yields the summary, or raises where the runtime cannot be imported.
+    :param arguments: of the probe.
+    """
+    outcome = run_isolated(probe, *arguments, timeout_s=PROBE_TIMEOUT_S)
+    if outcome.failure or not outcome.messages:
+        reason = outcome.failure or 'it ends the process'
+        return Check(name, Status.ERROR, f'cannot be imported: {reason}', advice)
+    return Check(name, Status.OK, outcome.messages[-1])

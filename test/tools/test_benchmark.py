@@ -15,9 +15,11 @@ import numpy.typing as npt
 import pytest
 
 from aitable_ros.inference.engine import InferenceError
+from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.model_zoo.catalog import CONTRACTS
-from aitable_ros.tools import benchmark
+from aitable_ros.tools import benchmark, benchmark_measure
 from aitable_ros.tools.benchmark_inputs import Cases, load_cases, save_cases
+from aitable_ros.tools.benchmark_measure import Options
 from aitable_ros.tools.benchmark_runners import EngineRunner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,13 +42,21 @@ class TestCommand:
         self, run: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
     ) -> None:
         document = run('iris_landmark', '--batches', '1,3', '--runs', '20')
+        assert set(document) == {'environment', 'models', 'endurance', 'failures'}
         (model,) = document['models']
+        assert ' '.join(model) == 'model inputs outputs images crops reference rows left_out'
         assert model['reference'].startswith('ONNX Runtime ')
         rows = {row['backend']: row for row in model['rows']}
         assert {'litert', 'onnxruntime'} <= set(rows)
         for row in rows.values():
+            assert {'backend', 'file', 'loading', 'batches'} <= set(row)
             assert [cell['batch'] for cell in row['batches']] == [1, 3]
             for cell in row['batches']:
+                assert ' '.join(cell) == (
+                    'batch runs p50_ms p90_ms p99_ms device_p50_ms images_per_s difference'
+                    ' noise_difference'
+                )
+                assert ' '.join(cell['difference']) == 'output absolute relative'
                 assert cell['runs'] == 20
                 assert 0 < cell['p50_ms'] <= cell['p90_ms']
                 assert cell['difference']['relative'] < 0.01
@@ -161,6 +171,29 @@ class TestCommand:
         assert rows['onnxruntime'][0]['runs'] == 5
         assert 'iris_landmark on litert: out of memory' in capsys.readouterr().err
 
+    def test_what_was_measured_before_an_interruption_is_kept(
+        self,
+        run: Callable[..., dict[str, Any]],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        make_cases = benchmark_measure.cases_of
+
+        def interrupted(spec: ModelSpec, options: Options) -> tuple[Cases, str]:
+            if spec.name == interrupted_at:
+                raise KeyboardInterrupt
+            return make_cases(spec, options)
+
+        monkeypatch.setattr(benchmark_measure, 'cases_of', interrupted)
+        options = ('--backend', 'litert', '--batches', '1', '--runs', '5')
+        interrupted_at = 'face_mesh'
+        for _ in range(2):  # the second time, nothing was measured that would be worth the file
+            document = run('iris_landmark', 'face_mesh', *options, status=130)
+            assert [model['model'] for model in document['models']] == ['iris_landmark']
+            assert document['failures'] == ['ended early: KeyboardInterrupt']
+            assert capsys.readouterr().err == 'benchmark: interrupted\n'
+            interrupted_at = 'iris_landmark'
+
     def test_it_needs_numpy_and_one_runtime(self, engines_dir: Path, tmp_path: Path) -> None:
         """As on a machine with the GPU, to which only the reference was brought."""
         import ai_edge_litert
@@ -223,6 +256,7 @@ class TestArguments:
             ['--backend', 'abacus'],
             ['--compare', 'tensorflow'],
             ['--seconds', 'nan'],
+            ['--seconds', 'long'],
         ],
     )
     def test_wrong_ones_are_refused(
@@ -231,7 +265,44 @@ class TestArguments:
         with pytest.raises(SystemExit) as caught:
             benchmark.main(arguments)
         assert caught.value.code == 2
-        assert 'usage: benchmark' in capsys.readouterr().err
+        err = capsys.readouterr().err
+        assert 'usage: benchmark' in err
+        assert '_seconds' not in err  # the name of a function
+
+    @pytest.mark.parametrize(
+        ('arguments', 'told'),
+        [
+            (['face_mesh', '--compare', 'torch'], '--compare torch runs emonet; add it'),
+            (['emonet', '--torch-python', 'python3'], 'where --compare torch runs; add that'),
+        ],
+    )
+    def test_ones_that_would_do_nothing_are_refused(
+        self, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as caught:
+            benchmark.main(arguments)
+        assert caught.value.code == 2
+        assert told in capsys.readouterr().err
+
+    @pytest.mark.parametrize('option', ['--json', '--record'])
+    def test_a_file_that_cannot_be_written_is_told_before_the_work(
+        self, option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / 'none' / 'figures'
+        assert benchmark.main(['iris_landmark', option, str(file)]) == 1
+        out, err = capsys.readouterr()
+        assert out == ''
+        assert err == f'benchmark: error: {file} cannot be written: No such file or directory\n'
+
+    def test_a_batch_that_does_not_fit_into_memory_is_an_error(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def run(_: object) -> None:
+            raise MemoryError('Unable to allocate 1.12 TiB')
+
+        monkeypatch.setattr(benchmark.Benchmark, 'run', run)
+        assert benchmark.main(['iris_landmark']) == 1
+        assert 'error: Unable to allocate 1.12 TiB' in capsys.readouterr().err
 
     def test_an_unknown_model_is_named(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert benchmark.main(['unknown']) == 1
@@ -244,3 +315,19 @@ def test_a_python_for_pytorch_that_does_not_start_is_an_error(
     options = ['emonet', '--backend', 'onnxruntime', '--compare', 'torch', '--runs', '0']
     assert benchmark.main([*options, '--torch-python', '/nowhere/python3 -I']) == 1
     assert 'error: /nowhere/python3 does not start' in capsys.readouterr().err
+
+
+def test_a_variant_of_pytorch_that_does_not_run_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Torch:
+        def variants(self) -> tuple[str, ...]:
+            return ('torch fp16 graph',)
+
+        def runner(self, variant: str) -> None:
+            raise RuntimeError(f'{variant}: CUDA out of memory')
+
+    monkeypatch.setattr(benchmark.Benchmark, '_open_torch', lambda _: Torch())
+    options = ['--backend', 'onnxruntime', '--compare', 'torch', '--engines-dir', str(tmp_path)]
+    assert benchmark.main(['emonet', *options]) == 1
+    assert 'benchmark: torch fp16 graph: CUDA out of memory' in capsys.readouterr().err

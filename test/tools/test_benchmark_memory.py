@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aitable_ros.tools.benchmark_memory import growth_of, judge_endurance
+from aitable_ros.tools.benchmark_memory import at_the_end, growth_of, judge_endurance
 
 
 class TestGrowth:
@@ -22,6 +22,10 @@ class TestGrowth:
         assert growth_of(self.samples(1000, 1001, 1000, 1040, 1002, 1040))[
             'rss_bytes'
         ] == pytest.approx(0.002)
+
+    def test_what_it_came_to_is_what_the_growth_is_taken_from(self) -> None:
+        samples = self.samples(1000, 1001, 1000, 1040, 1002, 1040)
+        assert at_the_end(samples) == {'rss_bytes': 1002}
 
     def test_a_file_left_open_counts(self) -> None:
         samples = [{'after': n, 'open_files': 8 + n // 5} for n in range(11)]

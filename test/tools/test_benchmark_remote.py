@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aitable_ros.tools import benchmark_remote
 from aitable_ros.tools.benchmark_remote import RemoteTorch, RemoteTorchError
 
 
@@ -57,3 +61,57 @@ def test_another_python_without_pytorch(tmp_path: Path) -> None:
     path = os.pathsep.join([str(tmp_path), os.environ.get('PYTHONPATH', '')])
     with pytest.raises(RemoteTorchError, match='ImportError: there is none'):
         RemoteTorch(['env', f'PYTHONPATH={path}', sys.executable], threads=1)
+
+
+def test_it_sees_our_package_but_not_what_is_installed_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In site-packages, NumPy and PyTorch of this Python lie there."""
+    ours, theirs = tmp_path / 'ours', tmp_path / 'theirs'
+    for folder in (ours, theirs):
+        folder.mkdir()
+        (folder / 'torch.py').write_text(f'raise ImportError({folder.name!r})')
+    (ours / 'aitable_ros').symlink_to(benchmark_remote._ROOT / 'aitable_ros')
+    monkeypatch.setattr(benchmark_remote, '_ROOT', ours)
+    path = os.pathsep.join([str(theirs), os.environ.get('PYTHONPATH', '')])
+    with pytest.raises(RemoteTorchError, match='ImportError: theirs'):
+        RemoteTorch(['env', f'PYTHONPATH={path}', sys.executable], threads=1)
+
+
+def test_its_path_is_relative_to_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / 'python'
+    python.write_text('#!/bin/sh\nexit 3\n')
+    python.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RemoteTorchError, match='the process with PyTorch has ended'):
+        RemoteTorch(['./python'], threads=1)
+
+
+def test_ctrl_c_ends_it_without_a_word(tmp_path: Path) -> None:
+    begun = tmp_path / 'begun'
+    (tmp_path / 'torch.py').write_text(
+        f'import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(60)'
+    )
+    here, there = socket.socketpair()
+    with here, there:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, '-c', benchmark_remote._START),
+                *(str(benchmark_remote._ROOT), str(there.fileno())),
+            ],
+            env={**os.environ, 'PYTHONPATH': str(tmp_path)},
+            pass_fds=[there.fileno()],
+            stderr=subprocess.PIPE,
+        )
+        try:
+            while not begun.exists():
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=20) == (None, b'')
+            assert process.returncode == -signal.SIGINT
+        finally:
+            process.kill()
+            process.wait()

@@ -110,6 +110,14 @@ class TestFolders:
         assert os.strerror(errno.EACCES) in check.summary
         assert 'VARIABLE=' in check.advice
 
+    def test_one_that_cannot_be_reached(self, open_path: Path) -> None:
+        closed = open_path / 'closed'
+        closed.mkdir(mode=0o000)
+        check = only(as_nobody(lambda: check_folder('f', closed / 'folder', 'VARIABLE')))
+        assert check.status is Status.ERROR
+        assert check.summary == (f'{closed}/folder cannot be reached: {os.strerror(errno.EACCES)}')
+        assert 'VARIABLE=' in check.advice
+
     def test_a_file_in_its_place(self, tmp_path: Path) -> None:
         (tmp_path / 'file').touch()
         check = only(check_folder('f', tmp_path / 'file' / 'sub', 'VARIABLE'))

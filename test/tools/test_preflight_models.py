@@ -41,7 +41,16 @@ class TestModels:
     ) -> None:
         check = only(check_models(folder, catalog_file()))
         assert check == Check(
-            'model face_mesh', Status.OK, f'runs on litert ({folder}/face_mesh.tflite)'
+            'model face_mesh',
+            Status.OK,
+            f'runs on litert ({folder}/face_mesh.tflite)',
+            details={
+                'model': 'face_mesh',
+                'required': True,
+                'backend': 'litert',
+                'file': f'{folder}/face_mesh.tflite',
+                'skipped': [],
+            },
         )
 
     def test_one_that_falls_back_says_why(
@@ -53,6 +62,9 @@ class TestModels:
         assert check.summary == f'runs on onnxruntime ({folder}/face_mesh.onnx)'
         assert check.advice.startswith('not on a better one: litert: ')
         assert 'fetch_models face_mesh' in check.advice
+        (skipped,) = check.details['skipped']
+        assert skipped['backend'] == 'litert'
+        assert check.advice == f'not on a better one: litert: {skipped["reason"]}'
 
     @pytest.mark.parametrize('required', [True, False])
     def test_one_without_files(
@@ -60,6 +72,8 @@ class TestModels:
     ) -> None:
         check = only(check_models(tmp_path / 'none', catalog_file(required)))
         assert check.status is (Status.ERROR if required else Status.WARNING)
+        assert check.advice.startswith('litert: ')
+        assert check.details['backend'] is check.details['file'] is None
         assert check.advice.count('face_mesh.') == 2
         assert check.advice.count('fetch_models face_mesh') == 2
 

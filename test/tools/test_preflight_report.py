@@ -60,5 +60,6 @@ class TestOutput:
             'status': 'ok',
             'summary': 'all is well',
             'advice': '',
+            'details': {},
         }
         assert as_document(self.CHECKS[:2])['status'] == 'warning'

@@ -39,6 +39,28 @@ class TestRos:
         assert check.status is Status.ERROR
         assert '_rclpy_pybind11' in check.summary
 
+    @pytest.mark.parametrize(
+        ('environment', 'advice'),
+        [
+            (
+                {'ROS_DISTRO': 'jazzy', 'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'},
+                'RMW_IMPLEMENTATION asks for rmw_cyclonedds_cpp: install it (sudo apt install'
+                ' ros-jazzy-rmw-cyclonedds-cpp), or unset RMW_IMPLEMENTATION',
+            ),
+            ({'ROS_DISTRO': 'jazzy'}, 'rclpy works with the Python that it was built for'),
+        ],
+    )
+    def test_a_middleware_that_is_not_installed(
+        self, environment: dict[str, str], advice: str, modules: Callable[..., None]
+    ) -> None:
+        """As rcl does when it is loaded: it prints the reason and ends the process."""
+        reason = 'RMW implementation not installed (expected rmw_cyclonedds_cpp)'
+        modules('rclpy.__init__', f'import os; os.write(2, {reason!r}.encode()); os._exit(1)')
+        check = only(check_ros(environment))
+        assert check.status is Status.ERROR
+        assert check.summary.endswith(f'exited with status 1 ({reason})')
+        assert check.advice.startswith(advice)
+
     @pytest.mark.ros
     def test_here(self) -> None:
         pytest.importorskip('rclpy')
@@ -49,9 +71,13 @@ class TestRos:
         assert 'domain 7' in found['transport'].summary
         assert found['messages'].status in (Status.OK, Status.ERROR)
 
-    def test_messages_that_were_not_built(self, modules: Callable[..., None]) -> None:
+    @pytest.mark.parametrize('built', [(), ('Emotion', 'Face', 'FaceArray', 'Fatigue')])
+    def test_messages_that_were_not_built(
+        self, built: tuple[str, ...], modules: Callable[..., None]
+    ) -> None:
+        """At all, or not since Posture was added."""
         pytest.importorskip('rclpy')
-        modules('aitable_msgs.msg', '')
+        modules('aitable_msgs.msg', '\n'.join(f'class {name}: pass' for name in built))
         found = {check.name: check for check in check_ros(dict(os.environ))}
         assert found['messages'].status is Status.ERROR
         assert 'colcon build' in found['messages'].advice

@@ -93,6 +93,12 @@ class TestGpu:
         (message,) = probe_cuda('libcuda_that_is_not_there.so.1')
         assert message['absent'].startswith('no NVIDIA driver')
 
+    def test_a_driver_that_cannot_be_loaded(self, tmp_path: Path) -> None:
+        """As in a container that was started without the GPU: an empty file in its place."""
+        (tmp_path / 'libcuda.so.1').touch()
+        (message,) = probe_cuda(str(tmp_path / 'libcuda.so.1'))
+        assert message['absent'].startswith('the NVIDIA driver cannot be loaded (')
+
     def test_a_tensorrt_whose_libraries_are_missing(self, modules: Callable[..., None]) -> None:
         for name in ('tensorrt', 'tensorrt_lean', 'tensorrt_lean_bindings'):
             modules(name, 'raise ImportError("libnvinfer.so.8: cannot open shared object file")')
@@ -115,6 +121,30 @@ class TestGpu:
         assert check.status is status
         assert reason in check.summary
 
+    @pytest.mark.parametrize(
+        ('builder', 'kind'),
+        [
+            ('class Builder: pass', 'builds and runs engines'),
+            ('', 'lean runtime: runs engines only'),
+        ],
+    )
+    def test_a_tensorrt_that_works(
+        self, builder: str, kind: str, modules: Callable[..., None]
+    ) -> None:
+        lines = [
+            "__version__ = '10.3.0'",
+            'class Runtime: pass',
+            'class IExecutionContext: execute_async_v3 = None',
+            builder,
+        ]
+        modules('tensorrt', '\n'.join(lines))
+        check = only(check_tensorrt())
+        assert (check.status, check.summary) == (Status.OK, f'10.3.0 (tensorrt), {kind}')
+
+    def test_a_pycuda_that_works(self, modules: Callable[..., None]) -> None:
+        modules('pycuda.driver', '')
+        assert only(check_pycuda()).status is Status.OK
+
 
 class TestRuntimes:
     def test_onnxruntime_tells_its_providers(self) -> None:
@@ -126,6 +156,21 @@ class TestRuntimes:
     def test_litert(self) -> None:
         pytest.importorskip('ai_edge_litert')
         assert only(check_litert()).status is Status.OK
+
+    def test_one_that_is_broken(self, modules: Callable[..., None]) -> None:
+        modules('ai_edge_litert.interpreter', 'raise ImportError("libstdc++.so.6: too old")')
+        check = only(check_litert())
+        assert check.status is Status.ERROR
+        assert check.summary == 'cannot be imported: ImportError: libstdc++.so.6: too old'
+        assert check.advice == 'pip install --force-reinstall ai-edge-litert'
+
+    def test_one_that_ends_the_process_is_none_that_works(
+        self, modules: Callable[..., None]
+    ) -> None:
+        modules('onnxruntime', 'import os; os._exit(0)')
+        check = only(check_onnxruntime())
+        assert check.status is Status.ERROR
+        assert check.summary == 'cannot be imported: it ends the process'
 
     def test_one_that_crashes_when_imported(self, modules: Callable[..., None]) -> None:
         modules('onnxruntime', 'import os; os.abort()')

@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -26,7 +26,16 @@ _CHECKPOINT_FORMS = ('.pth', '.onnx', '.ncnn')
 
 
 class NoBackendError(InferenceError):
-    """No backend of a network's chain could be loaded; the message gives each one's reason."""
+    """
+    No backend of a network's chain could be loaded; the message gives each one's reason.
+
+    :param message: for people.
+    :param skipped: the same, backend by backend.
+    """
+
+    def __init__(self, message: str, skipped: Sequence[Skipped] = ()) -> None:
+        super().__init__(message)
+        self.skipped = tuple(skipped)
 
 
 @dataclass(frozen=True)
@@ -166,7 +175,7 @@ def load_engine(
             return Selection(engine, name, engine.path, tuple(skipped))
         skipped.append(Skipped(name, reason))
     reasons = '; '.join(map(str, skipped)) or 'its chain of backends is empty'
-    raise NoBackendError(f'{spec.name} has no working backend: {reasons}')
+    raise NoBackendError(f'{spec.name} has no working backend: {reasons}', skipped)
 
 
 def _try(spec: ModelSpec, name: str, engines_dir: Path, threads: int) -> tuple[Engine | None, str]:

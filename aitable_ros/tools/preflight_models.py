@@ -39,6 +39,8 @@ def check_models(engines_dir: Path | None = None, models_file: Path | None = Non
         for name in [name for name in waiting if name in found]:
             checks.append(_judge_model(name, catalog[name].required, found[name]))
         waiting = [name for name in waiting if name not in found]
+        if found and outcome.timed_out:
+            continue  # the others had used up the time
         if waiting:  # the first of them took the process down
             name = waiting.pop(0)
             checks.append(
@@ -114,7 +116,7 @@ def probe_models(
     import numpy as np
 
     from aitable_ros.inference.engine import DYNAMIC, InferenceError
-    from aitable_ros.inference.selection import load_engine
+    from aitable_ros.inference.selection import NoBackendError, load_engine
     from aitable_ros.model_zoo.catalog import load_catalog
 
     catalog = load_catalog(Path(models_file) if models_file else None)
@@ -122,7 +124,9 @@ def probe_models(
         try:
             selection = load_engine(catalog[name], backend, engines_dir=Path(engines_dir))
         except InferenceError as error:
-            yield {'model': name, 'ok': False, 'reason': str(error)}
+            skipped = error.skipped if isinstance(error, NoBackendError) else ()
+            reasons = [asdict(entry) for entry in skipped]
+            yield {'model': name, 'ok': False, 'reason': str(error), 'skipped': reasons}
             continue
         with selection.engine as engine:
             shapes = {

@@ -254,6 +254,8 @@ def test_when_none_works_every_reason_is_given(spec: ModelSpec, tmp_path: Path) 
     assert '; onnxruntime: ' in message
     assert 'face_mesh.onnx is missing' in message
     assert f"--engines-dir '{tmp_path}/with space'" in message
+    assert [entry.backend for entry in caught.value.skipped] == ['litert', 'onnxruntime']
+    assert all(str(entry) in message for entry in caught.value.skipped)
     empty = ModelSpec('thing', spec.inputs, spec.outputs)
     with pytest.raises(NoBackendError, match='its chain of backends is empty'):
         load_engine(empty, engines_dir=tmp_path)

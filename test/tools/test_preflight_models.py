@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from preflight_fixtures import only
 
+from aitable_ros.tools import preflight_models
+from aitable_ros.tools.isolation import Outcome
 from aitable_ros.tools.preflight_check import Check, Status
 from aitable_ros.tools.preflight_models import check_models
 
@@ -76,6 +78,8 @@ class TestModels:
         assert check.details['backend'] is check.details['file'] is None
         assert check.advice.count('face_mesh.') == 2
         assert check.advice.count('fetch_models face_mesh') == 2
+        backends = [entry['backend'] for entry in check.details['skipped']]
+        assert backends == ['litert', 'onnxruntime']
 
     def test_one_that_crashes_is_told_apart(
         self, folder: Path, catalog_file: Callable[..., Path], modules: Callable[..., None]
@@ -103,6 +107,32 @@ class TestModels:
             'model face_detection': Status.ERROR,
             'model iris_landmark': Status.OK,
         }
+
+    @pytest.mark.parametrize('hangs', [False, True])
+    def test_the_time_that_the_others_took_is_not_its_fault(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hangs: bool
+    ) -> None:
+        path = tmp_path / 'models.yaml'
+        path.write_text(
+            'models:\n  face_mesh: {primary: litert}\n  face_detection: {primary: litert}\n'
+        )
+        asked: list[list[str]] = []
+
+        def run(_function: object, names: list[str], *_: object, timeout_s: float) -> Outcome:
+            asked.append(list(names))
+            if hangs and names[0] == 'face_detection':
+                return Outcome((), 'took longer', timed_out=True)
+            done = {'model': names[0], 'ok': True, 'backend': 'litert', 'path': '', 'skipped': []}
+            late = len(names) > 1
+            return Outcome((done,), 'took longer' if late else '', timed_out=late)
+
+        monkeypatch.setattr(preflight_models, 'run_isolated', run)
+        checks = check_models(tmp_path, path)
+        assert asked[:2] == [['face_mesh', 'face_detection'], ['face_detection']]
+        assert [check.status for check in checks] == [
+            Status.OK,
+            Status.ERROR if hangs else Status.OK,
+        ]
 
     def test_a_wrong_catalog(self, tmp_path: Path) -> None:
         path = tmp_path / 'models.yaml'

@@ -154,7 +154,11 @@ def load_tensorrt() -> Any:
                 broken.append(f'{name} {module.__version__} is too old: 8.5 or later is needed')
             else:
                 broken.append(f'{name} is not TensorRT: it has no Runtime')
-    raise InferenceError('; '.join(broken) or f'none of the modules {", ".join(MODULES)} is there')
+    nothing = (
+        f'none of the modules {", ".join(MODULES)} is there: TensorRT is a part of JetPack;'
+        ' elsewhere pip install tensorrt'
+    )
+    raise InferenceError('; '.join(broken) or nothing)
 
 
 @functools.cache

@@ -8,10 +8,14 @@ import atexit
 import ctypes
 import functools
 import importlib
+import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from aitable_ros.inference.engine import InferenceError
 
@@ -132,6 +136,59 @@ def _unwind_devices() -> None:
     # main thread ends with a context pushed.
     for device in _devices.values():
         device.unwind()
+
+
+class MemoryBlock:
+    """
+    Pinned host memory and as much memory on the GPU, for all inputs or all outputs.
+
+    :param driver: ``pycuda.driver``.
+    :param nbytes: size of each.
+    :param mapped: the GPU uses the host memory itself, and has none of its own.
+    """
+
+    def __init__(self, driver: Any, nbytes: int, *, mapped: bool = False) -> None:
+        self._driver = driver
+        self.nbytes = nbytes
+        self.mapped = mapped
+        self._device_memory: Any = None
+        self._host_memory: Any = None
+
+    def allocate(self) -> None:
+        """
+        Allocate both; what :meth:`in_order` yields frees them, also where this failed.
+
+        :raises pycuda.driver.MemoryError: when there is too little.
+        """
+        flags = self._driver.host_alloc_flags.DEVICEMAP if self.mapped else 0
+        if not self.mapped:
+            self._device_memory = self._driver.mem_alloc(self.nbytes)
+        self.host: npt.NDArray[np.uint8] = self._driver.pagelocked_empty(
+            self.nbytes, np.uint8, mem_flags=flags
+        )
+        self._host_memory = self.host.base
+        self.address = (
+            int(self._host_memory.get_device_pointer())
+            if self.mapped
+            else int(self._device_memory)
+        )
+
+    def view(self, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> npt.NDArray:
+        """
+        Return a part of the pinned memory as an array.
+
+        :param offset: where it begins, in bytes.
+        :param shape: of the array.
+        :param dtype: of the array.
+        """
+        size = math.prod(shape) * dtype.itemsize
+        return self.host[offset : offset + size].view(dtype).reshape(shape)
+
+    def in_order(self) -> Iterator[Callable[[], Any]]:
+        """Yield what frees the memory."""
+        for memory in (self._device_memory, self._host_memory):
+            if memory is not None:
+                yield memory.free
 
 
 class CudaGraph:

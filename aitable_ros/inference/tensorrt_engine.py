@@ -14,15 +14,20 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.inference.cuda import NON_BLOCKING, CudaDevice, CudaGraph, open_device
-from aitable_ros.inference.engine import DYNAMIC, Engine, InferenceError, TensorSpec, is_folded
+from aitable_ros.inference.cuda import (
+    NON_BLOCKING,
+    CudaDevice,
+    CudaGraph,
+    MemoryBlock,
+    open_device,
+)
+from aitable_ros.inference.engine import DYNAMIC, Engine, InferenceError, TensorSpec
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.tensorrt_runtime import (
     DTYPES,
@@ -32,12 +37,17 @@ from aitable_ros.inference.tensorrt_runtime import (
     log_of,
     plan_of_file,
 )
+from aitable_ros.inference.tensorrt_tensors import (
+    ALIGNMENT,
+    BatchRange,
+    EngineTensor,
+    bind_tensors,
+)
 
 MAX_PREPARED_BATCHES = 8
 """Batch sizes for which an execution context and its graph are kept; the oldest gives way."""
 
 _EXIT_WAIT_S = 5.0
-_ALIGNMENT = 256  # of cuMemAlloc; TensorRT's kernels expect it of every tensor
 _MIB = 2**20
 
 _log = logging.getLogger(__name__)
@@ -75,70 +85,6 @@ class _Turn:
 @functools.cache
 def _stop_at_exit() -> None:
     atexit.register(_stop_for_exit)
-
-
-@dataclass(frozen=True)
-class EngineTensor:
-    """
-    An input or output tensor as the engine file has it.
-
-    :param name: its name there.
-    :param is_input: input, or else output.
-    :param shape: dimensions; :data:`~aitable_ros.inference.engine.DYNAMIC` where the profiles
-        set the limits.
-    :param dtype: TensorRT's name of the element type, as ``FLOAT``.
-    """
-
-    name: str
-    is_input: bool
-    shape: tuple[int, ...]
-    dtype: str
-
-    def __str__(self) -> str:
-        """Format as ``input_1 FLOAT[N,192,192,3]``."""
-        dims = ','.join('N' if size == DYNAMIC else str(size) for size in self.shape)
-        return f'{self.name} {self.dtype}[{dims}]'
-
-
-@dataclass(frozen=True)
-class BatchRange:
-    """
-    The batch sizes that one optimisation profile of an engine takes.
-
-    :param profile: index of the profile.
-    :param min: smallest batch; smaller ones are filled up with zeros.
-    :param opt: the batch that the engine was tuned for.
-    :param max: largest batch.
-    """
-
-    profile: int
-    min: int
-    opt: int
-    max: int
-
-
-@dataclass(frozen=True)
-class _Binding:
-    """
-    A tensor of the spec, and what carries it in the engine.
-
-    :param spec: as callers name it.
-    :param name: in the engine.
-    :param row_shape: in the engine, without the batch.
-    :param dtype: in the engine.
-    :param write: puts an array of the spec's shape and dtype into one of the engine's.
-    """
-
-    spec: TensorSpec
-    name: str
-    row_shape: tuple[int, ...]
-    dtype: np.dtype
-    write: Callable[[npt.NDArray, npt.NDArray], None] = np.copyto
-
-    def nbytes(self, batch: int) -> int:
-        """Return the size of this tensor for a batch, aligned so that the next may follow."""
-        size = batch * math.prod(self.row_shape) * self.dtype.itemsize
-        return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
 class TensorRtEngine(Engine):
@@ -210,7 +156,7 @@ class TensorRtEngine(Engine):
         self._engine: Any = None
         self._stream: Any = None
         self._workspace: Any = None
-        self._blocks: list[_Block] = []
+        self._blocks: list[MemoryBlock] = []
         self._prepared: OrderedDict[int, _PreparedBatch] = OrderedDict()
         try:
             self._trt = load_tensorrt()
@@ -229,7 +175,7 @@ class TensorRtEngine(Engine):
                         spec, inputs=self._own(is_input=True), outputs=self._own(is_input=False)
                     )
                     self.inputs, self.outputs = spec.inputs, spec.outputs
-                self._input_bindings, self._output_bindings = _bind(spec, self._tensors)
+                self._input_bindings, self._output_bindings = bind_tensors(spec, self._tensors)
                 self._ranges = tuple(self._list_batch_ranges())
                 self._allocate()
                 self._prepare(min(batches.min for batches in self._ranges))
@@ -450,11 +396,11 @@ class TensorRtEngine(Engine):
             sum(binding.nbytes(self.max_batch) for binding in bindings)
             for bindings in (self._input_bindings, self._output_bindings)
         ]
-        self._workspace_bytes = max(_workspace_bytes(self._engine), _ALIGNMENT)
+        self._workspace_bytes = max(_workspace_bytes(self._engine), ALIGNMENT)
         try:
             self._stream = driver.Stream(NON_BLOCKING)
             for size in sizes:
-                self._blocks.append(_Block(driver, size, mapped=self._map_memory))
+                self._blocks.append(MemoryBlock(driver, size, mapped=self._map_memory))
                 self._blocks[-1].allocate()
             self._workspace = driver.mem_alloc(self._workspace_bytes)
         except driver.MemoryError as error:
@@ -611,49 +557,6 @@ class TensorRtEngine(Engine):
         self._stream = None
 
 
-class _Block:
-    """
-    Pinned host memory and as much memory on the GPU, for all inputs or all outputs.
-
-    :param driver: ``pycuda.driver``.
-    :param nbytes: size of each.
-    :param mapped: the GPU uses the host memory itself, and has none of its own.
-    """
-
-    def __init__(self, driver: Any, nbytes: int, *, mapped: bool = False) -> None:
-        self._driver = driver
-        self.nbytes = nbytes
-        self.mapped = mapped
-        self._device_memory: Any = None
-        self._host_memory: Any = None
-
-    def allocate(self) -> None:
-        """Allocate both; what :meth:`in_order` yields frees them, also where this failed."""
-        flags = self._driver.host_alloc_flags.DEVICEMAP if self.mapped else 0
-        if not self.mapped:
-            self._device_memory = self._driver.mem_alloc(self.nbytes)
-        self.host: npt.NDArray[np.uint8] = self._driver.pagelocked_empty(
-            self.nbytes, np.uint8, mem_flags=flags
-        )
-        self._host_memory = self.host.base
-        self.address = (
-            int(self._host_memory.get_device_pointer())
-            if self.mapped
-            else int(self._device_memory)
-        )
-
-    def view(self, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> npt.NDArray:
-        """Return a part of the pinned memory as an array."""
-        size = math.prod(shape) * dtype.itemsize
-        return self.host[offset : offset + size].view(dtype).reshape(shape)
-
-    def in_order(self) -> Iterator[Callable[[], Any]]:
-        """Yield what frees the memory."""
-        for memory in (self._device_memory, self._host_memory):
-            if memory is not None:
-                yield memory.free
-
-
 class _PreparedBatch:
     """
     What runs one batch size.
@@ -704,98 +607,3 @@ def _workspace_bytes(engine: Any) -> int:
     if hasattr(engine, 'device_memory_size'):  # until 10
         return int(engine.device_memory_size)
     return int(engine.device_memory_size_v2)
-
-
-def _bind(
-    spec: ModelSpec, tensors: tuple[EngineTensor, ...]
-) -> tuple[tuple[_Binding, ...], tuple[_Binding, ...]]:
-    """
-    Find the tensors of the spec in the engine.
-
-    :returns: inputs and outputs, in the spec's order.
-    :raises InferenceError: when some differ; the message names them all.
-    """
-    differences = [
-        f'{tensor}: only the batch may be dynamic'
-        for tensor in (*spec.inputs, *spec.outputs)
-        if DYNAMIC in tensor.shape[1:]
-    ]
-    if len({tensor.shape[:1] for tensor in (*spec.inputs, *spec.outputs)}) != 1:
-        differences.append('all inputs and outputs must have the same batch dimension')
-    inputs = _bind_all('input', spec.inputs, tensors, {}, differences, _image_binding(spec))
-    outputs = _bind_all('output', spec.outputs, tensors, spec.tflite_outputs, differences, None)
-    if differences:
-        raise InferenceError(f'not this network: {"; ".join(differences)}')
-    return inputs, outputs
-
-
-def _bind_all(
-    kind: str,
-    specs: tuple[TensorSpec, ...],
-    tensors: tuple[EngineTensor, ...],
-    names: Mapping[str, str],
-    differences: list[str],
-    otherwise: Callable[[EngineTensor], _Binding | None] | None,
-) -> tuple[_Binding, ...]:
-    given = [tensor for tensor in tensors if tensor.is_input == (kind == 'input')]
-    if otherwise is not None and len(specs) == len(given) == 1:
-        binding = otherwise(given[0])
-        if binding is not None:
-            return (binding,)
-    by_name = {names.get(tensor.name, tensor.name): tensor for tensor in given}
-    bindings = []
-    for spec in specs:
-        tensor = by_name.pop(spec.name, None)
-        if tensor is None:
-            listing = ', '.join(map(str, given)) or 'none'
-            differences.append(f'{kind} {spec} is missing, the file has {listing}')
-        elif DTYPES.get(tensor.dtype) != spec.dtype or not _same_rows(kind, spec, tensor):
-            differences.append(f'{kind} {spec} is {tensor} in the file')
-        else:
-            bindings.append(_Binding(spec, tensor.name, spec.shape[1:], spec.dtype))
-    differences += [f'unexpected {kind} {tensor}' for tensor in by_name.values()]
-    return tuple(bindings)
-
-
-def _same_rows(kind: str, spec: TensorSpec, tensor: EngineTensor) -> bool:
-    """Tell whether what follows the batch agrees; outputs may fold dimensions."""
-    want, have = spec.shape[1:], tensor.shape[1:]
-    if kind == 'output' and DYNAMIC not in have:
-        return len(tensor.shape) > 0 and is_folded(have, want)
-    return _fits(have, want)
-
-
-def _fits(have: tuple[int, ...], want: tuple[int, ...]) -> bool:
-    return len(have) == len(want) and all(h in (DYNAMIC, w) for h, w in zip(have, want))
-
-
-def _image_binding(spec: ModelSpec) -> Callable[[EngineTensor], _Binding | None] | None:
-    """Return what binds the spec's uint8 image to a float32 input, where that is what differs."""
-    image = spec.inputs[0]
-    if image.dtype != np.uint8 or len(image.shape) != 4:
-        return None
-    height, width, channels = image.shape[1:]
-    scale, offset = np.float32(spec.scale), np.float32(spec.offset)
-
-    def write_nhwc(buffer: npt.NDArray, images: npt.NDArray) -> None:
-        np.multiply(images, scale, out=buffer, dtype=np.float32)
-        if offset:
-            np.add(buffer, offset, out=buffer)
-
-    def write_nchw(buffer: npt.NDArray, images: npt.NDArray) -> None:
-        write_nhwc(buffer, images.transpose(0, 3, 1, 2))
-
-    layouts = (
-        ((height, width, channels), write_nhwc),
-        ((channels, height, width), write_nchw),
-    )
-
-    def bind(tensor: EngineTensor) -> _Binding | None:
-        if tensor.dtype != 'FLOAT':
-            return None
-        for row_shape, write in layouts:
-            if _fits(tensor.shape[1:], row_shape):
-                return _Binding(image, tensor.name, row_shape, np.dtype(np.float32), write)
-        return None
-
-    return bind

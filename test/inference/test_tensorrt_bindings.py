@@ -20,7 +20,7 @@ from aitable_ros.model_zoo.files import locked
 from aitable_ros.paths import cache_dir
 
 VERSIONS = ('10.16.1.11', '11.4.0.106')
-TESTS = Path(__file__).with_name('test_tensorrt_engine.py')
+TESTS = Path(__file__).with_name('test_tensorrt_api.py')
 
 
 @pytest.fixture(scope='module', params=VERSIONS)

@@ -37,11 +37,11 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.analysis.expression import NEUTRAL
-from aitable_ros.analysis.expression_geometry import (
+from aitable_ros.analysis.expression_geometry import GeometryExpression
+from aitable_ros.analysis.face_measures import (
     POPULATION_NEUTRAL,
     FaceMeasures,
     FrontalFace,
-    GeometryExpression,
     NeutralBand,
     NeutralFace,
     frontalise,
@@ -181,7 +181,7 @@ class NeutralFaceLearner:
         :param stamp_s: header time [s]. An equal one changes nothing; an earlier one (a bag that
             loops) makes the learner forget.
         :param landmarks_px: (468 or more, 3) FaceMesh points [pixels]; see
-            :func:`~aitable_ros.analysis.expression_geometry.frontalise`. None or not finite: not
+            :func:`~aitable_ros.analysis.face_measures.frontalise`. None or not finite: not
             measured.
         :raises ValueError: when the stamp is not finite or the shape is another.
         """
@@ -192,7 +192,7 @@ class NeutralFaceLearner:
         Learn from one frame whose face was turned to the front already.
 
         :param stamp_s: as for :meth:`update`.
-        :param face: from :func:`~aitable_ros.analysis.expression_geometry.frontalise`.
+        :param face: from :func:`~aitable_ros.analysis.face_measures.frontalise`.
         :raises ValueError: when the stamp is not finite.
         """
         if not math.isfinite(stamp_s):

@@ -16,8 +16,9 @@ from rclpy.publisher import Publisher
 from aitable_msgs.msg import Emotion, Face, FaceArray
 from aitable_ros.analysis.expression import UNKNOWN, EmotionEstimate
 from aitable_ros.analysis.expression_geometry import BACKEND as GEOMETRY
-from aitable_ros.analysis.expression_geometry import GeometryExpression, frontalise
+from aitable_ros.analysis.expression_geometry import GeometryExpression
 from aitable_ros.analysis.expression_smoothing import EmotionSmoother
+from aitable_ros.analysis.face_measures import frontalise
 from aitable_ros.analysis.neutral_face import NeutralFaceLearner
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.selection import AUTO, Selection

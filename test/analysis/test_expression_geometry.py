@@ -1,118 +1,50 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""
-Expressions are made from a neutral mesh by moving its points as the muscles would.
-
-data/neutral_face.csv is the symmetric median of FaceMesh's output on pictures of neutral faces,
-turned to the front: to the person's left, up, out of the face, in thousandths of the eye span.
-"""
+"""The expression that a face's shape shows, how sure it is, and when it is unknown."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from posed_faces import (
+    NEUTRAL_SHAPE,
+    anger,
+    contempt,
+    disgust,
+    drop_jaw,
+    fear,
+    push,
+    sadness,
+    smile,
+    surprise,
+    to_image,
+    units,
+)
 
 from aitable_ros.analysis.expression import EXPRESSIONS, HAPPY, NEUTRAL, UNKNOWN
 from aitable_ros.analysis.expression_geometry import (
     WEAK_EXPRESSIONS,
-    ActionUnits,
     GeometryExpression,
     GeometrySettings,
+)
+from aitable_ros.analysis.face_measures import (
     NeutralBand,
     NeutralFace,
-    action_units,
     frontalise,
     measure_face,
 )
 
-NEUTRAL_SHAPE = (
-    np.loadtxt(Path(__file__).parent / 'data' / 'neutral_face.csv', delimiter=',') / 1000.0
-)
 MIRRORED_INDEX = np.array(
     [
         np.linalg.norm(NEUTRAL_SHAPE - point * (-1, 1, 1), axis=1).argmin()
         for point in NEUTRAL_SHAPE
     ]
 )
-MOUTH_LINE = NEUTRAL_SHAPE[[13, 14], 1].mean()
-
-
-def to_image(
-    shape, *, eye_span_px=90.0, centre_px=(320.0, 200.0), roll=0.0, yaw=0.0, pitch=0.0
-) -> np.ndarray:
-    """Place a frontal shape in an image, as FaceMesh would report it. Angles in radians."""
-    cr, sr, cy, sy, cp, sp = (f(a) for a in (roll, yaw, pitch) for f in (math.cos, math.sin))
-    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_x = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
-    turned = shape @ (about_z @ about_y @ about_x).T * eye_span_px
-    return (turned * (1, -1, -1) + (*centre_px, 0.0)).astype(np.float32)
-
-
-def push(shape, anchors, by, radius) -> np.ndarray:
-    """Move the neighbourhood of each anchor; the displacement is mirrored on the right side."""
-    moved = shape.copy()
-    for anchor in anchors:
-        origin = NEUTRAL_SHAPE[anchor]
-        side = np.sign(origin[0]) or 1.0
-        weight = np.exp(-(np.linalg.norm(NEUTRAL_SHAPE - origin, axis=1) ** 2) / (2 * radius**2))
-        moved += weight[:, None] * np.asarray(by) * (side, 1.0, 1.0)
-    return moved
-
-
-def drop_jaw(shape, by) -> np.ndarray:
-    """Lower everything below the line between the lips, most in the middle."""
-    moved = shape.copy()
-    below = NEUTRAL_SHAPE[:, 1] < MOUTH_LINE
-    moved[below, 1] -= by * np.exp(-((NEUTRAL_SHAPE[below, 0] / 0.3) ** 2))
-    return moved
-
-
-def lift_brows(shape, inner, outer, together=0.0) -> np.ndarray:
-    shape = push(shape, (107, 336), (-together, inner, 0), 0.12)
-    return push(shape, (70, 300), (0, outer, 0), 0.12)
-
-
-def smile(a=1.0, anchors=(61, 291)):
-    shape = push(NEUTRAL_SHAPE, anchors, (0.08 * a, 0.07 * a, -0.07 * a), 0.08)
-    return push(shape, (118, 347), (0, 0.04 * a, 0), 0.1)
-
-
-def surprise(a=1.0):
-    return drop_jaw(lift_brows(NEUTRAL_SHAPE, 0.15 * a, 0.15 * a), 0.4 * a)
-
-
-def sadness(a=1.0):
-    shape = lift_brows(NEUTRAL_SHAPE, 0.03 * a, -0.05 * a, together=0.06 * a)
-    return push(shape, (61, 291), (0, -0.07 * a, 0), 0.06)
-
-
-def fear(a=1.0):
-    shape = lift_brows(NEUTRAL_SHAPE, 0.10 * a, 0.06 * a, together=0.07 * a)
-    shape = push(shape, (61, 291), (0.12 * a, 0, 0), 0.06)
-    shape = push(shape, (159, 386), (0, 0.05 * a, 0), 0.05)
-    return drop_jaw(shape, 0.1 * a)
-
-
-def disgust(a=1.0):
-    shape = push(NEUTRAL_SHAPE, (129, 358), (0, 0.10 * a, 0), 0.06)
-    return push(shape, (0,), (0, 0.07 * a, 0), 0.05)
-
-
-def anger(a=1.0):
-    shape = lift_brows(NEUTRAL_SHAPE, -0.10 * a, -0.02 * a, together=0.03 * a)
-    return push(shape, (145, 374), (0, 0.03 * a, 0), 0.04)
-
-
-def contempt(a=1.0):
-    return push(NEUTRAL_SHAPE, (291,), (0.09 * a, 0.09 * a, 0), 0.05)
-
 
 FACES = {
     'happy': smile,
@@ -127,11 +59,6 @@ FACES = {
 
 def estimate(shape, **placement):
     return GeometryExpression().estimate(to_image(shape, **placement))
-
-
-def units(shape, **placement) -> ActionUnits:
-    face = frontalise(to_image(shape, **placement))
-    return action_units(measure_face(face), pitch_rad=face.pitch_rad)
 
 
 def test_a_neutral_face_shows_no_action_unit():
@@ -160,35 +87,6 @@ def test_the_stronger_the_expression_the_more_probable_it_is(name):
     assert rising.min() > -1e-6
     assert probable[-1][index] > probable[0][index] + 0.4
     assert probable[-1][NEUTRAL] < probable[0][NEUTRAL]
-
-
-@pytest.mark.parametrize(
-    ('shape', 'unit'),
-    [
-        (smile(), 'lip_corner_puller'),
-        (smile(), 'cheek_raiser'),
-        (lift_brows(NEUTRAL_SHAPE, 0.15, 0.0), 'inner_brow_raiser'),
-        (lift_brows(NEUTRAL_SHAPE, 0.0, 0.15), 'outer_brow_raiser'),
-        (lift_brows(NEUTRAL_SHAPE, -0.1, -0.1), 'brow_lowerer'),
-        (push(NEUTRAL_SHAPE, (159, 386), (0, 0.08, 0), 0.05), 'upper_lid_raiser'),
-        (push(NEUTRAL_SHAPE, (145, 374), (0, 0.03, 0), 0.04), 'lid_tightener'),
-        (push(NEUTRAL_SHAPE, (129, 358), (0, 0.10, 0), 0.06), 'nose_wrinkler'),
-        (push(NEUTRAL_SHAPE, (0,), (0, 0.07, 0), 0.05), 'upper_lip_raiser'),
-        (push(NEUTRAL_SHAPE, (61, 291), (0, -0.07, 0), 0.06), 'lip_corner_depressor'),
-        (push(NEUTRAL_SHAPE, (61, 291), (0.12, 0, 0), 0.06), 'lip_stretcher'),
-        (drop_jaw(NEUTRAL_SHAPE, 0.15), 'lips_part'),
-        (drop_jaw(NEUTRAL_SHAPE, 0.4), 'jaw_drop'),
-        (contempt(), 'unilateral_corner'),
-    ],
-)
-def test_each_movement_shows_as_its_action_unit(shape, unit):
-    assert getattr(units(shape), unit) > 0.5
-
-
-def test_pressed_lips_show_as_lip_pressor():
-    shape = NEUTRAL_SHAPE.copy()
-    shape[[0, 17], 1] = MOUTH_LINE + 0.35 * (shape[[0, 17], 1] - MOUTH_LINE)
-    assert units(shape).lip_pressor > 0.5
 
 
 def raise_lids(shape):
@@ -318,16 +216,6 @@ def test_a_slight_nod_keeps_the_expression(name, pitch):
     assert estimate(FACES[name](), pitch=pitch).label == name
 
 
-def test_the_pose_is_measured():
-    face = frontalise(to_image(NEUTRAL_SHAPE, yaw=0.4, pitch=0.2, eye_span_px=70.0))
-    assert face.yaw_rad == pytest.approx(0.4, abs=0.02)
-    assert face.pitch_rad == pytest.approx(0.2, abs=0.03)
-    assert face.turn_rad == pytest.approx(math.acos(math.cos(0.4) * math.cos(0.2)), abs=0.02)
-    assert face.eye_span_px == pytest.approx(70.0, rel=0.01)
-    assert face.residual < 0.005
-    np.testing.assert_allclose(face.points, NEUTRAL_SHAPE, atol=0.005)
-
-
 def test_confidence_is_capped():
     cap = GeometrySettings().max_confidence
     assert estimate(smile()).confidence <= cap < 0.7
@@ -436,9 +324,3 @@ def test_a_face_that_was_turned_to_the_front_gives_the_same():
     np.testing.assert_array_equal(result.probabilities, expected.probabilities)
     assert result.confidence == expected.confidence > 0.0
     assert GeometryExpression().estimate_face(None).expression == UNKNOWN
-
-
-@pytest.mark.parametrize('edges', [(1.0, 1.0), (2.0, 1.0), (math.nan, 1.0), (0.0, math.inf)])
-def test_a_band_needs_edges_in_order(edges):
-    with pytest.raises(ValueError, match='finite low < high'):
-        NeutralBand(*edges)

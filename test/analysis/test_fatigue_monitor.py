@@ -23,7 +23,7 @@ from aitable_ros.analysis.synthetic import (
     random_script,
 )
 from aitable_ros.analysis.visibility import FaceView, Visibility
-from aitable_ros.tools.fatigue_report import sample_of
+from aitable_ros.tools.fatigue_recording import sample_of
 
 AHEAD = FaceView(presence=0.95, eye_distance_px=70.0, yaw_rad=0.0, pitch_rad=0.0)
 

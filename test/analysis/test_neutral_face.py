@@ -17,12 +17,8 @@ import numpy as np
 import pytest
 
 from aitable_ros.analysis.expression import HAPPY, NEUTRAL
-from aitable_ros.analysis.expression_geometry import (
-    POPULATION_NEUTRAL,
-    GeometryExpression,
-    NeutralFace,
-    frontalise,
-)
+from aitable_ros.analysis.expression_geometry import GeometryExpression
+from aitable_ros.analysis.face_measures import POPULATION_NEUTRAL, NeutralFace, frontalise
 from aitable_ros.analysis.neutral_face import (
     NeutralFaceLearner,
     NeutralFaceSettings,

@@ -104,3 +104,9 @@ def test_the_same_seed_gives_the_same_script():
     assert random_script(np.random.default_rng(3), 60.0) == random_script(
         np.random.default_rng(3), 60.0
     )
+
+
+def test_a_script_knows_its_perclos():
+    script = Script(duration_s=10.0, dropouts=(Span(5.0, 10.0),))
+    assert script.perclos(0.0, 10.0, math.pi) == 0.0
+    assert math.isnan(script.perclos(6.0, 9.0, math.pi))

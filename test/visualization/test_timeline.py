@@ -18,7 +18,7 @@ from aitable_ros.analysis.synthetic import (
     camera_stamps,
     film,
 )
-from aitable_ros.tools.fatigue_report import sample_of
+from aitable_ros.tools.fatigue_recording import sample_of
 from aitable_ros.visualization.timeline import Timeline
 
 MICROSLEEP = (252, 165, 165)

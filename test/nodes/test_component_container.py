@@ -74,6 +74,19 @@ def make(graph):
         container.destroy_node()
 
 
+INTERRUPTED_START = """
+import threading
+start = threading.Thread.start
+def interrupted(thread):
+    start(thread)
+    if thread.name.startswith('ThreadPoolExecutor'):
+        threading.Thread.start = start
+        print('a thread was started', flush=True)
+        raise KeyboardInterrupt
+threading.Thread.start = interrupted
+"""
+
+
 class TestParameter:
     """Nodes that are there from the beginning, with or without composition_interfaces."""
 
@@ -323,7 +336,7 @@ class TestProcess:
         install(folder)
         processes = []
 
-        def start(*arguments, main='main'):
+        def start(*arguments, main='main', before=''):
             log = tmp_path / f'{len(processes)}.log'
             paths = [str(folder), str(ROOT), os.environ.get('PYTHONPATH', '')]
             with log.open('wb') as out:
@@ -331,7 +344,8 @@ class TestProcess:
                     [
                         sys.executable,
                         '-c',
-                        f'from aitable_ros.nodes import component_container as c\nc.{main}()',
+                        'from aitable_ros.nodes import component_container as c\n'
+                        f'{before}c.{main}()',
                         '--ros-args',
                         *arguments,
                     ],
@@ -373,6 +387,15 @@ class TestProcess:
         process.send_signal(signal.SIGINT)  # launch sends another one
         assert process.wait(20) == 0, log()
         assert time.monotonic() - started_s < 10.0  # launch kills then; the network takes 60 s
+        assert 'Traceback' not in log()
+
+    def test_ctrl_c_while_a_thread_is_being_started_ends_it_all_the_same(self, start):
+        process, log = start(
+            '-p', 'components:=["strangers::Talker"]', main='main_mt', before=INTERRUPTED_START
+        )
+        assert until(lambda: process.poll() is not None, 30), log()
+        assert process.returncode == 0, log()
+        assert 'a thread was started' in log()
         assert 'Traceback' not in log()
 
     def test_a_wrong_argument_ends_the_process_with_the_reason(self, start):

@@ -81,12 +81,32 @@ class RosGraph:
         return heard
 
     def call(self, service_type: Any, name: str, request: Any, timeout_s: float = 10.0) -> Any:
+        """Call a service of this context's nodes."""
+        return self._call(service_type, name, request, timeout_s, timeout_s)
+
+    def call_process(
+        self, service_type: Any, name: str, request: Any, timeout_s: float = 60.0
+    ) -> Any:
+        """
+        Call a service of another process, and again if there is no reply.
+
+        Fast DDS drops what goes to a client that the server has not discovered in full ("client
+        will not receive response"), also where the client has discovered the server.
+        """
+        return self._call(service_type, name, request, timeout_s, 5.0)
+
+    def _call(
+        self, service_type: Any, name: str, request: Any, timeout_s: float, patience_s: float
+    ) -> Any:
         client = self.run(lambda: self.peer.create_client(service_type, name))
+        deadline = time.monotonic() + timeout_s
         try:
             assert client.wait_for_service(timeout_s), f'no service {name}'
-            future = client.call_async(request)
-            assert until(future.done, timeout_s), f'no reply from {name}'
-            return future.result()
+            while True:
+                future = client.call_async(request)
+                if until(future.done, patience_s):
+                    return future.result()
+                assert time.monotonic() < deadline, f'no reply from {name}'
         finally:
             self.run(lambda: self.peer.destroy_client(client))
 

@@ -32,7 +32,7 @@ NODES = {'/face_detection', '/emotion', '/fatigue', '/overlay'}
 
 def parameter(graph, node, name):
     request = GetParameters.Request(names=[name])
-    (value,) = graph.call(GetParameters, f'{node}/get_parameters', request, 30.0).values
+    (value,) = graph.call_process(GetParameters, f'{node}/get_parameters', request).values
     return parameter_value_to_python(value)
 
 
@@ -138,7 +138,9 @@ def test_ros2_tools_find_what_they_expect(graph, engines_dir, launched, ros2, tm
     assert parameters_for(file, '/fatigue')['backend'] == 'auto'
 
     def state():
-        return graph.call(GetState, '/fatigue/get_state', GetState.Request()).current_state.label
+        return graph.call_process(
+            GetState, '/fatigue/get_state', GetState.Request()
+        ).current_state.label
 
     assert 'active' in ros2('lifecycle', 'get', '/fatigue')
     assert 'successful' in ros2('lifecycle', 'set', '/fatigue', 'deactivate')

@@ -138,8 +138,8 @@ def test_launch_composes(graph, start, tmp_path, main):
     process, log = start(sys.executable, str(script))
 
     def listed():
-        reply = graph.call(
-            ListNodes, '/kitchen/box/_container/list_nodes', ListNodes.Request(), 30
+        reply = graph.call_process(
+            ListNodes, '/kitchen/box/_container/list_nodes', ListNodes.Request()
         )
         return set(reply.full_node_names)
 

@@ -68,12 +68,10 @@ class TestCommandLine:
             stdout=subprocess.PIPE,
             text=True,
         ) as process:
-            answer = graph.call(
-                SetBool, '/replay/set_paused', SetBool.Request(data=False), timeout_s=60.0
-            )
+            answer = graph.call_process(SetBool, '/replay/set_paused', SetBool.Request(data=False))
             assert (answer.success, answer.message) == (True, 'going on')
             assert until(lambda: len(heard) > 3)
-            graph.call(SetBool, '/replay/set_paused', SetBool.Request(data=True))
+            graph.call_process(SetBool, '/replay/set_paused', SetBool.Request(data=True))
             time.sleep(0.3)
             so_far = len(heard)
             time.sleep(0.5)

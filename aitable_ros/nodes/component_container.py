@@ -28,6 +28,7 @@ from aitable_ros.ros_support.component_manager import (
 from aitable_ros.ros_support.executor import (
     SPIN_TIMEOUT_S,
     ignore_interrupts,
+    interrupts_only_shut_down,
     make_executor,
     ros_process,
 )
@@ -366,7 +367,8 @@ def run(args: Sequence[str] | None = None, *, threaded: bool = False) -> None:
         executor = make_threaded_executor(container) if threaded else make_executor()
         try:
             container.compose(executor)
-            spin_components(executor, container)
+            with interrupts_only_shut_down():
+                spin_components(executor, container)
         except ComponentError as error:
             container.get_logger().fatal(
                 _utf8('\n'.join(filter(None, (str(error), error.details))))

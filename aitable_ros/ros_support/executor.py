@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import logging
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 
 import cv2
 import rclpy
@@ -19,6 +21,9 @@ from rclpy.node import Node
 from aitable_ros.ros_support.transport import configure_transport
 
 SPIN_TIMEOUT_S = 1.0
+
+STUCK_S = 3.0
+"""After Ctrl-C spinning ends at once, unless a callback is stuck: by then another one raises."""
 
 
 def spin(
@@ -57,6 +62,7 @@ def ros_process(args: Sequence[str] | None = None) -> Iterator[None]:
     log_to_console()
     # crops are small: handing them to other cores costs more than it saves
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, _interrupts.take)  # rclpy's handler, from now on, calls it too
     rclpy.init(args=None if args is None else list(args))
     try:
         with quiet_shutdown():
@@ -87,6 +93,42 @@ def quiet_shutdown(context: Context | None = None) -> Iterator[None]:
             raise
 
 
+class _Interrupts:
+    """What SIGINT does beside shutting rclpy's context down."""
+
+    def __init__(self) -> None:
+        self.raises = True
+        self._first_s: float | None = None
+
+    def take(self, _number: int, _frame: FrameType | None) -> None:
+        """Handle the signal."""
+        now_s = time.monotonic()
+        if self._first_s is None:
+            self._first_s = now_s
+        if self.raises or now_s - self._first_s > STUCK_S:
+            raise KeyboardInterrupt
+
+
+_interrupts = _Interrupts()
+
+
+@contextmanager
+def interrupts_only_shut_down() -> Iterator[None]:
+    """
+    While the block runs, Ctrl-C shuts rclpy's context down and raises nothing, as SIGTERM does.
+
+    KeyboardInterrupt strikes anywhere, and what it strikes may stay half done: a thread pool did
+    not note down the thread that it was starting, and the process then waited for it for ever.
+    For a callback that is stuck, a second Ctrl-C after :data:`STUCK_S` raises all the same. Has
+    an effect in :func:`ros_process`, for what watches the context.
+    """
+    _interrupts.raises = False
+    try:
+        yield
+    finally:
+        _interrupts.raises = True
+
+
 def ignore_interrupts() -> None:
     """Let nothing interrupt the freeing of the networks: `ros2 launch` sends a second SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -106,7 +148,7 @@ def spin_executor(executor: Executor) -> None:
 
     :param executor: spins its nodes.
     """
-    with quiet_shutdown(executor.context):
+    with quiet_shutdown(executor.context), interrupts_only_shut_down():
         while executor.context.ok():
             executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
 

@@ -4,6 +4,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
@@ -108,3 +114,68 @@ def test_what_a_callback_raises_ends_the_spinning(executor):
     with pytest.raises(ValueError, match='no'):
         spin_executor(executor)
     node.destroy_node()
+
+
+SLEEPER = """
+import sys, time
+from rclpy.node import Node
+from aitable_ros.ros_support import executor
+
+class Sleeper(Node):
+    def __init__(self):
+        super().__init__('sleeper')
+        self.create_timer(0.01, self.sleep)
+
+    def sleep(self):
+        print('in', flush=True)
+        time.sleep(float(sys.argv[1]))
+        print('out', flush=True)
+
+executor.STUCK_S = 1.0
+executor.spin(lambda _: [Sleeper()], [])
+"""
+
+
+@pytest.fixture
+def sleeper():
+    """Start a process whose callback sleeps; return when it does."""
+    processes = []
+
+    def start(seconds):
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, '-c', SLEEPER, str(seconds)],
+                env={**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+        assert processes[-1].stdout.readline() == 'in\n'
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_the_callback_end_that_is_running(sleeper, number):
+    process = sleeper(0.5)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, 'out\n')
+
+
+def test_a_second_ctrl_c_ends_a_callback_that_is_stuck(sleeper):
+    process = sleeper(60.0)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)  # at once, as launch does: not yet
+    time.sleep(1.2)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, out
+    assert 'out' not in out.splitlines()

@@ -37,15 +37,20 @@ def to_image(
     return (turned * (1, -1, -1) + (*centre_px, 0.0)).astype(np.float32)
 
 
-def push(shape, anchors, by, radius) -> np.ndarray:
-    """Move the neighbourhood of each anchor; the displacement is mirrored on the right side."""
-    moved = shape.copy()
+def shift(anchors, by, radius) -> np.ndarray:
+    """How far each point moves with the neighbourhood of the anchors; mirrored on the right."""
+    moved = np.zeros_like(NEUTRAL_SHAPE)
     for anchor in anchors:
         origin = NEUTRAL_SHAPE[anchor]
         side = np.sign(origin[0]) or 1.0
         weight = np.exp(-(np.linalg.norm(NEUTRAL_SHAPE - origin, axis=1) ** 2) / (2 * radius**2))
         moved += weight[:, None] * np.asarray(by) * (side, 1.0, 1.0)
     return moved
+
+
+def push(shape, anchors, by, radius) -> np.ndarray:
+    """Move the neighbourhood of each anchor."""
+    return shape + shift(anchors, by, radius)
 
 
 def drop_jaw(shape, by) -> np.ndarray:

@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from types import MappingProxyType
 from typing import Any
 
@@ -380,7 +380,6 @@ def run(args: Sequence[str] | None = None, *, threaded: bool = False) -> None:
             if not left:
                 container.destroy_node()
             executor.shutdown(timeout_sec=SHUTDOWN_PATIENCE_S)
-            _end_threads(executor)
     if left:
         # A thread that is inside a runtime's loader can be neither interrupted nor waited for
         # (launch kills after ten seconds), and must not wake up in a dismantled interpreter.
@@ -390,18 +389,6 @@ def run(args: Sequence[str] | None = None, *, threaded: bool = False) -> None:
         os._exit(status)
     if status:
         sys.exit(status)
-
-
-def _end_threads(executor: Executor) -> None:
-    """
-    Let the threads of a multi-threaded executor end.
-
-    rclpy leaves that to the interpreter's end, which does not know of a thread that was just
-    being started when Ctrl-C came, and waits for it for ever.
-    """
-    pool = getattr(executor, '_executor', None)
-    if isinstance(pool, ThreadPoolExecutor):
-        pool.shutdown(wait=False)
 
 
 def main(args: Sequence[str] | None = None) -> None:

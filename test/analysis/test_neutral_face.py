@@ -11,10 +11,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from posed_faces import NEUTRAL_SHAPE, shift, to_image
 
 from aitable_ros.analysis.expression import HAPPY, NEUTRAL
 from aitable_ros.analysis.expression_geometry import GeometryExpression
@@ -25,43 +25,26 @@ from aitable_ros.analysis.neutral_face import (
     NeutralState,
 )
 
-NEUTRAL_SHAPE = (
-    np.loadtxt(Path(__file__).parent / 'data' / 'neutral_face.csv', delimiter=',') / 1000.0
-)
 GEOMETRY = GeometryExpression()
 FPS = 4.0
 NOISE = 0.002  # eye spans
 
 
-def push(anchors, by, radius):
-    """Displacements of the neighbourhood of each anchor, mirrored on the right side."""
-    moved = np.zeros_like(NEUTRAL_SHAPE)
-    for anchor in anchors:
-        origin = NEUTRAL_SHAPE[anchor]
-        side = np.sign(origin[0]) or 1.0
-        weight = np.exp(-(np.linalg.norm(NEUTRAL_SHAPE - origin, axis=1) ** 2) / (2 * radius**2))
-        moved += weight[:, None] * np.asarray(by) * (side, 1.0, 1.0)
-    return moved
-
-
 # Zygomaticus major with orbicularis oculi: AU12 + AU6.
-SMILE = push((61, 291), (0.08, 0.07, -0.07), 0.08) + push((118, 347), (0, 0.04, 0), 0.1)
+SMILE = shift((61, 291), (0.08, 0.07, -0.07), 0.08) + shift((118, 347), (0, 0.04, 0), 0.1)
 # Triangularis and corrugator: AU15 + AU4.
-FROWN = push((61, 291), (0, -0.07, 0), 0.06) + push((107, 336), (-0.03, -0.06, 0), 0.12)
-OPEN_MOUTH = push((14, 17, 152), (0, -0.25, 0), 0.1)
-SHUT_EYES = push((159, 386), (0, -0.09, 0), 0.05) + push((145, 374), (0, 0.03, 0), 0.05)
+FROWN = shift((61, 291), (0, -0.07, 0), 0.06) + shift((107, 336), (-0.03, -0.06, 0), 0.12)
+OPEN_MOUTH = shift((14, 17, 152), (0, -0.25, 0), 0.1)
+SHUT_EYES = shift((159, 386), (0, -0.09, 0), 0.05) + shift((145, 374), (0, 0.03, 0), 0.05)
 
 RESTING = {'a smile': 0.6 * SMILE, 'a frown': 0.4 * FROWN, 'nothing': 0.0 * SMILE}
 
 
-def seen(offset, rng=None, *, eye_span_px=90.0, yaw=0.0):
+def seen(offset, rng=None, **placement):
     shape = NEUTRAL_SHAPE + offset
     if rng is not None:
         shape = shape + rng.normal(0.0, NOISE, shape.shape)
-    turn = np.array(
-        [[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]]
-    )
-    return (shape @ turn.T * eye_span_px * (1, -1, -1) + (320, 200, 0)).astype(np.float32)
+    return to_image(shape, **placement)
 
 
 class Person:

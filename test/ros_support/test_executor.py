@@ -20,7 +20,12 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from std_msgs.msg import String
 
-from aitable_ros.ros_support.executor import make_executor, quiet_shutdown, spin_executor
+from aitable_ros.ros_support.executor import (
+    STUCK_S,
+    make_executor,
+    quiet_shutdown,
+    spin_executor,
+)
 
 
 @pytest.fixture
@@ -131,7 +136,6 @@ class Sleeper(Node):
         time.sleep(float(sys.argv[1]))
         print('out', flush=True)
 
-executor.STUCK_S = 1.0
 executor.spin(lambda _: [Sleeper()], [])
 """
 
@@ -171,9 +175,9 @@ def test_a_signal_lets_the_callback_end_that_is_running(sleeper, number):
 def test_a_second_ctrl_c_ends_a_callback_that_is_stuck(sleeper):
     process = sleeper(60.0)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    time.sleep(0.1)
     process.send_signal(signal.SIGINT)  # at once, as launch does: not yet
-    time.sleep(1.2)
+    time.sleep(STUCK_S + 0.5)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=20)

@@ -56,11 +56,16 @@ def test_another_python_that_cannot(command: list[str], reason: str) -> None:
         RemoteTorch(command, threads=1)
 
 
+def python_with(folder: Path) -> list[str]:
+    """Return a command of this Python in which the modules of a folder come first."""
+    path = os.pathsep.join([str(folder), os.environ.get('PYTHONPATH', '')])
+    return ['env', f'PYTHONPATH={path}', sys.executable]
+
+
 def test_another_python_without_pytorch(tmp_path: Path) -> None:
     (tmp_path / 'torch.py').write_text("raise ImportError('there is none')")
-    path = os.pathsep.join([str(tmp_path), os.environ.get('PYTHONPATH', '')])
     with pytest.raises(RemoteTorchError, match='ImportError: there is none'):
-        RemoteTorch(['env', f'PYTHONPATH={path}', sys.executable], threads=1)
+        RemoteTorch(python_with(tmp_path), threads=1)
 
 
 def test_it_sees_our_package_but_not_what_is_installed_beside_it(
@@ -73,9 +78,8 @@ def test_it_sees_our_package_but_not_what_is_installed_beside_it(
         (folder / 'torch.py').write_text(f'raise ImportError({folder.name!r})')
     (ours / 'aitable_ros').symlink_to(benchmark_remote._ROOT / 'aitable_ros')
     monkeypatch.setattr(benchmark_remote, '_ROOT', ours)
-    path = os.pathsep.join([str(theirs), os.environ.get('PYTHONPATH', '')])
     with pytest.raises(RemoteTorchError, match='ImportError: theirs'):
-        RemoteTorch(['env', f'PYTHONPATH={path}', sys.executable], threads=1)
+        RemoteTorch(python_with(theirs), threads=1)
 
 
 def test_its_path_is_relative_to_the_current_folder(

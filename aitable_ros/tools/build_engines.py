@@ -44,7 +44,6 @@ HEARTBEAT_S = 10.0
 
 _GOODBYE_S = 30.0  # for TensorRT to clean up, after the engine was written
 _LOCK_NAME = '.build_engines.lock'
-_TENSORRT = 'TensorRT '
 _PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 INTERRUPTED = 130
@@ -310,7 +309,8 @@ def _describe(request: BuildRequest, arguments: argparse.Namespace) -> int:
 
 
 def _table(requests: Sequence[BuildRequest], folder: Path) -> str:
-    gpu, tensorrt = local_gpu(), _tensorrt_version()
+    gpu = local_gpu()
+    version, tensorrt = _find_tensorrt()
     rows = [('ENGINE', 'SIZE', 'PRECISION', 'BATCH', 'TENSORRT', 'GPU', 'STATE')]
     for request in requests:
         path = request.engine_path
@@ -329,7 +329,7 @@ def _table(requests: Sequence[BuildRequest], folder: Path) -> str:
                 str(largest),
                 record.tensorrt,
                 record.gpu.name,
-                _state(path, record, gpu, tensorrt),
+                _state(path, record, gpu, version),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -338,26 +338,27 @@ def _table(requests: Sequence[BuildRequest], folder: Path) -> str:
     return '\n'.join([f'Engines folder: {folder}', *(line.rstrip() for line in lines), here])
 
 
-def _state(path: Path, record: EngineSidecar, gpu: Gpu | str, tensorrt: str) -> str:
+def _state(path: Path, record: EngineSidecar, gpu: Gpu | str, version: str) -> str:
     if not path.is_file():
         return 'is missing'
     if path.stat().st_size != record.engine_size:
         return 'is damaged'
-    if isinstance(gpu, str) or not tensorrt.startswith(_TENSORRT):
+    if isinstance(gpu, str) or not version:
         return 'cannot run here'
     if gpu != record.gpu:
         return 'is for another GPU'
-    if not record.version_compatible and tensorrt != _TENSORRT + record.tensorrt:
+    if not record.version_compatible and version != record.tensorrt:
         return 'is for another TensorRT'
     return 'ok'
 
 
-def _tensorrt_version() -> str:
-    """Return the version of TensorRT, or why there is none."""
+def _find_tensorrt() -> tuple[str, str]:
+    """Return TensorRT's version, empty where there is none, and what to say of it."""
     try:
-        return _TENSORRT + str(load_tensorrt().__version__)
+        version = str(load_tensorrt().__version__)
     except InferenceError as error:
-        return str(error)
+        return '', str(error)
+    return version, f'TensorRT {version}'
 
 
 def _say(line: str) -> None:

@@ -199,6 +199,8 @@ class _Child:
 def _listen(seconds: float, children: Sequence[_Child]) -> Recording:
     import rclpy
 
+    from aitable_ros.ros_support.executor import shut_down
+
     rclpy.init(args=[])
     monitor = _Monitor()
     try:
@@ -230,7 +232,7 @@ def _listen(seconds: float, children: Sequence[_Child]) -> Recording:
         return monitor.recording
     finally:
         monitor.destroy()
-        rclpy.try_shutdown()
+        shut_down()
 
 
 HEADER = (

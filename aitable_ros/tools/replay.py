@@ -68,7 +68,7 @@ def _replay(bag: BagReader, options: Options, *, quiet: bool) -> None:
     import rclpy
     from std_srvs.srv import SetBool
 
-    from aitable_ros.ros_support.executor import make_executor, spin_executor
+    from aitable_ros.ros_support.executor import ignore_interrupts, make_executor, spin_executor
 
     node = rclpy.create_node('replay')
     executor = make_executor()
@@ -96,6 +96,9 @@ def _replay(bag: BagReader, options: Options, *, quiet: bool) -> None:
             if not quiet:
                 print('\n'.join(f'replay: {line}' for line in player.report.lines()))
     finally:
+        # KeyboardInterrupt may come late, after the error of a call that found the context shut
+        # down. What still spins when the interpreter ends aborts the process.
+        ignore_interrupts()
         if spinning.ident is not None:
             rclpy.try_shutdown()
             spinning.join()

@@ -97,7 +97,7 @@ def _replay(bag: BagReader, options: Options, *, quiet: bool) -> None:
                 print('\n'.join(f'replay: {line}' for line in player.report.lines()))
     finally:
         # KeyboardInterrupt may come late, after the error of a call that found the context shut
-        # down. What still spins when the interpreter ends aborts the process.
+        # down. A thread not waited for here would abort the process at its exit.
         ignore_interrupts()
         if spinning.ident is not None:
             rclpy.try_shutdown()

@@ -61,6 +61,21 @@ class TestCommandLine:
         assert 'Traceback' not in error
         assert re.search(r'replay: \d+ messages in', out)
 
+    def test_an_interrupt_that_comes_while_it_ends_does_not_abort_it(self, five: Path) -> None:
+        code = (
+            'import os, signal, sys, rclpy\n'
+            'shut_down = rclpy.try_shutdown\n'
+            'def late():\n'
+            '    os.kill(os.getpid(), signal.SIGINT)\n'
+            '    shut_down()\n'
+            'rclpy.try_shutdown = late\n'
+            'from aitable_ros.tools.replay import main\n'
+            "sys.exit(main([sys.argv[1], '--rate', '100', '--quiet']))\n"
+        )
+        command = [sys.executable, '-c', code, str(five)]
+        process = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert process.returncode == 0, process.stderr
+
     def test_service_pauses(self, graph, five: Path) -> None:
         heard = graph.collect(String, '/a')
         with subprocess.Popen(

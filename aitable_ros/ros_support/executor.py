@@ -17,7 +17,6 @@ from rclpy.context import Context
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
-from rclpy.signals import uninstall_signal_handlers
 
 from aitable_ros.ros_support.transport import configure_transport
 
@@ -72,19 +71,7 @@ def ros_process(args: Sequence[str] | None = None) -> Iterator[None]:
         pass
     finally:
         ignore_interrupts()
-        shut_down()
-
-
-def shut_down() -> None:
-    """
-    Shut rclpy down at the end of a process, if a signal has not done so.
-
-    Other than ``rclpy.try_shutdown`` it also ends the thread of rclpy's signal handlers, as
-    ``rclpy.shutdown`` does: left running it may abort the process at its exit ("terminate called
-    without an active exception", seen with rclpy 7.1.6).
-    """
-    rclpy.try_shutdown()
-    uninstall_signal_handlers()
+        rclpy.try_shutdown()
 
 
 @contextmanager

@@ -199,8 +199,6 @@ class _Child:
 def _listen(seconds: float, children: Sequence[_Child]) -> Recording:
     import rclpy
 
-    from aitable_ros.ros_support.executor import shut_down
-
     rclpy.init(args=[])
     monitor = _Monitor()
     try:
@@ -232,7 +230,7 @@ def _listen(seconds: float, children: Sequence[_Child]) -> Recording:
         return monitor.recording
     finally:
         monitor.destroy()
-        shut_down()
+        rclpy.try_shutdown()
 
 
 HEADER = (

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         import rclpy
     except ImportError as error:
         return _fail(f'{error}: source a ROS 2 installation first')
-    from aitable_ros.ros_support.executor import quiet_shutdown, shut_down
+    from aitable_ros.ros_support.executor import quiet_shutdown
     from aitable_ros.ros_support.transport import configure_transport
 
     configure_transport()
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         pass
     finally:
-        shut_down()
+        rclpy.try_shutdown()
     return 0
 
 

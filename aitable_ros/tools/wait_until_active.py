@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError as error:
         print(f'wait_until_active: {error}: source a ROS 2 installation first', file=sys.stderr)
         return 1
-    from aitable_ros.ros_support.executor import quiet_shutdown, shut_down
+    from aitable_ros.ros_support.executor import quiet_shutdown
 
     rclpy.init(args=['--ros-args', *ros_arguments] if ros_arguments else [])
     node = rclpy.create_node('wait_until_active')
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         pass
     finally:
         node.destroy_node()
-        shut_down()
+        rclpy.try_shutdown()
     if watches is None:
         return 1
     late = {name: watch for name, watch in watches.items() if watch.state != 'active'}

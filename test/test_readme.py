@@ -18,7 +18,7 @@ README = (ROOT / 'README.md').read_text()
 
 def test_parameter_tables_and_file_are_up_to_date():
     pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
-    script = ROOT / 'scripts' / 'update_readme.py'
+    script = ROOT / 'scripts' / 'maintenance' / 'update_readme.py'
     checked = subprocess.run(
         [sys.executable, str(script), '--check'], capture_output=True, text=True, check=False
     )
@@ -27,16 +27,16 @@ def test_parameter_tables_and_file_are_up_to_date():
 
 def test_every_file_it_names_is_there():
     links = re.findall(r'\]\(([^)#:]+)\)', README)
-    scripts = re.findall(r'scripts/[\w.]+', README)
+    scripts = re.findall(r'scripts/[\w./]+', README)
     assert len(links) > 5
     for path in {*links, *scripts}:
         assert (ROOT / path).exists(), path
 
 
 def test_the_tables_of_launch_arguments_are_up_to_date():
-    script = runpy.run_path(str(ROOT / 'scripts' / 'update_readme.py'))
+    script = runpy.run_path(str(ROOT / 'scripts' / 'maintenance' / 'update_readme.py'))
     for path, text in script['argument_pages']().items():
-        assert path.read_text() == text, f'{path.name}: run scripts/update_readme.py'
+        assert path.read_text() == text, f'{path.name}: run scripts/maintenance/update_readme.py'
 
 
 def test_the_index_of_the_docs_has_every_page():

@@ -6,7 +6,7 @@ Where a head points, from the body network's few points on it.
 An average head is placed so that its points project onto the keypoints, as
 :mod:`aitable_ros.analysis.head_pose` does with the 468 landmarks of a face. The third dimension
 that BlazePose gives is not used for heads: its faces are half as wide as they should be, and its
-rolls differ between a picture and its mirror image (``scripts/measure_posture.py`` shows both).
+rolls differ between a picture and its mirror image (docs/posture.md has both).
 """
 
 from __future__ import annotations

@@ -58,8 +58,7 @@ class GraphStyle(Enum):
 
     ONNX Runtime's CPU kernels for convolutions work on a blocked channel layout (NCHWc). PRelu
     and channel padding have no kernel for it: around each of them the tensor is reordered to
-    NCHW and back, and PRelu itself is slow. ``scripts/benchmark_backends.py`` measures both
-    styles.
+    NCHW and back, and PRelu itself is slow; docs/performance.md has the times of both styles.
     """
 
     NATIVE = 'native'

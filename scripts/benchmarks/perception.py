@@ -10,7 +10,7 @@ process of its own over the same moving 640x480 sequence, by short turns, so tha
 the machine does meets both. The time is the process's CPU time over all its threads, without
 loading; each frame is first copied, untimed, into the same buffer, as if it had just arrived.
 
-    python scripts/benchmark_perception.py
+    python scripts/benchmarks/perception.py
 
 Exits with 1 when ours takes more CPU time than MediaPipe's or misses more than 1 % of the frames.
 """
@@ -31,7 +31,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from compare_mediapipe import MEDIAPIPE, mediapipe_python
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'studies'))
+
+from mediapipe_python import MEDIAPIPE, mediapipe_python
 
 WIDTH, HEIGHT, RATE_HZ = 640, 480, 30.0
 SEQUENCE_FRAMES = 150

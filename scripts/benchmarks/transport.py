@@ -4,9 +4,9 @@
 Measure how many camera images reach another process, and how late, under Fast DDS settings.
 
     source scripts/ros_env.sh
-    python scripts/benchmark_transport.py                       # every setting at both ends
-    python scripts/benchmark_transport.py --mixed               # also at one end only
-    python scripts/benchmark_transport.py --size 1280x720 --seconds 10
+    python scripts/benchmarks/transport.py                       # every setting at both ends
+    python scripts/benchmarks/transport.py --mixed               # also at one end only
+    python scripts/benchmarks/transport.py --size 1280x720 --seconds 10
 
 A publisher process sends bgr8 images, best effort, keep last 1, at a fixed rate; a subscriber
 process takes them as the nodes do. Arrived is the share of the images sent that came out of the
@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from aitable_ros.ros_support.transport import PROFILE_VARIABLES, profile_file
 

@@ -36,7 +36,7 @@ from aitable_ros.ros_support.image_conversion import image_to_rgb, rgb_to_image
 from aitable_ros.ros_support.managed_node import ManagedNode
 from aitable_ros.sample import AstronautSequence
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 Image = npt.NDArray[np.uint8]
 FPS = 30
 WATCH_S = 40.0  # before the picture: a level of fatigue takes half a minute

@@ -3,7 +3,7 @@
 """
 Print the part of a lock file that this Python environment lacks.
 
-    python scripts/select_requirements.py requirements/ros.in requirements/ros.lock
+    python scripts/maintenance/select_requirements.py requirements/ros.in requirements/ros.lock
 
 A requirement of the first file counts as there when its module can be imported, whoever installed
 it (apt, JetPack, pip). What is missing is printed with everything below it, as the comments

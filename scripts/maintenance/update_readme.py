@@ -5,8 +5,8 @@
 Write what is declared in the code into README.md, docs/ and config/aitable.yaml: the tables of
 parameters and of launch arguments, and the parameter file.
 
-    scripts/update_readme.py            rewrite them
-    scripts/update_readme.py --check    exit with 1 when they are out of date
+    scripts/maintenance/update_readme.py            rewrite them
+    scripts/maintenance/update_readme.py --check    exit with 1 when they are out of date
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 SWITCH = ('true', 'false')
 
 PARAMETER_FILE_HEADER = """\
-# Parameters of all aitable nodes, at their defaults. Written by scripts/update_readme.py from the
-# declarations; `ros2 param describe NODE NAME` gives ranges, too.
+# Parameters of all aitable nodes, at their defaults. Written from the declarations by
+# scripts/maintenance/update_readme.py; `ros2 param describe NODE NAME` gives ranges, too.
 #
 # /**/NAME: serves the nodes in every namespace, composed or not. A file with what you want to
 # change goes to the launch file as params_file:=...
@@ -44,7 +44,10 @@ def main() -> int:
         if '--check' not in sys.argv[1:]:
             path.write_text(text)
         elif path.read_text() != text:
-            print(f'{path.name} is out of date: run scripts/update_readme.py', file=sys.stderr)
+            print(
+                f'{path.name} is out of date: run scripts/maintenance/update_readme.py',
+                file=sys.stderr,
+            )
             status = 1
     return status
 

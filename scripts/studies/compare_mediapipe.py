@@ -3,12 +3,12 @@
 """
 Compare our face landmarks with those of MediaPipe's own Python FaceMesh on still pictures.
 
-MediaPipe (static_image_mode, no refinement) runs in an environment of its own, which this script
-makes on first use, because it demands NumPy 1. The pictures are scikit-image's astronaut and
+MediaPipe (static_image_mode, no refinement) runs in an environment of its own, which is made on
+first use, because it demands NumPy 1. The pictures are scikit-image's astronaut and
 variants of it, and any files named on the command line. Differences are distances in the image
 plane, in per cent of the distance between the eyes' centres.
 
-    python scripts/compare_mediapipe.py [PICTURE ...]
+    python scripts/studies/compare_mediapipe.py [PICTURE ...]
 
 Exits with 1 when a limit is exceeded or a face that MediaPipe found was missed.
 """
@@ -16,7 +16,6 @@ Exits with 1 when a limit is exceeded or a face that MediaPipe found was missed.
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,61 +24,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-
-# The package beside this folder, installed or not; the other scripts get it from here.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-MEDIAPIPE = 'mediapipe==0.10.21'
-PYTHONS = ((3, 9), (3, 12))
-"""First and last Python that this version of MediaPipe has wheels for."""
+from mediapipe_python import MEDIAPIPE, mediapipe_python
 
 MAX_MEDIAN_PERCENT = 1.0
 MAX_P95_PERCENT = 3.0
 
 RIGHT_EYE_CORNERS = (33, 133)
 LEFT_EYE_CORNERS = (362, 263)
-
-
-def mediapipe_python(given: Path | None) -> Path:
-    """
-    Return a Python that can import mediapipe, making a virtual environment if needed.
-
-    :param given: the interpreter that the user named, if any.
-    :raises SystemExit: with a message when there is no suitable Python or pip fails.
-    """
-    if given is not None:
-        return given
-    from aitable_ros.paths import cache_dir
-
-    folder = cache_dir() / MEDIAPIPE.replace('==', '-')
-    python = folder / ('Scripts/python.exe' if sys.platform == 'win32' else 'bin/python')
-    ready = folder / 'ready'
-    if not ready.is_file():
-        print(f'Making an environment with {MEDIAPIPE} in {folder} ...', file=sys.stderr)
-        base = _base_python()
-        shutil.rmtree(folder, ignore_errors=True)
-        for command in (
-            [base, '-m', 'venv', str(folder)],
-            [str(python), '-m', 'pip', 'install', '--quiet', MEDIAPIPE],
-        ):
-            if subprocess.run(command, check=False).returncode != 0:
-                raise SystemExit(f'failed: {" ".join(command)}; or use --mediapipe-python PATH')
-        ready.touch()
-    return python
-
-
-def _base_python() -> str:
-    first, last = PYTHONS
-    if first <= sys.version_info[:2] <= last:
-        return sys.executable
-    for minor in range(last[1], first[1] - 1, -1):
-        found = shutil.which(f'python3.{minor}')
-        if found is not None:
-            return found
-    raise SystemExit(
-        f'{MEDIAPIPE} needs Python 3.{first[1]} to 3.{last[1]} and none was found; '
-        'install one, or use --mediapipe-python PATH'
-    )
 
 
 def variants() -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:

@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--seconds',
-        type=_seconds,
+        type=_amount,
         default=3.0,
         metavar='S',
         help='fewer runs where they would take longer than this, at least 5 (default: 3)',
@@ -132,6 +132,13 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         metavar='N',
         help='load and close each N times: does memory grow after the first 10?',
+    )
+    parser.add_argument(
+        '--max-growth',
+        type=_percent,
+        default=0.01,
+        metavar='PERCENT',
+        help='growth in these that is a failure if exceeded (default: 1)',
     )
     parser.add_argument('--engines-dir', metavar='DIR', type=Path, help='the engines folder')
     parser.add_argument(
@@ -181,14 +188,18 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _seconds(text: str) -> float:
+def _amount(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f'{text!r} is no time')
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number from 0 on')
     return value
+
+
+def _percent(text: str) -> float:
+    return _amount(text) / 100
 
 
 def _chosen(names: Sequence[str]) -> list[ModelSpec]:

@@ -77,6 +77,7 @@ class Options:
     :param torch_python: how the Python that has PyTorch is started; None: it is this one.
     :param soak: run each so many times, and see what becomes of its memory; 0: do not.
     :param cycles: load and close each so many times, likewise.
+    :param max_growth: by what part memory, open files and threads may grow in these.
     :param engines_dir: folder of the model files.
     :param allow_host_code: see :class:`EngineRunner`.
     :param mapped_memory: see there.
@@ -94,6 +95,7 @@ class Options:
     torch_python: Sequence[str] | None
     soak: int
     cycles: int
+    max_growth: float
     engines_dir: Path | None
     allow_host_code: bool
     mapped_memory: bool
@@ -351,7 +353,7 @@ class Benchmark:
                     continue
                 entry = {'model': spec.name, 'backend': runner.label, 'kind': kind, **result}
                 self._report.endurance.append(entry)
-                self._report.failures += judge_endurance(entry)
+                self._report.failures += judge_endurance(entry, options.max_growth)
                 self._say('')
                 print_endurance(entry)
 

@@ -28,7 +28,6 @@ from aitable_ros.inference.selection import BACKENDS
 from aitable_ros.tools.benchmark_inputs import make_cases
 from aitable_ros.tools.benchmark_runners import SPECS, TORCH, EngineRunner, Runner
 
-MAX_GROWTH = 0.01
 SOAK_WARM_UP = 1000
 CYCLES_WARM_UP = 10
 SAMPLES = 10
@@ -231,17 +230,18 @@ def at_the_end(samples: Sequence[Mapping[str, int]]) -> dict[str, int]:
     return {key: min(sample[key] for sample in last) for key in samples[0] if key != 'after'}
 
 
-def judge_endurance(entry: Mapping[str, Any]) -> list[str]:
+def judge_endurance(entry: Mapping[str, Any], max_growth: float) -> list[str]:
     """
     Return what is not as it must be: memory that grew, answers that changed.
 
     :param entry: of :attr:`aitable_ros.tools.benchmark_report.Report.endurance`.
+    :param max_growth: by what part of what it was any quantity may grow.
     """
     what = f'{entry["model"]} on {entry["backend"]}: {entry["count"]} {entry["kind"]}'
     failures = [
         f'{what}: {key} grew by {growth:.1%}'
         for key, growth in growth_of(entry['samples']).items()
-        if growth >= MAX_GROWTH
+        if growth > max_growth
     ]
     if entry.get('changed_answers'):
         failures.append(f'{what}: {entry["changed_answers"]} answers changed')

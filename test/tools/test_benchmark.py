@@ -21,6 +21,7 @@ from aitable_ros.tools import benchmark, benchmark_measure
 from aitable_ros.tools.benchmark_inputs import Cases, load_cases, save_cases
 from aitable_ros.tools.benchmark_measure import Options
 from aitable_ros.tools.benchmark_runners import EngineRunner
+from aitable_ros.tools.isolation import Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
 IRIS = CONTRACTS['iris_landmark']  # the smallest network
@@ -90,6 +91,34 @@ class TestCommand:
         assert document['models'][0]['rows'][0]['batches'] == []
         out = capsys.readouterr().out
         assert 'iris_landmark on litert, soak, after 100 and 1000 (' in out
+
+    @pytest.mark.parametrize(('max_growth', 'status'), [('1', 1), ('20', 0)])
+    def test_growth_is_a_failure_from_the_share_on_that_was_given(
+        self,
+        run: Callable[..., dict[str, Any]],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        max_growth: str,
+        status: int,
+    ) -> None:
+        memory = {'open_files': 9, 'threads': 2}
+        samples = [{'after': 1, 'rss_bytes': 100, **memory}] + [
+            {'after': n, 'rss_bytes': 110, **memory} for n in (2, 3, 4)
+        ]
+        result = {'count': 4, 'seconds': 1.0, 'samples': samples}
+        really = benchmark_measure.run_isolated
+
+        def isolated(probe: Callable[..., Any], *arguments: Any, **how: Any) -> Outcome:
+            if probe is benchmark_measure.probe_cycles:
+                return Outcome((result,))
+            return really(probe, *arguments, **how)
+
+        monkeypatch.setattr(benchmark_measure, 'run_isolated', isolated)
+        options = ('--backend', 'litert', '--runs', '0', '--cycles', '4')
+        run('iris_landmark', *options, '--max-growth', max_growth, status=status)
+        out, err = capsys.readouterr()
+        assert '(+10.00%)' in out
+        assert ('4 cycles: rss_bytes grew by 10.0%' in err) == bool(status)
 
     def test_a_reference_can_be_recorded_elsewhere(
         self,
@@ -257,6 +286,7 @@ class TestArguments:
             ['--compare', 'tensorflow'],
             ['--seconds', 'nan'],
             ['--seconds', 'long'],
+            ['--max-growth', '-1'],
         ],
     )
     def test_wrong_ones_are_refused(
@@ -267,7 +297,7 @@ class TestArguments:
         assert caught.value.code == 2
         err = capsys.readouterr().err
         assert 'usage: benchmark' in err
-        assert '_seconds' not in err  # the name of a function
+        assert '_amount' not in err  # the name of a function
 
     @pytest.mark.parametrize(
         ('arguments', 'told'),

@@ -16,7 +16,8 @@ class TestGrowth:
         samples = self.samples(*range(1000, 1110, 10))
         assert growth_of(samples)['rss_bytes'] == pytest.approx(0.08)
         entry = {'model': 'm', 'backend': 'b', 'kind': 'soak', 'count': 9, 'samples': samples}
-        assert judge_endurance(entry) == ['m on b: 9 soak: rss_bytes grew by 8.0%']
+        assert judge_endurance(entry, 0.01) == ['m on b: 9 soak: rss_bytes grew by 8.0%']
+        assert judge_endurance(entry, 0.1) == []
 
     def test_a_block_kept_for_a_while_is_none(self) -> None:
         assert growth_of(self.samples(1000, 1001, 1000, 1040, 1002, 1040))[
@@ -30,10 +31,10 @@ class TestGrowth:
     def test_a_file_left_open_counts(self) -> None:
         samples = [{'after': n, 'open_files': 8 + n // 5} for n in range(11)]
         entry = {'model': 'm', 'backend': 'b', 'kind': 'cycles', 'count': 9, 'samples': samples}
-        assert len(judge_endurance(entry)) == 1
+        assert len(judge_endurance(entry, 0.01)) == 1
 
     def test_other_answers_count(self) -> None:
         samples = self.samples(1, 1)
         entry = {'model': 'm', 'backend': 'b', 'kind': 'soak', 'count': 9, 'samples': samples}
-        assert judge_endurance({**entry, 'changed_answers': 0}) == []
-        assert len(judge_endurance({**entry, 'changed_answers': 1})) == 1
+        assert judge_endurance({**entry, 'changed_answers': 0}, 0.01) == []
+        assert len(judge_endurance({**entry, 'changed_answers': 1}, 0.01)) == 1

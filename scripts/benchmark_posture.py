@@ -76,19 +76,21 @@ def our_frame_function(who: str) -> HandleFrame:
     """Return what handles one frame and tells whether a person was found."""
     import cv2
 
+    from aitable_ros.inference.selection import load_engine
     from aitable_ros.model_zoo.catalog import load_catalog
     from aitable_ros.model_zoo.store import ensure_models
     from aitable_ros.paths import engines_dir
     from aitable_ros.perception.body_pose import BodySettings
-    from aitable_ros.perception.body_source import load_body_source
+    from aitable_ros.perception.body_source import BLAZEPOSE_MODELS, load_body_source
 
     cv2.setNumThreads(1)
+    folder = engines_dir()
+    ensure_models(BLAZEPOSE_MODELS, folder)
+    catalog = load_catalog()
     source = load_body_source(
-        load_catalog(),
-        _BACKENDS[who],
-        engines_dir=engines_dir(),
+        lambda names: [load_engine(catalog[n], _BACKENDS[who], engines_dir=folder) for n in names],
+        engines_dir=folder,
         settings=BodySettings(redetect_interval_s=0.0) if who == DETECTION else None,
-        fetch=ensure_models,
     )
     print(f'{TITLES[who]}: {source.backend}', file=sys.stderr)
     estimator = source.estimator

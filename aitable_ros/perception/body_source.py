@@ -1,10 +1,10 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which network gives the body keypoints: BlazePose, a user's YOLO-pose file, or MediaPipe."""
+"""Which network gives the body keypoints: BlazePose, or a YOLO-pose file of the user's own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,31 +13,28 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.analysis.body_keypoints import BodyKeypoints
-from aitable_ros.inference.engine import Engine, InferenceError
+from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.model_spec import ModelSpec
-from aitable_ros.inference.selection import (
-    AUTO,
-    BACKENDS,
-    NoBackendError,
-    Selection,
-    Skipped,
-    load_engine,
-)
+from aitable_ros.inference.selection import AUTO, BACKENDS, Selection, load_engine
 from aitable_ros.perception.body_pose import (
     BodyDetector,
     BodyLandmarker,
     BodyPipeline,
     BodySettings,
 )
-from aitable_ros.perception.mediapipe_pose import BACKEND as MEDIAPIPE
-from aitable_ros.perception.mediapipe_pose import MediapipePose
 from aitable_ros.perception.yolo_pose import YoloPose, YoloSettings
 
-MODELS = ('pose_detection', 'pose_landmark')
+BLAZEPOSE = 'blazepose'
+YOLO = 'yolo'
+NETWORKS = (BLAZEPOSE, YOLO)
+
+BLAZEPOSE_MODELS = ('pose_detection', 'pose_landmark')
 """BlazePose's networks, as the catalog names them."""
 
-USER_BACKENDS = ('onnxruntime', 'tensorrt')
-"""Backends that run a file which the user brings, each by the ending of its files."""
+YOLO_NAME = 'yolo_pose'
+"""Name of the user's own file in the engines folder, without its ending."""
+
+_YOLO_CHAIN = ('tensorrt', 'onnxruntime')
 
 
 class BodyEstimator(Protocol):
@@ -59,160 +56,90 @@ class BodySource:
     A loaded source of body keypoints. Use and close it in the thread that loaded it.
 
     :param estimator: finds the person; see :meth:`BodyEstimator.process`.
-    :param backend: for messages, as ``pose_detection: litert, pose_landmark: onnxruntime``.
-    :param explanation: lines that say what runs from which file, and why what comes earlier in
-        the chain does not.
-    :param closers: what frees it.
+    :param selections: the networks behind it.
     """
 
     estimator: BodyEstimator
-    backend: str
-    explanation: tuple[str, ...]
-    closers: tuple[Callable[[], None], ...]
+    selections: tuple[Selection, ...]
+
+    @property
+    def backend(self) -> str:
+        """For messages, as ``pose_detection: litert, pose_landmark: onnxruntime``."""
+        return ', '.join(f'{one.engine.name}: {one.backend}' for one in self.selections)
 
     def close(self) -> None:
         """Free the networks."""
-        for close in self.closers:
-            close()
+        _close(self.selections)
 
 
 def load_body_source(
-    catalog: Mapping[str, ModelSpec],
-    backend: str = AUTO,
+    load: Callable[[Sequence[str]], Sequence[Selection]],
+    network: str = BLAZEPOSE,
     *,
+    model: Path | str = '',
+    backend: str = AUTO,
     engines_dir: Path,
     threads: int = 1,
-    model_file: Path | None = None,
-    min_detection: float = 0.5,
     settings: BodySettings | None = None,
-    fetch: Callable[[Sequence[str]], object] | None = None,
 ) -> BodySource:
     """
     Load what gives the body keypoints, in the thread that will use it.
 
-    ``auto`` takes BlazePose's two networks, each on the first backend of its chain that loads, and
-    MediaPipe's own solution where that fails.
-
-    :param catalog: has :data:`MODELS`.
-    :param backend: ``auto``, a backend of the networks, or ``mediapipe``: that one or an error.
+    :param load: loads networks of the catalog, all that are named, or raises InferenceError and
+        leaves none open; called for BlazePose alone. The others are for YOLO alone.
+    :param network: one of :data:`NETWORKS`.
+    :param model: the YOLO-pose file, ``.onnx`` or ``.engine``; empty: ``yolo_pose.engine`` or
+        ``yolo_pose.onnx`` in the engines folder.
+    :param backend: ``auto``, or the one that runs it.
     :param engines_dir: folder of the model files.
     :param threads: threads for backends on the CPU.
-    :param model_file: a YOLO-pose file to use instead, ``.onnx`` or ``.engine``; nothing takes its
-        place when it does not load.
-    :param min_detection: detections below are dropped, 0..1.
-    :param settings: who is followed.
-    :param fetch: called with :data:`MODELS` before they are loaded, to bring what is missing; an
-        exception from it is a reason to go on to the next of the chain.
+    :param settings: who is followed; for both.
     :returns: the source; the caller closes it.
-    :raises InferenceError: when nothing loads, or what was named does not; it says why.
-    :raises ValueError: for a setting out of range.
+    :raises InferenceError: when it does not load; it says why. Nothing takes its place.
     """
     settings = settings if settings is not None else BodySettings()
-    if model_file is not None:
-        return _load_user_file(
-            Path(model_file), backend, threads, min_detection=min_detection, settings=settings
-        )
-    if backend == MEDIAPIPE:
-        return _load_mediapipe((), min_detection=min_detection, settings=settings)
-    try:
-        return _load_blazepose(
-            catalog,
-            backend,
-            engines_dir,
-            threads,
-            fetch,
-            min_detection=min_detection,
-            settings=settings,
-        )
-    except InferenceError as error:
-        if backend != AUTO:
-            raise
-        reason = str(error)
-    try:
-        return _load_mediapipe((reason,), min_detection=min_detection, settings=settings)
-    except InferenceError as error:
-        skipped = Skipped(MEDIAPIPE, str(error).removeprefix(f'{MEDIAPIPE}: '))
-        raise NoBackendError(f'{reason}; {skipped}') from error
-
-
-def _load_blazepose(
-    catalog: Mapping[str, ModelSpec],
-    backend: str,
-    engines_dir: Path,
-    threads: int,
-    fetch: Callable[[Sequence[str]], object] | None,
-    *,
-    min_detection: float,
-    settings: BodySettings,
-) -> BodySource:
-    failed = ''
-    if fetch is not None:
-        try:
-            fetch(MODELS)
-        except Exception as error:  # the files may be there all the same, or an engine be enough
-            failed = f' (fetching failed: {" ".join(str(error).split())})'
-    selections: list[Selection] = []
-    try:
-        for name in MODELS:
-            selections.append(
-                load_engine(catalog[name], backend, engines_dir=engines_dir, threads=threads)
-            )
-        detector = BodyDetector(selections[0].engine, min_score=min_detection)
-        pipeline = BodyPipeline(detector, BodyLandmarker(selections[1].engine), settings)
-    except BaseException as error:
-        for selection in selections:
-            selection.engine.close()
-        if failed and isinstance(error, InferenceError):
-            raise InferenceError(f'{error}{failed}') from error
-        raise
-    return BodySource(
-        pipeline,
-        ', '.join(f'{selection.engine.name}: {selection.backend}' for selection in selections),
-        tuple(selection.explain() for selection in selections),
-        tuple(selection.engine.close for selection in selections),
+    selections = (
+        (_load_yolo(str(model), backend, engines_dir, threads),)
+        if network == YOLO
+        else tuple(load(BLAZEPOSE_MODELS))
     )
-
-
-def _load_mediapipe(
-    reasons: tuple[str, ...], *, min_detection: float, settings: BodySettings
-) -> BodySource:
-    pose = MediapipePose(min_detection=min_detection, min_presence=settings.min_presence)
-    lines = (
-        "the body's keypoints come from MediaPipe's own solution",
-        *(f'skipped: {reason}' for reason in reasons),
-    )
-    return BodySource(pose, MEDIAPIPE, ('; '.join(lines),), (pose.close,))
-
-
-def _load_user_file(
-    path: Path, backend: str, threads: int, *, min_detection: float, settings: BodySettings
-) -> BodySource:
-    runs = {BACKENDS[name].suffix: name for name in USER_BACKENDS}
-    own = runs.get(path.suffix)
-    if own is None:
-        raise InferenceError(
-            f'{path}: cannot tell what runs this file; expected one that ends in'
-            f' {" or ".join(runs)}'
-        )
-    if backend not in (AUTO, own):
-        raise InferenceError(f'{path} runs on {own}, not on {backend}')
-    if not path.is_file():
-        raise InferenceError(f'{path}: no such file')
-    spec = ModelSpec(path.stem, (), ())
-    selection = load_engine(spec, own, engines_dir=path.parent, threads=threads)
-    engine: Engine = selection.engine
     try:
-        estimator = YoloPose(
-            engine,
-            YoloSettings(
-                min_score=min_detection,
-                switch_ratio=settings.switch_ratio,
-                max_gap_s=settings.max_gap_s,
-            ),
-        )
+        return BodySource(_estimator(network, selections, settings), selections)
     except BaseException:
-        engine.close()
+        _close(selections)
         raise
-    form = estimator.format
-    line = f'{selection.explain()}; YOLO-pose, {form.layout.value}, {form.width} x {form.height}'
-    return BodySource(estimator, f'{engine.name}: {own}', (line,), (engine.close,))
+
+
+def _estimator(
+    network: str, selections: Sequence[Selection], settings: BodySettings
+) -> BodyEstimator:
+    engines = [selection.engine for selection in selections]
+    if network == YOLO:
+        return YoloPose(
+            engines[0],
+            YoloSettings(switch_ratio=settings.switch_ratio, max_gap_s=settings.max_gap_s),
+        )
+    return BodyPipeline(BodyDetector(engines[0]), BodyLandmarker(engines[1]), settings)
+
+
+def _load_yolo(model: str, backend: str, folder: Path, threads: int) -> Selection:
+    """Load the user's own file: the one that is named, or the one in the engines folder."""
+    name = YOLO_NAME
+    chain: tuple[str, ...] = _YOLO_CHAIN
+    if model:
+        path = Path(model).expanduser()
+        chain = tuple(other for other in _YOLO_CHAIN if BACKENDS[other].suffix == path.suffix)
+        if not chain:
+            raise InferenceError(f'model {path}: expected an .engine or an .onnx file')
+        if not path.is_file():
+            raise InferenceError(f'model {path} is missing')
+        folder, name = path.parent, path.stem
+    if backend not in (AUTO, *chain):
+        raise InferenceError(f'{name} cannot run on {backend}: it is for {" or ".join(chain)}')
+    spec = ModelSpec(name=name, inputs=(), outputs=(), chain=chain, required=False)
+    return load_engine(spec, backend, engines_dir=folder, threads=threads)
+
+
+def _close(selections: Iterable[Selection]) -> None:
+    for selection in selections:
+        selection.engine.close()

@@ -18,8 +18,7 @@ from aitable_ros.analysis.posture_monitor import (
 )
 from aitable_ros.analysis.posture_rule import RuleSettings
 from aitable_ros.analysis.posture_stillness import StillnessSettings
-from aitable_ros.perception.mediapipe_pose import BACKEND as MEDIAPIPE
-from aitable_ros.ros_support.body_networks import BLAZEPOSE, YOLO
+from aitable_ros.perception.body_source import BLAZEPOSE, NETWORKS
 from aitable_ros.ros_support.parameters import (
     BACKEND_PARAMETERS,
     IMAGE_PARAMETERS,
@@ -58,7 +57,7 @@ POSTURE_PARAMETERS: tuple[ParameterSpec, ...] = (
         BLAZEPOSE,
         'what finds the body: BlazePose (33 keypoints, three dimensions), or a YOLO-pose file '
         'of your own (17 keypoints, two dimensions)',
-        choices=(BLAZEPOSE, YOLO),
+        choices=NETWORKS,
     ),
     ParameterSpec(
         'model',
@@ -66,7 +65,7 @@ POSTURE_PARAMETERS: tuple[ParameterSpec, ...] = (
         'network yolo: the .engine or .onnx file; empty: yolo_pose.engine or yolo_pose.onnx '
         'in the engines folder',
     ),
-    backend_parameter('the body network', MEDIAPIPE),
+    backend_parameter('the body network'),
     *BACKEND_PARAMETERS,
     ParameterSpec(
         'max_rate',

@@ -32,10 +32,15 @@ from aitable_ros.analysis.expression import (
 from aitable_ros.analysis.expression_geometry import BACKEND, GeometryExpression
 from aitable_ros.analysis.eye_openness import EyeAspectRatios, eye_aspect_ratios
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.inference.selection import AUTO, BACKENDS, load_engine
+from aitable_ros.inference.selection import AUTO, BACKENDS, Selection, load_engine
 from aitable_ros.model_zoo.catalog import CatalogError, load_catalog
 from aitable_ros.model_zoo.store import fetch_if_possible
-from aitable_ros.perception.body_pose import BodyDetector, BodyLandmarker, BodyPipeline
+from aitable_ros.perception.body_source import (
+    BLAZEPOSE,
+    NETWORKS,
+    BodyEstimator,
+    load_body_source,
+)
 from aitable_ros.perception.eye_contours import EyeContours
 from aitable_ros.perception.face_detector import FaceDetector
 from aitable_ros.perception.face_mesh import FaceMesh
@@ -45,7 +50,6 @@ from aitable_ros.sources.frame_source import SourceError
 from aitable_ros.sources.picture_source import PICTURE_SUFFIXES, list_pictures, read_picture
 from aitable_ros.sources.video_source import VideoSource
 from aitable_ros.tools.analyze_fatigue import FatigueReading, PersonFatigue, fatigue_settings
-from aitable_ros.tools.analyze_posture import MODELS as POSTURE_MODELS
 from aitable_ros.tools.analyze_posture import PersonPosture, PostureReading
 from aitable_ros.visualization.circumplex import EmotionTrack, write_track
 from aitable_ros.visualization.overlay import FaceOverlay, draw_overlay, plan_layout
@@ -153,8 +157,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--posture',
         action='store_true',
-        help='find the body of the person, too (BlazePose): keypoints and angles, for videos also'
-        ' posture and its duration; see docs/posture.md',
+        help='find the body of the person, too: keypoints and angles, for videos also posture and'
+        ' its duration; see docs/posture.md',
+    )
+    parser.add_argument(
+        '--posture-network',
+        choices=NETWORKS,
+        default=BLAZEPOSE,
+        help='what finds the body: BlazePose (33 keypoints, three dimensions; the default), or a'
+        ' YOLO-pose file of your own (17 keypoints, two dimensions)',
+    )
+    parser.add_argument(
+        '--posture-model',
+        metavar='FILE',
+        default='',
+        help='with yolo: the .engine or .onnx file (default: yolo_pose.engine or yolo_pose.onnx in'
+        ' the engines folder)',
+    )
+    parser.add_argument(
+        '--posture-backend',
+        choices=(AUTO, *BACKENDS),
+        help='what runs the network of the body (default: as --backend)',
     )
     parser.add_argument(
         '--backend',
@@ -206,7 +229,7 @@ class _Run:
         self._failed = False
         self._emotion = GeometryExpression()
         self._eyes: EyeContours | None = None
-        self._bodies: BodyPipeline | None = None
+        self._bodies: BodyEstimator | None = None
         self._postures: dict[str, PersonPosture] = {}
         self._posture: PostureReading | None = None
         self._overlay_names: set[str] = set()
@@ -276,27 +299,40 @@ class _Run:
         options = self._options
         folder = paths.engines_dir(options.engines_dir)
         catalog = load_catalog()
-        names = MODELS if options.refine_eyes else MODELS[:2]
+
+        def load(names: Sequence[str], backend: str = options.backend) -> list[Selection]:
+            if failed := fetch_if_possible(names, folder, progress=self.say):
+                self.say(failed)
+            selections = []
+            for name in names:
+                selection = load_engine(
+                    catalog[name], backend, engines_dir=folder, threads=options.threads
+                )
+                stack.enter_context(selection.engine)
+                self.say(selection.explain())
+                selections.append(selection)
+            return selections
+
+        detector, mesh, *eyes = load(MODELS if options.refine_eyes else MODELS[:2])
+        if eyes:
+            self._eyes = EyeContours(eyes[0].engine)
         if options.posture:
-            names = (*names, *POSTURE_MODELS)
-        if failed := fetch_if_possible(names, folder, progress=self.say):
-            self.say(failed)
-        engines = {}
-        for name in names:
-            selection = load_engine(
-                catalog[name], options.backend, engines_dir=folder, threads=options.threads
+            backend = options.posture_backend or options.backend
+            body = load_body_source(
+                lambda names: load(names, backend),
+                options.posture_network,
+                model=options.posture_model,
+                backend=backend,
+                engines_dir=folder,
+                threads=options.threads,
             )
-            engines[name] = stack.enter_context(selection.engine)
-            self.say(selection.explain())
-        if options.refine_eyes:
-            self._eyes = EyeContours(engines['iris_landmark'])
-        if options.posture:
-            self._bodies = BodyPipeline(
-                BodyDetector(engines['pose_detection']), BodyLandmarker(engines['pose_landmark'])
-            )
+            stack.callback(body.close)
+            if options.posture_network != BLAZEPOSE:
+                self.say(body.selections[0].explain())
+            self._bodies = body.estimator
         return FacePipeline(
-            FaceDetector(engines['face_detection'], max_faces=options.max_faces),
-            FaceMesh(engines['face_mesh']),
+            FaceDetector(detector.engine, max_faces=options.max_faces),
+            FaceMesh(mesh.engine),
             settings=PipelineSettings(max_faces=options.max_faces),
         )
 
@@ -390,7 +426,7 @@ class _Run:
             line['posture'] = self._posture.describe()
         return line, image, overlays
 
-    def _sitter(self, item: _Input, bodies: BodyPipeline) -> PersonPosture:
+    def _sitter(self, item: _Input, bodies: BodyEstimator) -> PersonPosture:
         """Return what is kept of the posture of the person in a video; of a picture, nothing."""
         if not item.is_video:
             return PersonPosture(bodies, is_video=False)

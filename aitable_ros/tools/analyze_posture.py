@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,25 +19,11 @@ from aitable_ros.analysis.posture_measure import PostureMeter
 from aitable_ros.analysis.posture_monitor import PostureMonitor, PostureState
 from aitable_ros.analysis.posture_person import match_face, seen_face
 from aitable_ros.analysis.posture_rule import Posture
+from aitable_ros.perception.body_source import BodyEstimator
 from aitable_ros.perception.face_pipeline import TrackedFace
 from aitable_ros.visualization.posture_overlay import PostureOverlay
 
-MODELS = ('pose_detection', 'pose_landmark')
-
 _DECIMALS = 5
-
-
-class BodySource(Protocol):
-    """What finds the body of one person, such as BlazePose's ``BodyPipeline``."""
-
-    def process(self, image: npt.NDArray[np.uint8], stamp_s: float) -> BodyKeypoints | None:
-        """Find the person in the stream's next image."""
-
-    def process_still(self, image: npt.NDArray[np.uint8]) -> BodyKeypoints | None:
-        """Find the person in one picture."""
-
-    def reset(self) -> None:
-        """Forget the person."""
 
 
 class PostureReading:
@@ -117,7 +103,7 @@ class PersonPosture:
     :param is_video: whether the frames belong together.
     """
 
-    def __init__(self, source: BodySource, *, is_video: bool) -> None:
+    def __init__(self, source: BodyEstimator, *, is_video: bool) -> None:
         self._source = source
         self._is_video = is_video
         self._meter, self._monitor = PostureMeter(), PostureMonitor()

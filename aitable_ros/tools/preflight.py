@@ -1,7 +1,7 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Look over this machine before the flight: what runs here, on what, and what stands in the way.
+Look over this machine before the flight: what runs the networks here, and what stands in the way.
 
 Whatever is native code (ROS, TensorRT, CUDA, the runtimes and every network on them) is loaded in
 processes of their own: one that crashes is a finding, not the end of the tool.
@@ -18,25 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from aitable_ros import paths
-from aitable_ros.tools.preflight_check import Check, Status
-from aitable_ros.tools.preflight_machine import (
-    check_cameras,
-    check_folder,
-    check_machine,
-    check_shared_memory,
-)
+from aitable_ros.tools.preflight_check import Check, Status, as_document, print_table
+from aitable_ros.tools.preflight_machine import check_cameras, check_shared_memory
 from aitable_ros.tools.preflight_models import check_models
-from aitable_ros.tools.preflight_python import check_optional, check_packages, check_python
-from aitable_ros.tools.preflight_report import as_document, print_table
 from aitable_ros.tools.preflight_ros import check_ros
-from aitable_ros.tools.preflight_runtimes import (
-    check_cuda,
-    check_litert,
-    check_onnxruntime,
-    check_pycuda,
-    check_tensorrt,
-)
+from aitable_ros.tools.preflight_runtimes import RUNTIMES, check_cuda, check_runtime
 
 Checker = Callable[[], Sequence[Check]]
 
@@ -53,21 +39,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         checks = run_checks(checkers(arguments.engines_dir, arguments.models_file))
     except KeyboardInterrupt:
         return 130
-    worst = max(check.status for check in checks)
     if arguments.json:
         print(json.dumps(as_document(checks), indent=2))
     else:
         print_table(checks, sys.stdout)
-    return int(worst)
+    return int(max(check.status for check in checks))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='preflight',
         description=(
-            'Look over this machine: Python, ROS, TensorRT and the other runtimes, which of them'
-            ' would run each network, from which file, and why not a better one; folders,'
-            ' cameras, memory. Changes nothing.'
+            'Look over this machine: ROS and its transport, the GPU, TensorRT and the other'
+            ' runtimes, which of them would run each network, from which file, and why not a'
+            ' better one; cameras. Changes nothing.'
         ),
         epilog='Exit status: 0 when all is fine, 1 with warnings, 2 with errors.',
     )
@@ -89,27 +74,12 @@ def checkers(
         :func:`aitable_ros.paths.engines_dir`.
     :param models_file: the catalog; None for config/models.yaml.
     """
-    environment = dict(os.environ)
     return {
-        'python': check_python,
-        'machine': check_machine,
-        'packages': check_packages,
-        'ros': partial(check_ros, environment),
+        'ros': partial(check_ros, dict(os.environ)),
         'shared memory': check_shared_memory,
         'cuda': check_cuda,
-        'tensorrt': check_tensorrt,
-        'pycuda': check_pycuda,
-        'onnxruntime': check_onnxruntime,
-        'litert': check_litert,
-        'pytorch': partial(check_optional, 'pytorch', 'torch', 'the pytorch backend'),
-        'mediapipe': partial(check_optional, 'mediapipe', 'mediapipe', 'the mediapipe backend'),
+        **{name: partial(check_runtime, name) for name in RUNTIMES},
         'models': partial(check_models, engines_dir, models_file),
-        'engines folder': lambda: check_folder(
-            'engines folder', paths.engines_dir(engines_dir), paths.ENGINES_DIR_VARIABLE
-        ),
-        'cache folder': lambda: check_folder(
-            'cache folder', paths.cache_dir(), paths.CACHE_DIR_VARIABLE
-        ),
         'cameras': check_cameras,
     }
 
@@ -126,15 +96,9 @@ def run_checks(checks: Mapping[str, Checker]) -> list[Check]:
         try:
             return check()
         except Exception as error:
-            reason = f'{type(error).__name__}: {error}'
-            return [
-                Check(
-                    name,
-                    Status.ERROR,
-                    f'could not be examined: {" ".join(reason.split())}',
-                    'this is a fault of preflight or of what it needs (see packages)',
-                )
-            ]
+            reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+            summary = f'could not be examined: {reason}'
+            return [Check(name, Status.ERROR, summary, 'this is a fault of preflight')]
 
     # most of the time goes into processes of their own
     with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 4)) as pool:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,104 +16,66 @@ MAX_DOMAIN_ID = 101
 """Higher ROS domains use UDP ports that Linux also gives to others; ROS 2, 'The ROS_DOMAIN_ID'."""
 
 
-def check_ros(environment: Mapping[str, str], ros_root: Path = Path('/opt/ros')) -> list[Check]:
+def check_ros(environment: Mapping[str, str]) -> list[Check]:
     """
     Look for ROS 2 (distribution, rclpy, middleware), aitable's messages and the transport.
 
     :param environment: environment variables.
-    :param ros_root: where ROS distributions are installed.
     """
-    distribution = environment.get('ROS_DISTRO', '')
     if not is_there('rclpy'):
-        setups = sorted(ros_root.glob('*/setup.bash'))
-        if environment.get('ROS_VERSION') == '1':
-            advice = f'{distribution} is ROS 1; aitable needs ROS 2'
-        elif setups and not distribution:
-            advice = f'source {setups[-1]}'
-        elif distribution:
-            advice = (
-                f'ROS {distribution} is sourced, but not for this Python ({sys.executable}):'
-                ' use the one that it was built for, not one of conda or another version'
-            )
-        else:
-            advice = 'install ROS 2, or source scripts/ros_env.sh; without it only analyze works'
-        return [Check('ros', Status.ERROR, 'module rclpy is not installed', advice)]
-    outcome = run_isolated(probe_ros, timeout_s=PROBE_TIMEOUT_S)
-    found: dict[str, str] = {}
-    for message in outcome.messages:
-        found.update(message)
-    name = f'ROS 2 {distribution or "of unknown distribution (ROS_DISTRO is not set)"}'
-    if 'rclpy' not in found:
-        reason = found.get('failure') or outcome.failure
         advice = (
-            'rclpy works with the Python that it was built for, and after its setup.bash was'
-            ' sourced'
+            'source the setup.bash of ROS 2, or scripts/ros_env.sh, and use the Python that it was'
+            ' built for; without it only analyze works'
         )
-        middleware = environment.get('RMW_IMPLEMENTATION')
-        if middleware and 'failure' not in found:  # rcl then ends the process that imports it
-            package = f'ros-{distribution or "<distribution>"}-{middleware.replace("_", "-")}'
-            advice = (
-                f'RMW_IMPLEMENTATION asks for {middleware}: install it (sudo apt install'
-                f' {package}), or unset RMW_IMPLEMENTATION'
-            )
-        return [Check('ros', Status.ERROR, f'{name}: rclpy cannot be imported: {reason}', advice)]
-    checks = [
-        Check(
-            'ros',
-            Status.OK if distribution else Status.WARNING,
-            f'{name}, rclpy {found["rclpy"]}',
-            '' if distribution else 'source the setup.bash of your ROS installation',
-        )
-    ]
+        return [Check('ros', Status.ERROR, 'module rclpy is not installed', advice)]
+    distribution = environment.get('ROS_DISTRO', '')
+    name = f'ROS 2 {distribution or "of unknown distribution (ROS_DISTRO is not set)"}'
+    outcome = run_isolated(probe_ros, timeout_s=PROBE_TIMEOUT_S)
+    found = dict(outcome.messages)
+    if 'rclpy' not in found:
+        what = f'{name}: rclpy cannot be imported: {outcome.failure}'
+        advice = 'rclpy works with the Python that it was built for, after its setup.bash'
+        return [Check('ros', Status.ERROR, what, _middleware_advice(environment, advice))]
+    source = '' if distribution else 'source the setup.bash of your ROS installation'
+    status = Status.OK if distribution else Status.WARNING
+    checks = [Check('ros', status, f'{name}, rclpy {found["rclpy"]}', source)]
+    if 'middleware' not in found:
+        what = f'the middleware cannot be loaded: {outcome.failure}'
+        advice = _middleware_advice(environment, 'install it, or another one')
+        return [*checks, Check('transport', Status.ERROR, what, advice)]
     if 'messages' in found:
         checks.append(Check('messages', Status.OK, f'aitable_msgs ({found["messages"]})'))
     else:
-        reason = found.get('messages failure') or outcome.failure
-        checks.append(
-            Check(
-                'messages',
-                Status.ERROR,
-                f'aitable_msgs cannot be imported: {reason}',
-                'colcon build, then source install/setup.bash',
-            )
-        )
-    if 'middleware' in found:
-        checks += check_transport(environment, found['middleware'])
-    else:
-        reason = found.get('middleware failure') or outcome.failure
-        checks.append(
-            Check(
-                'transport',
-                Status.ERROR,
-                f'the middleware ({environment.get("RMW_IMPLEMENTATION") or "the default one"})'
-                f' cannot be loaded: {reason}',
-                'install it, or choose another one: unset RMW_IMPLEMENTATION',
-            )
-        )
-    return checks
+        what = f'aitable_msgs cannot be imported: {outcome.failure}'
+        advice = 'colcon build, then source install/setup.bash'
+        checks.append(Check('messages', Status.ERROR, what, advice))
+    return checks + check_transport(environment, found['middleware'])
 
 
-def probe_ros() -> Iterator[dict[str, str]]:
-    """Import rclpy and the messages, load the middleware; yield what was found."""
-    try:
-        rclpy = importlib.import_module('rclpy')
-    except Exception as error:
-        yield {'failure': f'{type(error).__name__}: {error}'}
-        return
-    yield {'rclpy': version_of('rclpy') or str(Path(str(rclpy.__file__)).parent)}
-    try:
-        messages = importlib.import_module('aitable_msgs.msg')
-        # A folder of .msg files in the path can be imported, too.
-        for name in ('Emotion', 'Face', 'FaceArray', 'Fatigue', 'Posture'):
-            getattr(messages, name)
-        yield {'messages': str(Path(str(messages.__file__)).parent)}
-    except Exception as error:
-        yield {'messages failure': f'{type(error).__name__}: {error}'}
-    try:
-        utilities = importlib.import_module('rclpy.utilities')
-        yield {'middleware': utilities.get_rmw_implementation_identifier()}
-    except Exception as error:
-        yield {'middleware failure': f'{type(error).__name__}: {error}'}
+def _middleware_advice(environment: Mapping[str, str], otherwise: str) -> str:
+    """Advise on what RMW_IMPLEMENTATION names: where it is missing, rcl ends the process."""
+    middleware = environment.get('RMW_IMPLEMENTATION')
+    if not middleware:
+        return otherwise
+    distribution = environment.get('ROS_DISTRO') or '<distribution>'
+    return (
+        f'RMW_IMPLEMENTATION asks for {middleware}: install it (sudo apt install'
+        f' ros-{distribution}-{middleware.replace("_", "-")}), or unset RMW_IMPLEMENTATION;'
+        f' {otherwise}'
+    )
+
+
+def probe_ros() -> Iterator[tuple[str, str]]:
+    """Import rclpy, load the middleware, import the messages; yield what each is."""
+    rclpy = importlib.import_module('rclpy')
+    yield 'rclpy', version_of('rclpy') or str(Path(str(rclpy.__file__)).parent)
+    utilities = importlib.import_module('rclpy.utilities')
+    yield 'middleware', utilities.get_rmw_implementation_identifier()
+    messages = importlib.import_module('aitable_msgs.msg')
+    # A folder of .msg files in the path can be imported, too.
+    for name in ('Emotion', 'Face', 'FaceArray', 'Fatigue', 'Posture'):
+        getattr(messages, name)
+    yield 'messages', str(Path(str(messages.__file__)).parent)
 
 
 def check_transport(environment: Mapping[str, str], middleware: str) -> list[Check]:

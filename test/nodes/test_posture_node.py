@@ -27,7 +27,7 @@ from aitable_ros.analysis.posture_frames import CameraPlacement
 from aitable_ros.analysis.synthetic_body import SittingPerson, depth_image, film_body
 from aitable_ros.nodes import posture_node
 from aitable_ros.nodes.posture_node import PostureNode
-from aitable_ros.ros_support.body_networks import BodyNetwork
+from aitable_ros.perception.body_source import BodySource
 
 WIDTH, HEIGHT = 640, 480
 INTRINSICS = CameraIntrinsics(WIDTH, HEIGHT, (600.0, 0, 320.0, 0, 600.0, 240.0, 0, 0, 1))
@@ -56,12 +56,14 @@ class Actor:
         pass
 
 
+class ActorSource(BodySource):
+    backend = 'actor'
+
+
 @pytest.fixture
 def actor(monkeypatch):
     actor = Actor()
-    monkeypatch.setattr(
-        posture_node, 'load_body_network', lambda values, log: BodyNetwork(actor, backend='actor')
-    )
+    monkeypatch.setattr(posture_node, 'load_body_source', lambda *_, **__: ActorSource(actor, ()))
     return actor
 
 

@@ -27,13 +27,10 @@ from aitable_ros.analysis.posture_measure import PostureMeter
 from aitable_ros.analysis.posture_monitor import PostureMonitor
 from aitable_ros.analysis.posture_rule import Posture as Verdict
 from aitable_ros.analysis.synthetic_body import SittingPerson, film_body
-from aitable_ros.inference.engine import InferenceError
-from aitable_ros.ros_support.body_networks import load_body_network
 from aitable_ros.ros_support.camera_calibration import CameraCalibration
 from aitable_ros.ros_support.depth_conversion import depth_from_message
 from aitable_ros.ros_support.image_conversion import ImageConversionError
 from aitable_ros.ros_support.posture_conversion import keypoints_of, posture_to_message
-from aitable_ros.ros_support.posture_parameters import POSTURE_PARAMETERS
 from aitable_ros.ros_support.rate_limit import RateLimit
 from aitable_ros.ros_support.static_transforms import StaticTransforms
 
@@ -267,72 +264,3 @@ class TestMessage:
     def test_constants_are_those_of_the_analysis(self, prefix, enumeration):
         for one in enumeration:
             assert getattr(Posture, prefix + one.name) == one.value
-
-
-class TestBodyNetworks:
-    def values(self, **changed):
-        return {**{spec.name: spec.default for spec in POSTURE_PARAMETERS}, **changed}
-
-    @pytest.mark.parametrize(
-        ('changed', 'message'),
-        [
-            ({'model': 'x.tflite'}, r'expected an .engine or an .onnx'),
-            ({'model': '/nowhere/x.onnx'}, 'is missing'),
-            ({'backend': 'litert'}, 'cannot run on litert'),
-        ],
-    )
-    def test_a_yolo_file_that_cannot_be_is_refused_in_words(self, changed, message, tmp_path):
-        values = self.values(network='yolo', engines_dir=str(tmp_path), **changed)
-        with pytest.raises(InferenceError, match=message):
-            load_body_network(values, Log())
-
-    def test_a_missing_yolo_file_says_what_was_looked_for(self, tmp_path):
-        values = self.values(network='yolo', engines_dir=str(tmp_path))
-        with pytest.raises(InferenceError, match='yolo_pose'):
-            load_body_network(values, Log())
-
-    @pytest.mark.parametrize('named', [True, False], ids=['model', 'engines folder'])
-    def test_a_file_of_ones_own_finds_keypoints(self, named, tmp_path):
-        pytest.importorskip('onnxruntime')
-        path = write_yolo(tmp_path / 'yolo_pose.onnx', x=30.0, y=20.0)
-        where = {'model': str(path)} if named else {'engines_dir': str(tmp_path)}
-        network = load_body_network(self.values(network='yolo', **where), Log())
-        assert network.backend == 'yolo_pose: onnxruntime'
-        body = network.source.process(np.zeros((64, 64, 3), np.uint8), 1.0)
-        assert body.world_m is None
-        assert body.xy_px[BodyKeypoint.NOSE] == pytest.approx((30.0, 20.0), abs=0.6)
-        assert np.isnan(body.xy_px[BodyKeypoint.MOUTH_LEFT]).all()
-        network.close()
-
-    def test_a_file_that_is_no_pose_network_is_refused(self, tmp_path):
-        pytest.importorskip('onnxruntime')
-        path = write_yolo(tmp_path / 'faces.onnx', columns=6)
-        with pytest.raises(InferenceError, match='expected float'):
-            load_body_network(self.values(network='yolo', model=str(path)), Log())
-
-
-def write_yolo(path, *, x=0.0, y=0.0, columns=57):
-    """Write an end-to-end YOLO-pose file that always finds one person, all joints in one place."""
-    onnx = pytest.importorskip('onnx')
-    from onnx import TensorProto, helper, numpy_helper
-
-    rows = np.zeros((1, 10, columns), np.float32)
-    rows[0, 0, :6] = (5, 5, 60, 60, 0.9, 0)
-    rows[0, 0, 6:] = np.tile((x, y, 0.9), 17)[: columns - 6]
-    graph = helper.make_graph(
-        [
-            helper.make_node('ReduceMax', ['images'], ['most'], keepdims=0),
-            helper.make_node('Mul', ['most', 'zero'], ['nothing']),
-            helper.make_node('Add', ['rows', 'nothing'], ['output0']),
-        ],
-        'yolo',
-        [helper.make_tensor_value_info('images', TensorProto.FLOAT, (1, 3, 64, 64))],
-        [helper.make_tensor_value_info('output0', TensorProto.FLOAT, (1, 10, columns))],
-        [
-            numpy_helper.from_array(rows, 'rows'),
-            numpy_helper.from_array(np.zeros((), np.float32), 'zero'),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8)
-    onnx.save(model, path)
-    return path

@@ -96,3 +96,20 @@ def test_the_tool_writes_and_draws_it(engines_dir, tmp_path):
     left, right = line['posture']['keypoints'][11], line['posture']['keypoints'][12]
     assert left[0] > right[0] + 100
     assert (drawn / 'a.jpg').stat().st_size > 10_000
+
+
+@pytest.mark.models
+def test_a_yolo_file_is_the_body_s_network_and_its_backend_its_own(
+    engines_dir, yolo_file, tmp_path, capsys
+):
+    picture, out = tmp_path / 'a.png', tmp_path / 'out.jsonl'
+    cv2.imwrite(str(picture), np.zeros((128, 128, 3), np.uint8))
+    arguments = [picture, '--posture', '--posture-network', 'yolo', '--jsonl', out]
+    arguments += ['--backend', 'litert', '--engines-dir', engines_dir]
+    arguments += ['--posture-model', yolo_file]
+    assert analyze.main(list(map(str, arguments))) == 1
+    assert 'yolo11n-pose cannot run on litert' in capsys.readouterr().err
+    assert analyze.main([*map(str, arguments), '--posture-backend', 'onnxruntime']) == 0
+    assert f'yolo11n-pose runs on onnxruntime ({yolo_file})' in capsys.readouterr().err
+    (line,) = map(json.loads, out.read_text().splitlines())
+    assert line['posture']['keypoints'][0] == [64.0, 64.0]

@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from preflight_fixtures import only
 
-from aitable_ros import paths
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.tools import preflight
 from aitable_ros.tools.preflight_check import Check, Status
@@ -32,16 +28,6 @@ def test_a_check_that_breaks_is_a_finding_and_the_others_go_on() -> None:
     assert [check.name for check in found] == ['a', 'b', 'second', 'c']
     assert found[2].status is Status.ERROR
     assert found[2].summary == r"could not be examined: KeyError: 'of\ntwo lines'"
-
-
-def test_the_environment_names_the_folders(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(paths.ENGINES_DIR_VARIABLE, str(tmp_path / 'e'))
-    monkeypatch.setenv(paths.CACHE_DIR_VARIABLE, str(tmp_path / 'c'))
-    checks = preflight.checkers()
-    assert only(list(checks['engines folder']())).summary.startswith(f'{tmp_path}/e ')
-    assert only(list(checks['cache folder']())).summary.startswith(f'{tmp_path}/c ')
 
 
 class TestCommand:
@@ -65,28 +51,6 @@ class TestCommand:
         assert preflight.main([]) == expected
         assert capsys.readouterr().out.count('summary') == len(checks)
 
-    def test_a_bare_python_gets_advice_instead_of_a_traceback(
-        self, bare_python: Callable[..., Any]
-    ) -> None:
-        result = bare_python('-m', 'aitable_ros.tools.preflight', '--json')
-        assert (result.returncode, result.stderr) == (2, '')
-        found: dict[str, list[dict[str, str]]] = {}
-        for check in json.loads(result.stdout)['checks']:
-            found.setdefault(check['name'], []).append(check)
-        missing = {check['summary'].split(':')[0] for check in found['packages']}
-        assert missing == {'numpy', 'cv2', 'yaml'}
-        assert 'pip install numpy' in found['packages'][0]['advice']
-        for name in ('tensorrt', 'pycuda', 'onnxruntime', 'litert', 'pytorch', 'mediapipe'):
-            assert found[name][0]['status'] == 'warning', name
-            assert 'not installed' in found[name][0]['summary'], name
-        assert found['ros'][0]['status'] == 'error'
-        assert (
-            'install ROS 2' in found['ros'][0]['advice']
-            or 'source /opt/ros' in (found['ros'][0]['advice'])
-        )
-        assert found['models'][0]['status'] == 'error'
-        assert 'numpy' in found['models'][0]['summary']
-
     @pytest.mark.models
     def test_this_python_is_examined_within_seconds(self, engines_dir: Path) -> None:
         result = subprocess.run(
@@ -94,17 +58,12 @@ class TestCommand:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,  # takes about 2 s; the machine may be busy
+            timeout=60,  # takes about 3 s; the machine may be busy
         )
         document = json.loads(result.stdout)
         assert result.stderr == ''
         assert result.returncode == Status[document['status'].upper()]
         names = [check['name'] for check in document['checks']]
-        assert names[0] == 'python'
+        assert {'ros', 'cuda', 'tensorrt', 'litert', 'cameras'} <= set(names)
         assert {f'model {name}' for name in CONTRACTS} <= set(names)
         assert 'could not be examined' not in result.stdout
-
-    def test_wrong_arguments_are_refused(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with pytest.raises(SystemExit):
-            preflight.main(['--what'])
-        assert 'usage: preflight' in capsys.readouterr().err

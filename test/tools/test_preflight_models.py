@@ -7,10 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from preflight_fixtures import only
 
-from aitable_ros.tools import preflight_models
-from aitable_ros.tools.isolation import Outcome
 from aitable_ros.tools.preflight_check import Check, Status
 from aitable_ros.tools.preflight_models import check_models
 
@@ -41,7 +38,7 @@ class TestModels:
     def test_one_that_runs_on_its_primary_backend(
         self, folder: Path, catalog_file: Callable[..., Path]
     ) -> None:
-        check = only(check_models(folder, catalog_file()))
+        (check,) = check_models(folder, catalog_file())
         assert check == Check(
             'model face_mesh',
             Status.OK,
@@ -59,7 +56,7 @@ class TestModels:
         self, folder: Path, catalog_file: Callable[..., Path]
     ) -> None:
         (folder / 'face_mesh.tflite').write_bytes(b'damaged')
-        check = only(check_models(folder, catalog_file()))
+        (check,) = check_models(folder, catalog_file())
         assert check.status is Status.WARNING
         assert check.summary == f'runs on onnxruntime ({folder}/face_mesh.onnx)'
         assert check.advice.startswith('not on a better one: litert: ')
@@ -72,7 +69,7 @@ class TestModels:
     def test_one_without_files(
         self, required: bool, tmp_path: Path, catalog_file: Callable[..., Path]
     ) -> None:
-        check = only(check_models(tmp_path / 'none', catalog_file(required)))
+        (check,) = check_models(tmp_path / 'none', catalog_file(required))
         assert check.status is (Status.ERROR if required else Status.WARNING)
         assert check.advice.startswith('litert: ')
         assert check.details['backend'] is check.details['file'] is None
@@ -85,58 +82,16 @@ class TestModels:
         self, folder: Path, catalog_file: Callable[..., Path], modules: Callable[..., None]
     ) -> None:
         modules('ai_edge_litert.interpreter', 'import os; os.abort()')
-        check = only(check_models(folder, catalog_file()))
+        (check,) = check_models(folder, catalog_file())
         assert check.status is Status.ERROR
         assert check.summary == (
             'loading and running it was ended by SIGABRT:'
             ' litert was ended by SIGABRT, onnxruntime works'
         )
 
-    def test_after_a_crash_the_other_models_are_examined(
-        self, engines_dir: Path, modules: Callable[..., None], tmp_path: Path
-    ) -> None:
-        modules('onnxruntime', 'import os; os.abort()')
-        path = tmp_path / 'models.yaml'
-        path.write_text(
-            'models:\n  face_mesh: {primary: litert}\n  face_detection: {primary: onnxruntime}\n'
-            '  iris_landmark: {primary: litert}\n'
-        )
-        checks = check_models(engines_dir, path)
-        assert {check.name: check.status for check in checks} == {
-            'model face_mesh': Status.OK,
-            'model face_detection': Status.ERROR,
-            'model iris_landmark': Status.OK,
-        }
-
-    @pytest.mark.parametrize('hangs', [False, True])
-    def test_the_time_that_the_others_took_is_not_its_fault(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hangs: bool
-    ) -> None:
-        path = tmp_path / 'models.yaml'
-        path.write_text(
-            'models:\n  face_mesh: {primary: litert}\n  face_detection: {primary: litert}\n'
-        )
-        asked: list[list[str]] = []
-
-        def run(_function: object, names: list[str], *_: object, timeout_s: float) -> Outcome:
-            asked.append(list(names))
-            if hangs and names[0] == 'face_detection':
-                return Outcome((), 'took longer', timed_out=True)
-            done = {'model': names[0], 'ok': True, 'backend': 'litert', 'path': '', 'skipped': []}
-            late = len(names) > 1
-            return Outcome((done,), 'took longer' if late else '', timed_out=late)
-
-        monkeypatch.setattr(preflight_models, 'run_isolated', run)
-        checks = check_models(tmp_path, path)
-        assert asked[:2] == [['face_mesh', 'face_detection'], ['face_detection']]
-        assert [check.status for check in checks] == [
-            Status.OK,
-            Status.ERROR if hangs else Status.OK,
-        ]
-
     def test_a_wrong_catalog(self, tmp_path: Path) -> None:
         path = tmp_path / 'models.yaml'
         path.write_text('models: {face_mesh: {primary: abacus}}')
-        check = only(check_models(tmp_path, path))
+        (check,) = check_models(tmp_path, path)
         assert check.status is Status.ERROR
         assert 'abacus' in check.summary

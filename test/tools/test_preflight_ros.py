@@ -4,38 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
-from preflight_fixtures import only
 
 from aitable_ros.tools.preflight_check import Status
 from aitable_ros.tools.preflight_ros import check_ros, check_transport
 
 
 class TestRos:
-    def test_where_it_is_installed_but_not_sourced(
-        self, bare_python: Callable[..., Any], tmp_path: Path
-    ) -> None:
-        (tmp_path / 'jazzy').mkdir()
-        (tmp_path / 'jazzy' / 'setup.bash').touch()
-        code = (
-            'from pathlib import Path; from aitable_ros.tools.preflight_ros import check_ros\n'
-            'def show(environment):\n'
-            f'    print(check_ros(environment, Path({str(tmp_path)!r}))[0].advice)\n'
-            'show({})\n'
-            'show({"ROS_DISTRO": "jazzy", "ROS_VERSION": "2"})\n'
-            'show({"ROS_DISTRO": "noetic", "ROS_VERSION": "1"})\n'
-        )
-        lines = bare_python('-c', code).stdout.splitlines()
-        assert lines[0] == f'source {tmp_path}/jazzy/setup.bash'
-        assert 'not for this Python' in lines[1]
-        assert lines[2] == 'noetic is ROS 1; aitable needs ROS 2'
-
     def test_an_rclpy_that_does_not_fit(self, modules: Callable[..., None]) -> None:
         modules('rclpy.__init__', 'raise ImportError("No module named rclpy._rclpy_pybind11")')
-        check = only(check_ros({'ROS_DISTRO': 'jazzy'}))
+        (check,) = check_ros({'ROS_DISTRO': 'jazzy'})
         assert check.status is Status.ERROR
         assert '_rclpy_pybind11' in check.summary
 
@@ -56,7 +35,7 @@ class TestRos:
         """As rcl does when it is loaded: it prints the reason and ends the process."""
         reason = 'RMW implementation not installed (expected rmw_cyclonedds_cpp)'
         modules('rclpy.__init__', f'import os; os.write(2, {reason!r}.encode()); os._exit(1)')
-        check = only(check_ros(environment))
+        (check,) = check_ros(environment)
         assert check.status is Status.ERROR
         assert check.summary.endswith(f'exited with status 1 ({reason})')
         assert check.advice.startswith(advice)
@@ -112,6 +91,6 @@ class TestRos:
     def test_transport(
         self, environment: dict[str, str], middleware: str, status: Status, told: str
     ) -> None:
-        check = only(check_transport(environment, middleware))
+        (check,) = check_transport(environment, middleware)
         assert check.status is status
         assert told in check.summary

@@ -23,6 +23,7 @@ _TOOL_PACKAGES = {
     'tflite': ('tflite', 'fetch_models converts to ONNX'),
     'skimage': ('scikit-image', 'the built-in sample'),
     'tqdm': ('tqdm', 'analyze'),
+    'matplotlib': ('matplotlib', 'analyze --plot'),
     'rosbags': ('rosbags', 'process_bag, replay, sample_bag'),
 }
 

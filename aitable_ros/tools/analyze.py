@@ -11,7 +11,6 @@ import logging
 import math
 import os
 import sys
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +50,8 @@ from aitable_ros.sources.picture_source import PICTURE_SUFFIXES, list_pictures, 
 from aitable_ros.sources.video_source import VideoSource
 from aitable_ros.tools.analyze_fatigue import FatigueReading, PersonFatigue, fatigue_settings
 from aitable_ros.tools.analyze_posture import PersonPosture, PostureReading
-from aitable_ros.visualization.circumplex import EmotionTrack, write_track
 from aitable_ros.visualization.overlay import FaceOverlay, draw_overlay, plan_layout
+from aitable_ros.visualization.plots import EmotionTrack, draw_emotion, require_matplotlib
 from aitable_ros.visualization.posture_overlay import draw_posture
 
 MODELS = ('face_detection', 'face_mesh', 'iris_landmark')
@@ -77,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = _Run(arguments)
     try:
         return run.run()
-    except (CatalogError, InferenceError) as error:
+    except (CatalogError, ImportError, InferenceError) as error:
         run.say(f'error: {error}')
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain again when flushing at exit.
@@ -257,6 +256,7 @@ class _Run:
         if options.overlay is not None:
             options.overlay.mkdir(parents=True, exist_ok=True)
         if options.plot is not None:
+            require_matplotlib()
             options.plot.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             pipeline = self._load(stack)
@@ -506,19 +506,22 @@ class _Run:
                 title = f'pictures in {stem}'
             history = self._histories.get(key)
             if history is None:
-                history = self._histories[key] = _History(title, stem, item.is_video)
-            history.add(line['stamp'], face['emotion'])
+                history = _History(title, stem, EmotionTrack(is_time=item.is_video))
+                self._histories[key] = history
+            position = line['stamp'] if item.is_video else len(history.track) + 1
+            history.track.add(position, _estimate(face['emotion']))
 
     def _conclude(self, inputs: Sequence[_Input]) -> None:
         """Print the summaries and write the plots."""
         folder = self._options.plot
         taken = {item.path.resolve() for item in inputs}
         for key, history in self._histories.items():
-            track, person = history.track(), self._people.get(key)
-            self.say(_summary(track) + (f'; {person.summary()}' if person else ''))
+            person = self._people.get(key)
+            self.say(_summary(history) + (f'; {person.summary()}' if person else ''))
             if folder is None:
                 continue
-            write_track(_free_path(folder, history.stem, taken), track)
+            figure = draw_emotion(history.track, history.title)
+            figure.savefig(_free_path(folder, history.stem, taken))
             if person is not None:
                 path = _free_path(folder, f'{history.stem}_fatigue', taken)
                 person.write_plot(path, history.title)
@@ -526,42 +529,36 @@ class _Run:
             self.say(f'{name}: {sitter.summary()}')
 
 
+@dataclass(frozen=True)
 class _History:
     """
     The expressions of one face of a video, or of the faces of pictures.
 
     :param title: what it is of, for the reader.
     :param stem: name of the plot's file, without suffix.
-    :param is_time: whether the stamps count; otherwise faces are numbered.
+    :param track: the estimates.
     """
 
-    def __init__(self, title: str, stem: str, is_time: bool) -> None:
-        self.title, self.stem, self.is_time = title, stem, is_time
-        self._rows = array('d')
-        self._count = 0
+    title: str
+    stem: str
+    track: EmotionTrack
 
-    def add(self, stamp_s: float, emotion: dict[str, Any]) -> None:
-        """Take the next estimate, as written to JSON."""
-        self._count += 1
-        name = emotion['expression']
-        values = (emotion['valence'], emotion['arousal'], *emotion['probabilities'])
-        self._rows.append(stamp_s if self.is_time else self._count)
-        self._rows.append(UNKNOWN if name == UNKNOWN_NAME else EXPRESSIONS.index(name))
-        self._rows.extend(math.nan if value is None else value for value in values)
 
-    def track(self) -> EmotionTrack:
-        """Return everything, in the order of time."""
-        rows = np.array(self._rows).reshape(self._count, -1)
-        rows = rows[np.argsort(rows[:, 0], kind='stable')]
-        return EmotionTrack(
-            title=self.title,
-            positions=rows[:, 0],
-            expressions=rows[:, 1].astype(np.int64),
-            probabilities=rows[:, 4:],
-            valence=rows[:, 2],
-            arousal=rows[:, 3],
-            is_time=self.is_time,
-        )
+def _estimate(emotion: dict[str, Any]) -> EmotionEstimate:
+    """Return an estimate as it was before it was written to JSON."""
+    name = emotion['expression']
+    confidence, valence, arousal = (
+        math.nan if emotion[key] is None else emotion[key]
+        for key in ('confidence', 'valence', 'arousal')
+    )
+    return EmotionEstimate(
+        expression=UNKNOWN if name == UNKNOWN_NAME else EXPRESSIONS.index(name),
+        confidence=confidence,
+        probabilities=np.array(emotion['probabilities'], dtype=np.float64),
+        valence=valence,
+        arousal=arousal,
+        backend=emotion['backend'],
+    )
 
 
 def _free_path(folder: Path, stem: str, taken: set[Path]) -> Path:
@@ -573,15 +570,13 @@ def _free_path(folder: Path, stem: str, taken: set[Path]) -> Path:
     return path
 
 
-def _summary(track: EmotionTrack) -> str:
-    count = len(track.positions)
+def _summary(history: _History) -> str:
+    track = history.track
+    count = len(track)
     unit = ('frame' if track.is_time else 'face') + ('' if count == 1 else 's')
     shares = ', '.join(f'{name} {100 * share:.0f} %' for name, share in track.shares().items())
-    means = [
-        '-' if math.isnan(mean) else f'{mean:+.2f}'
-        for mean in (track.mean_valence, track.mean_arousal)
-    ]
-    title = ' '.join(track.title.split('   '))
+    means = ['-' if math.isnan(mean) else f'{mean:+.2f}' for mean in track.means()]
+    title = ' '.join(history.title.split('   '))
     return f'{title}: {count} {unit}: {shares}; mean valence {means[0]}, arousal {means[1]}'
 
 

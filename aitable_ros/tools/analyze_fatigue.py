@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from aitable_ros.analysis.blinks import EyeState
@@ -29,10 +28,7 @@ from aitable_ros.analysis.fatigue_monitor import (
 from aitable_ros.analysis.head_pose import HeadPose, HeadPoseTracker
 from aitable_ros.analysis.visibility import FaceView
 from aitable_ros.perception.face_pipeline import TrackedFace
-from aitable_ros.visualization.timeline import Timeline
-
-_TITLE_LENGTH = 120
-"""Characters that fit above the plot."""
+from aitable_ros.visualization.plots import FatigueTrack, draw_fatigue
 
 
 def fatigue_settings(*, refine_eyes: bool) -> FatigueSettings:
@@ -112,7 +108,7 @@ class PersonFatigue:
     def __init__(self, settings: FatigueSettings, *, keep_timeline: bool) -> None:
         self._monitor = FatigueMonitor(settings)
         self._head = HeadPoseTracker()
-        self._timeline = Timeline(settings) if keep_timeline else None
+        self._timeline = FatigueTrack(settings) if keep_timeline else None
         self._state: FatigueState | None = None
         self._blinks_valid = False
         self._highest_perclos = math.nan
@@ -197,21 +193,13 @@ class PersonFatigue:
         Draw openness, PERCLOS, level and events over time into a PNG file.
 
         :param path: file to write.
-        :param title: written above; characters that are not ASCII become '?', and of a long title
-            its end is kept, where a path has the file's name.
+        :param title: written above.
         :raises ValueError: when no timeline was kept or there was no frame.
         :raises OSError: when the file cannot be written.
         """
         if self._timeline is None:
             raise ValueError('no timeline was kept')
-        title = title.encode('ascii', 'replace').decode()
-        if len(title) > _TITLE_LENGTH:
-            title = '...' + title[3 - _TITLE_LENGTH :]
-        picture = self._timeline.draw(title)
-        done, data = cv2.imencode('.png', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        if not done:
-            raise OSError(f'{path}: the picture cannot be encoded as PNG')
-        path.write_bytes(data.tobytes())
+        draw_fatigue(self._timeline, title).savefig(path)
 
 
 def _counted(count: int, name: str) -> str:

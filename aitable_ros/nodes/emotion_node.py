@@ -89,6 +89,7 @@ class EmotionNode(ManagedNode):
             minimum=0.0,
             maximum=1000.0,
             dynamic=True,
+            basic=True,
         ),
         ParameterSpec(
             'crop_scale',
@@ -110,7 +111,7 @@ class EmotionNode(ManagedNode):
         ParameterSpec(
             'min_confidence',
             0.0,
-            'below this confidence the expression is UNKNOWN, 0..1',
+            'below this confidence the expression is UNKNOWN',
             minimum=0.0,
             maximum=1.0,
             dynamic=True,
@@ -122,6 +123,7 @@ class EmotionNode(ManagedNode):
             minimum=0.0,
             maximum=60.0,
             dynamic=True,
+            basic=True,
         ),
         ParameterSpec(
             'forget_after',

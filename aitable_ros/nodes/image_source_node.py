@@ -53,6 +53,7 @@ class ImageSourceNode(ManagedNode):
             'sample',
             "'sample' (built in), a camera index or /dev/video*, a video file, a picture, or a "
             'folder of pictures',
+            basic=True,
         ),
         ParameterSpec(
             'rate',
@@ -60,6 +61,7 @@ class ImageSourceNode(ManagedNode):
             "images per second; 0: the source's own rate [Hz]",
             minimum=0.0,
             maximum=1000.0,
+            basic=True,
         ),
         ParameterSpec(
             'width',
@@ -67,6 +69,7 @@ class ImageSourceNode(ManagedNode):
             "image width: asked of a camera, scaled to otherwise; 0: the source's own [pixels]",
             minimum=0,
             maximum=16384,
+            basic=True,
         ),
         ParameterSpec(
             'height',
@@ -74,6 +77,7 @@ class ImageSourceNode(ManagedNode):
             "image height: asked of a camera, scaled to otherwise; 0: the source's own [pixels]",
             minimum=0,
             maximum=16384,
+            basic=True,
         ),
         ParameterSpec('loop', True, 'start again at the end of a video, folder or the sample'),
         ParameterSpec('frame_id', 'camera_optical_frame', 'frame_id of the images', dynamic=True),

@@ -39,6 +39,8 @@ class ParameterSpec:
     :param dynamic: takes effect on the next frame. Others are read when the node is
         configured; a value set later takes effect on the next ``~/reload`` or ``configure``.
     :param read_only: fixed when the node is constructed.
+    :param basic: one of the few that people really change, which README.md and
+        config/aitable.yaml show.
     """
 
     name: str
@@ -49,6 +51,7 @@ class ParameterSpec:
     choices: tuple[str, ...] = ()
     dynamic: bool = False
     read_only: bool = False
+    basic: bool = False
 
     def problem_with(self, value: Any) -> str | None:
         """
@@ -133,7 +136,7 @@ COMMON_PARAMETERS = (
         'diagnostics.max_overtaken_share',
         HealthLimits.max_overtaken_share,
         'diagnostics: it is a warning when a larger share of the inputs of the last 5 s was '
-        'overtaken by newer ones, 0..1',
+        'overtaken by newer ones',
         minimum=0.0,
         maximum=1.0,
         dynamic=True,
@@ -155,6 +158,7 @@ IMAGE_PARAMETERS = (
         'raw: sensor_msgs/Image on image_raw; compressed: sensor_msgs/CompressedImage on '
         'image_raw/compressed',
         choices=('raw', 'compressed'),
+        basic=True,
     ),
 )
 
@@ -164,6 +168,7 @@ BACKEND_PARAMETERS = (
         '',
         'folder with the model files; empty: environment variable AITABLE_ENGINES_DIR, else the '
         "package's engines folder",
+        basic=True,
     ),
     ParameterSpec(
         'models_file',
@@ -176,6 +181,7 @@ BACKEND_PARAMETERS = (
         'CPU threads for a network that runs on the CPU; more than one rarely pays',
         minimum=1,
         maximum=64,
+        basic=True,
     ),
 )
 
@@ -331,4 +337,5 @@ def backend_parameter(networks: str, *further: str) -> ParameterSpec:
         AUTO,
         f'what runs {networks}; auto takes the first of the catalog chain that loads',
         choices=(AUTO, *BACKENDS, *further),
+        basic=True,
     )

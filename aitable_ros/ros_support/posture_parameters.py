@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import fields
+from collections.abc import Mapping
 from typing import Any
 
 from aitable_ros.analysis.posture_calibration import CalibrationSettings
@@ -18,6 +17,7 @@ from aitable_ros.analysis.posture_monitor import (
 )
 from aitable_ros.analysis.posture_rule import RuleSettings
 from aitable_ros.analysis.posture_stillness import StillnessSettings
+from aitable_ros.perception.maths.settings import Settings
 from aitable_ros.perception.mediapipe_pose import BACKEND as MEDIAPIPE
 from aitable_ros.ros_support.body_networks import BLAZEPOSE, YOLO
 from aitable_ros.ros_support.parameters import (
@@ -28,10 +28,13 @@ from aitable_ros.ros_support.parameters import (
 )
 from aitable_ros.ros_support.settings_parameters import settings_from, settings_parameters
 
-MEASURING: Mapping[str, type] = {'measure': MeasureSettings, 'distance': DistanceSettings}
+MEASURING: Mapping[str, type[Settings]] = {
+    'measure': MeasureSettings,
+    'distance': DistanceSettings,
+}
 """Parameter groups of what is measured in an image, and what they set."""
 
-JUDGING: Mapping[str, type] = {
+JUDGING: Mapping[str, type[Settings]] = {
     'smoothing': SmoothingSettings,
     'calibration': CalibrationSettings,
     'rules': RuleSettings,
@@ -40,15 +43,7 @@ JUDGING: Mapping[str, type] = {
 }
 """Parameter groups of what is made of it over time: the fields of PostureSettings."""
 
-SETTINGS: Mapping[str, type] = {**MEASURING, **JUDGING}
-
-
-def _dynamic_fields(prefix: str) -> Collection[str]:
-    """Name what is taken over without forgetting anybody."""
-    if prefix == 'smoothing':
-        return ()
-    fixed = {'window_s', 'max_gap_s', 'default_fov_rad'}
-    return {field.name for field in fields(SETTINGS[prefix])} - fixed
+SETTINGS: Mapping[str, type[Settings]] = {**MEASURING, **JUDGING}
 
 
 POSTURE_PARAMETERS: tuple[ParameterSpec, ...] = (
@@ -75,18 +70,21 @@ POSTURE_PARAMETERS: tuple[ParameterSpec, ...] = (
         minimum=0.0,
         maximum=1000.0,
         dynamic=True,
+        basic=True,
     ),
     ParameterSpec(
         'use_faces',
         True,
         'where faces are published, take the id and the head from the face that goes with the '
         'body',
+        basic=True,
     ),
     ParameterSpec(
         'use_depth',
         False,
         'take distances from depth/image_raw, a depth image that is registered to the colour '
         'image (16UC1 in millimetres or 32FC1 in metres)',
+        basic=True,
     ),
     ParameterSpec(
         'depth_tolerance',
@@ -101,12 +99,14 @@ POSTURE_PARAMETERS: tuple[ParameterSpec, ...] = (
         False,
         'the images are rectified: CameraInfo.P counts, not K and D',
         dynamic=True,
+        basic=True,
     ),
     ParameterSpec(
         'desk_frame',
         '',
         'TF frame whose z axis points up and is 0 on the desk; empty: the parameters camera_* '
         'tell how the camera stands',
+        basic=True,
     ),
     ParameterSpec(
         'camera_height',
@@ -116,6 +116,7 @@ POSTURE_PARAMETERS: tuple[ParameterSpec, ...] = (
         minimum=0.0,
         maximum=5.0,
         dynamic=True,
+        basic=True,
     ),
     ParameterSpec(
         'camera_pitch',
@@ -124,6 +125,7 @@ POSTURE_PARAMETERS: tuple[ParameterSpec, ...] = (
         minimum=-1.4,
         maximum=1.4,
         dynamic=True,
+        basic=True,
     ),
     ParameterSpec(
         'camera_roll',
@@ -140,11 +142,7 @@ POSTURE_PARAMETERS: tuple[ParameterSpec, ...] = (
         '~/calibrate learns it anew',
         dynamic=True,
     ),
-    *(
-        spec
-        for prefix, settings_class in SETTINGS.items()
-        for spec in settings_parameters(prefix, settings_class, dynamic=_dynamic_fields(prefix))
-    ),
+    *settings_parameters(SETTINGS),
 )
 """What the posture node can be told."""
 

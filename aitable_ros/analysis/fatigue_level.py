@@ -42,10 +42,10 @@ class LevelSettings(Settings):
     """
     Thresholds of the rule. Counts are within ``event_window_s``; 0 turns a line off.
 
-    :param mild_perclos: P80 (0.10: proposed at VSS 2012, where 0.061 was measured rested
-        and 0.105 at the first microsleep of a second).
-    :param severe_perclos: P80 (0.15: the upper of the thresholds 0.075 and 0.15 that
-        drowsiness studies use; VSS 2012 measured 0.122 at the end of driving).
+    :param mild_perclos: MILD from this P80 on (0.10: proposed at VSS 2012, where 0.061 was
+        measured rested and 0.105 at the first microsleep of a second).
+    :param severe_perclos: SEVERE from this P80 on (0.15: the upper of the thresholds 0.075 and
+        0.15 that drowsiness studies use; VSS 2012 measured 0.122 at the end of driving).
     :param leave_share: a level from PERCLOS is left below this share of its threshold
         (0.8: choice).
     :param microsleep_s: eyes closed for this long [s] (1.0: VSS 2012).

@@ -29,7 +29,7 @@ class PerclosSettings(Settings):
     """
     How PERCLOS is measured.
 
-    :param window_s: length of the sliding window [s] (a minute: FHWA 1998).
+    :param window_s: length of the sliding window of PERCLOS [s] (a minute: FHWA 1998).
     :param max_gap_s: longest time for which one sample may stand [s]; what exceeds it counts as
         not observed (choice: half a second is two to three frames at 5 Hz).
     :param min_observed_s: below this observed time the figure is not valid [s] (choice).

@@ -169,8 +169,8 @@ def cells(spec: Any) -> tuple[str, ...]:
     """Return a parameter's row: name, default, range, and what it does."""
     default = str(spec.default).lower() if isinstance(spec.default, bool) else str(spec.default)
     limits = ', '.join(code(choice) for choice in spec.choices)
-    if spec.minimum is not None:
-        limits = f'{spec.minimum:g} to {spec.maximum:g}'
+    if spec.limits:
+        limits = f'{spec.limits[0]:g} to {spec.limits[1]:g}'
     effect = {'dynamic': ' *Dynamic.*', 'read-only': ' *Read-only.*'}.get(spec.effect, '')
     text = spec.description[0].upper() + spec.description[1:]
     return code(spec.name), code(default), limits, f'{text}.{effect}'

@@ -73,8 +73,7 @@ FATIGUE_PARAMETERS: tuple[ParameterSpec, ...] = (
         'forget_after',
         30.0,
         'a face that was not seen for this long loses its state [s]',
-        minimum=0.0,
-        maximum=3600.0,
+        (0.0, 3600.0),
         dynamic=True,
     ),
     ParameterSpec(
@@ -82,16 +81,14 @@ FATIGUE_PARAMETERS: tuple[ParameterSpec, ...] = (
         0.5,
         'longest time for which one sample may stand; longer gaps are UNKNOWN [s] (0.5: two '
         'to three frames at 5 Hz)',
-        minimum=0.05,
-        maximum=5.0,
+        (0.05, 5.0),
     ),
     ParameterSpec(
         'unrefined_closed_ratio',
         UNREFINED_CLOSED_RATIO,
         'replaces baseline.closed_ratio where the eyes are not refined (0.62: median of '
         'photographs, FaceMesh)',
-        minimum=0.0,
-        maximum=0.9,
+        (0.0, 0.9),
     ),
     *settings_parameters(SETTINGS, skip=('max_gap_s',)),
 )

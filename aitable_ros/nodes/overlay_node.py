@@ -56,8 +56,7 @@ class OverlayNode(ManagedNode):
             'max_age',
             1.0,
             'emotion, fatigue and posture are shown for this long after their image [s]',
-            minimum=0.0,
-            maximum=60.0,
+            (0.0, 60.0),
             dynamic=True,
         ),
     )

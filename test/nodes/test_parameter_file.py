@@ -45,11 +45,12 @@ def test_numbers_have_ranges_and_the_descriptions_do_not_contradict_them(name):
     for spec in declared(name):
         if isinstance(spec.default, bool) or not isinstance(spec.default, (int, float)):
             continue
-        assert spec.minimum <= spec.default <= spec.maximum, spec
+        low, high = spec.limits
+        assert low <= spec.default <= high, spec
         # the range says it; two places would differ some day
         assert not re.search(r'\d\.\.\d|infinite', spec.description), spec
         if re.search(r'\b0: (?!\d)|\b0 turns', spec.description.split(' (')[0]):
-            assert spec.minimum <= 0, spec
+            assert low <= 0, spec
         source = re.search(r'\((\d[\d.]*)( degrees)?[:,]', spec.description)
         if source:
             told = float(source[1]) * (math.pi / 180 if source[2] else 1)

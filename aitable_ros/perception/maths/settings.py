@@ -29,7 +29,7 @@ def setting(
     :param dynamic: what works can take it over; False: read when the node is configured.
     :param basic: one of the parameters that people really change.
     """
-    metadata = {'minimum': minimum, 'maximum': maximum, 'dynamic': dynamic, 'basic': basic}
+    metadata = {'limits': (minimum, maximum), 'dynamic': dynamic, 'basic': basic}
     return field(default=default, metadata=metadata)
 
 
@@ -43,7 +43,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         for entry in fields(self):
-            value, limits = getattr(self, entry.name), entry.metadata
-            if limits and not limits['minimum'] <= value <= limits['maximum']:
-                wanted = f'{limits["minimum"]:g}..{limits["maximum"]:g}'
-                raise ValueError(f'{entry.name}: {value} is out of range, {wanted}')
+            if not entry.metadata:
+                continue
+            value, (low, high) = getattr(self, entry.name), entry.metadata['limits']
+            if not low <= value <= high:
+                raise ValueError(f'{entry.name}: {value} is out of range, {low:g}..{high:g}')

@@ -42,8 +42,8 @@ class Summer(ManagedNode):
     PARAMETERS: ClassVar = (
         ParameterSpec('factor', 2, 'what the network multiplies by'),
         ParameterSpec('offset', 0, 'what is added', dynamic=True),
-        ParameterSpec('low', 1, 'lower limit', minimum=0, maximum=10, dynamic=True),
-        ParameterSpec('high', 5, 'upper limit', minimum=0, maximum=10, dynamic=True),
+        ParameterSpec('low', 1, 'lower limit', (0, 10), dynamic=True),
+        ParameterSpec('high', 5, 'upper limit', (0, 10), dynamic=True),
         ParameterSpec('load_time', 0.0, 'how long loading takes [s]'),
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from aitable_ros.analysis.sliding_window import SlidingSums
+from aitable_ros.perception.maths.settings import Settings, setting
 
 _MAX_KEPT_BLINKS = 1024
 
@@ -25,7 +26,7 @@ class EyeState(Enum):
 
 
 @dataclass(frozen=True)
-class BlinkSettings:
+class BlinkSettings(Settings):
     """
     What counts as closed, as a blink and as a microsleep.
 
@@ -49,41 +50,37 @@ class BlinkSettings:
     :param max_gap_s: a closure that is not seen for longer is cut there [s].
     :param min_rate_hz: blinks are valid from this many samples per second on [Hz] (15: at 10 Hz
         a blink of 100 ms can fall between two samples).
-    :param rate_tolerance: ... less this share, and twice of it less for becoming invalid, 0..0.4.
+    :param rate_tolerance: ... less this share, and twice of it less for becoming invalid.
     :param rate_memory_s: time over which the rate is averaged [s].
     :param window_s: window of the blink rate and the mean duration [s].
     :raises ValueError: for a value out of range.
     """
 
-    close_openness: float = 0.2
-    reopen_openness: float = 0.4
-    max_eye_difference: float = 0.2
-    blink_openness: float = 0.4
-    blink_edge_openness: float = 0.7
-    max_blink_s: float = 0.5
-    long_closure_s: float = 0.5
-    microsleep_s: float = 1.0
-    min_wink_s: float = 0.15
-    max_gap_s: float = 0.5
-    min_rate_hz: float = 15.0
-    rate_tolerance: float = 0.06
-    rate_memory_s: float = 2.0
-    window_s: float = 60.0
+    close_openness: float = setting(0.2, 0.0, 1.0)
+    reopen_openness: float = setting(0.4, 0.0, 1.0)
+    max_eye_difference: float = setting(0.2, 0.0, 1.0)
+    blink_openness: float = setting(0.4, 0.0, 1.0)
+    blink_edge_openness: float = setting(0.7, 0.0, 1.0)
+    max_blink_s: float = setting(0.5, 0.05, 5.0)
+    long_closure_s: float = setting(0.5, 0.1, 10.0)
+    microsleep_s: float = setting(1.0, 0.1, 30.0)
+    min_wink_s: float = setting(0.15, 0.0, 5.0)
+    max_gap_s: float = setting(0.5, 0.05, 5.0)
+    min_rate_hz: float = setting(15.0, 1.0, 120.0)
+    rate_tolerance: float = setting(0.06, 0.0, 0.4)
+    rate_memory_s: float = setting(2.0, 0.1, 60.0)
+    window_s: float = setting(60.0, 5.0, 3600.0, dynamic=False)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.close_openness < self.reopen_openness <= 1:
-            raise ValueError(f'need 0 <= close_openness < reopen_openness <= 1: {self}')
+        super().__post_init__()
+        if not self.close_openness < self.reopen_openness:
+            raise ValueError(f'need close_openness < reopen_openness: {self}')
         if not self.close_openness <= self.blink_openness <= self.reopen_openness:
-            raise ValueError(f'blink_openness must lie in close_openness..reopen_openness: {self}')
-        if not self.reopen_openness <= self.blink_edge_openness <= 1:
-            raise ValueError(f'blink_edge_openness must lie in reopen_openness..1: {self}')
-        if not (0 <= self.max_eye_difference <= 1 and 0 <= self.rate_tolerance <= 0.4):
-            raise ValueError(f'max_eye_difference or rate_tolerance out of range: {self}')
-        if not (self.min_wink_s >= 0 and 0 < self.long_closure_s <= self.microsleep_s):
-            raise ValueError(f'need min_wink_s >= 0, 0 < long_closure_s <= microsleep_s: {self}')
-        positive = (self.max_blink_s, self.max_gap_s, self.min_rate_hz, self.rate_memory_s)
-        if not all(value > 0 for value in (*positive, self.window_s)):
-            raise ValueError(f'durations and rates must be positive: {self}')
+            raise ValueError(f'need close_openness <= blink_openness <= reopen_openness: {self}')
+        if not self.reopen_openness <= self.blink_edge_openness:
+            raise ValueError(f'need reopen_openness <= blink_edge_openness: {self}')
+        if not self.long_closure_s <= self.microsleep_s:
+            raise ValueError(f'need long_closure_s <= microsleep_s: {self}')
 
 
 @dataclass(frozen=True)

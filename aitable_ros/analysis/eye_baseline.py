@@ -21,6 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aitable_ros.perception.maths.settings import Settings, setting
+
 _BINS = 160
 _MAX_EAR = 0.8
 _BIN_EAR = _MAX_EAR / _BINS
@@ -43,7 +45,7 @@ UNREFINED_MAX_CLOSED_RATIO = 0.8
 
 
 @dataclass(frozen=True)
-class BaselineSettings:
+class BaselineSettings(Settings):
     """
     How the references of one eye are learned.
 
@@ -58,8 +60,8 @@ class BaselineSettings:
     :param closed_ratio: EAR of a closed eye as a share of the open one's, until the person's own
         is known. What the landmark network gives for closed lids, not 0 (0.28: median of
         photographs, iris_landmark).
-    :param closed_ratio_weight: as how many blinks of the person that counts; infinite: the
-        person's own is not learned.
+    :param closed_ratio_weight: as how many blinks of the person that counts; at 1000 the
+        person's own is hardly learned.
     :param min_closed_ratio: lower limit of the person's own (choice).
     :param max_closed_ratio: upper limit; raise it for landmarks that hardly see lids close
         (0.45: 0.42 was measured with glasses, irlume issue 173).
@@ -81,44 +83,30 @@ class BaselineSettings:
     :raises ValueError: for a value out of range.
     """
 
-    percentile: float = 90.0
-    memory_s: float = 300.0
-    min_observed_s: float = 2.0
-    min_open_ear: float = 0.12
-    closed_ratio: float = 0.28
-    closed_ratio_weight: float = 1.0
-    min_closed_ratio: float = 0.02
-    max_closed_ratio: float = 0.45
-    learn_openness: float = 0.35
-    learn_max_yaw_rad: float = math.radians(20.0)
-    frontal_pitch_rad: float = math.radians(10.0)
-    pitched_share: float = 0.6
-    pitched_rad: float = math.radians(30.0)
-    restart_ratio: float = 1.4
-    restart_s: float = 0.5
-    max_blink_s: float = 0.5
-    max_gap_s: float = 0.5
+    percentile: float = setting(90.0, 50.0, 100.0, dynamic=False)
+    memory_s: float = setting(300.0, 10.0, 36000.0, dynamic=False)
+    min_observed_s: float = setting(2.0, 0.1, 60.0, dynamic=False)
+    min_open_ear: float = setting(0.12, 0.0, 0.5, dynamic=False)
+    closed_ratio: float = setting(0.28, 0.0, 0.9, dynamic=False)
+    closed_ratio_weight: float = setting(1.0, 0.1, 1000.0, dynamic=False)
+    min_closed_ratio: float = setting(0.02, 0.0, 0.9, dynamic=False)
+    max_closed_ratio: float = setting(0.45, 0.0, 0.95, dynamic=False)
+    learn_openness: float = setting(0.35, 0.0, 0.9, dynamic=False)
+    learn_max_yaw_rad: float = setting(math.radians(20.0), 0.05, 1.57, dynamic=False)
+    frontal_pitch_rad: float = setting(math.radians(10.0), 0.0, 1.0, dynamic=False)
+    pitched_share: float = setting(0.6, 0.1, 1.0, dynamic=False)
+    pitched_rad: float = setting(math.radians(30.0), 0.1, 1.57, dynamic=False)
+    restart_ratio: float = setting(1.4, 1.05, 5.0, dynamic=False)
+    restart_s: float = setting(0.5, 0.1, 60.0, dynamic=False)
+    max_blink_s: float = setting(0.5, 0.05, 5.0, dynamic=False)
+    max_gap_s: float = setting(0.5, 0.05, 5.0, dynamic=False)
 
     def __post_init__(self) -> None:
-        if not 50 <= self.percentile <= 100:
-            raise ValueError(f'percentile must lie in 50..100: {self}')
-        if not 0 <= self.closed_ratio < 1:
-            raise ValueError(f'closed_ratio must lie in 0..1: {self}')
-        if not 0 <= self.min_closed_ratio <= self.max_closed_ratio < 1:
-            raise ValueError(f'need 0 <= min_closed_ratio <= max_closed_ratio < 1: {self}')
-        if not self.closed_ratio_weight > 0:
-            raise ValueError(f'closed_ratio_weight must be positive: {self}')
-        if not (0 <= self.min_open_ear < _MAX_EAR and 0 <= self.learn_openness < 1):
-            raise ValueError(f'min_open_ear or learn_openness out of range: {self}')
-        if not 0 < self.pitched_share <= 1:
-            raise ValueError(f'pitched_share must lie in 0..1: {self}')
-        if not 0 <= self.frontal_pitch_rad < self.pitched_rad:
-            raise ValueError(f'need 0 <= frontal_pitch_rad < pitched_rad: {self}')
-        if not (self.restart_ratio > 1 and self.learn_max_yaw_rad > 0):
-            raise ValueError(f'restart_ratio or learn_max_yaw_rad out of range: {self}')
-        durations = (self.memory_s, self.min_observed_s, self.restart_s, self.max_blink_s)
-        if not all(duration > 0 for duration in (*durations, self.max_gap_s)):
-            raise ValueError(f'durations must be positive: {self}')
+        super().__post_init__()
+        if not self.min_closed_ratio <= self.max_closed_ratio:
+            raise ValueError(f'need min_closed_ratio <= max_closed_ratio: {self}')
+        if not self.frontal_pitch_rad < self.pitched_rad:
+            raise ValueError(f'need frontal_pitch_rad < pitched_rad: {self}')
 
 
 class EyeBaseline:

@@ -19,10 +19,11 @@ and no Karolinska score. The rule, the most serious line that applies:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import IntEnum
 
 from aitable_ros.analysis.perclos import PerclosValue
+from aitable_ros.perception.maths.settings import Settings, setting
 
 
 class FatigueLevel(IntEnum):
@@ -37,15 +38,15 @@ class FatigueLevel(IntEnum):
 
 
 @dataclass(frozen=True)
-class LevelSettings:
+class LevelSettings(Settings):
     """
     Thresholds of the rule. Counts are within ``event_window_s``; 0 turns a line off.
 
-    :param mild_perclos: P80, 0..1 (0.10: proposed at VSS 2012, where 0.061 was measured rested
-        and 0.105 at the first microsleep of a second).
-    :param severe_perclos: P80, 0..1 (0.15: the upper of the thresholds 0.075 and 0.15 that
-        drowsiness studies use; VSS 2012 measured 0.122 at the end of driving).
-    :param leave_share: a level from PERCLOS is left below this share of its threshold, 0..1
+    :param mild_perclos: MILD from this P80 on (0.10: proposed at VSS 2012, where 0.061 was
+        measured rested and 0.105 at the first microsleep of a second).
+    :param severe_perclos: SEVERE from this P80 on (0.15: the upper of the thresholds 0.075 and
+        0.15 that drowsiness studies use; VSS 2012 measured 0.122 at the end of driving).
+    :param leave_share: a level from PERCLOS is left below this share of its threshold
         (0.8: choice).
     :param microsleep_s: eyes closed for this long [s] (1.0: VSS 2012).
     :param asleep_s: eyes closed for this long [s] (3.0: Euro NCAP's figure for sleep, from
@@ -67,36 +68,29 @@ class LevelSettings:
     :raises ValueError: for a value out of range.
     """
 
-    mild_perclos: float = 0.10
-    severe_perclos: float = 0.15
-    leave_share: float = 0.8
-    microsleep_s: float = 1.0
-    asleep_s: float = 3.0
-    hold_s: float = 3.0
-    lower_s: float = 15.0
-    event_window_s: float = 300.0
-    mild_microsleeps: int = 1
-    severe_microsleeps: int = 2
-    mild_long_closures: int = 3
-    mild_yawns: int = 3
-    mild_nods: int = 1
-    severe_nods: int = 3
-    min_observed_s: float = 30.0
-    max_unseen_s: float = 5.0
+    mild_perclos: float = setting(0.10, 0.01, 1.0, basic=True)
+    severe_perclos: float = setting(0.15, 0.01, 1.0, basic=True)
+    leave_share: float = setting(0.8, 0.0, 1.0)
+    microsleep_s: float = setting(1.0, 0.1, 30.0)
+    asleep_s: float = setting(3.0, 0.1, 60.0)
+    hold_s: float = setting(3.0, 0.0, 60.0)
+    lower_s: float = setting(15.0, 0.0, 600.0)
+    event_window_s: float = setting(300.0, 10.0, 7200.0)
+    mild_microsleeps: int = setting(1, 0, 100)
+    severe_microsleeps: int = setting(2, 0, 100)
+    mild_long_closures: int = setting(3, 0, 100)
+    mild_yawns: int = setting(3, 0, 100)
+    mild_nods: int = setting(1, 0, 100)
+    severe_nods: int = setting(3, 0, 100)
+    min_observed_s: float = setting(30.0, 0.0, 3600.0)
+    max_unseen_s: float = setting(5.0, 0.0, 600.0)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not 0 <= value < math.inf:
-                raise ValueError(f'{field.name}: expected a finite number >= 0, got {value}')
-        if not 0 < self.mild_perclos <= self.severe_perclos <= 1:
-            raise ValueError(f'need 0 < mild_perclos <= severe_perclos <= 1: {self}')
-        if self.leave_share > 1:
-            raise ValueError(f'leave_share must lie in 0..1: {self}')
-        if not 0 < self.microsleep_s <= self.asleep_s:
-            raise ValueError(f'need 0 < microsleep_s <= asleep_s: {self}')
-        if self.event_window_s == 0:
-            raise ValueError(f'event_window_s must be positive: {self}')
+        super().__post_init__()
+        if not self.mild_perclos <= self.severe_perclos:
+            raise ValueError(f'need mild_perclos <= severe_perclos: {self}')
+        if not self.microsleep_s <= self.asleep_s:
+            raise ValueError(f'need microsleep_s <= asleep_s: {self}')
 
 
 @dataclass(frozen=True)

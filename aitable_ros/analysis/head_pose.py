@@ -45,6 +45,7 @@ from aitable_ros.analysis.one_euro import (
     VectorOneEuroFilter,
 )
 from aitable_ros.analysis.rotation import Quaternion, Vector
+from aitable_ros.perception.maths.settings import Settings, setting
 
 FACING_XYZW: Quaternion = (0.5, 0.5, -0.5, 0.5)
 """Orientation, in the optical frame, of a face with zero yaw, pitch and roll."""
@@ -383,7 +384,7 @@ class HeadPose:
 
 
 @dataclass(frozen=True)
-class HeadPoseSettings:
+class HeadPoseSettings(Settings):
     """
     How head poses are measured and smoothed.
 
@@ -400,29 +401,17 @@ class HeadPoseSettings:
     :raises ValueError: for a value out of range.
     """
 
-    default_fov_rad: float = math.radians(62.2)
-    max_error_ratio: float = 0.15
-    max_turn_rad: float = math.radians(100.0)
-    refine_iterations: int = 2
+    default_fov_rad: float = setting(math.radians(62.2), 0.2, 2.8, dynamic=False)
+    max_error_ratio: float = setting(0.15, 0.001, 1.0, dynamic=False)
+    max_turn_rad: float = setting(math.radians(100.0), 0.1, 3.14, dynamic=False)
+    refine_iterations: int = setting(2, 0, 20, dynamic=False)
     orientation: OneEuroSettings = field(
         default_factory=lambda: OneEuroSettings(min_cutoff_hz=2.0, beta=6.0)
     )
     position: OneEuroSettings = field(
         default_factory=lambda: OneEuroSettings(min_cutoff_hz=2.0, beta=20.0)
     )
-    max_gap_s: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.default_fov_rad < math.pi:
-            raise ValueError(f'default_fov_rad: expected 0..pi, got {self.default_fov_rad}')
-        if not 0.0 < self.max_error_ratio < math.inf:
-            raise ValueError(f'max_error_ratio: expected > 0, got {self.max_error_ratio}')
-        if not 0.0 < self.max_turn_rad <= math.pi:
-            raise ValueError(f'max_turn_rad: expected 0..pi, got {self.max_turn_rad}')
-        if self.refine_iterations < 0:
-            raise ValueError(f'refine_iterations: expected >= 0, got {self.refine_iterations}')
-        if not 0.0 < self.max_gap_s < math.inf:
-            raise ValueError(f'max_gap_s: expected > 0, got {self.max_gap_s}')
+    max_gap_s: float = setting(0.5, 0.05, 5.0, dynamic=False)
 
 
 class HeadPoseEstimator:

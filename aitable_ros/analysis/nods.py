@@ -30,6 +30,8 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
 
+from aitable_ros.perception.maths.settings import Settings, setting
+
 # More than any camera delivers in the few seconds that are remembered: memory stays bounded.
 _MAX_SAMPLES = 1024
 
@@ -38,45 +40,31 @@ _FALL_START_SHARE = 0.15
 
 
 @dataclass(frozen=True)
-class NodSettings:
+class NodSettings(Settings):
     """
     What counts as a nod; the module's docstring explains the terms.
 
     :param min_drop_rad: smallest drop [rad].
     :param max_fall_s: longest time in which the head drops that far [s].
-    :param droop_openness: eyes at or below this openness droop, 0..1.
+    :param droop_openness: eyes at or below this openness droop.
     :param lead_s: how long before the fall the eyes are looked at [s].
-    :param min_droop_share: smallest share of that time, and of the fall, with drooping eyes, 0..1.
+    :param min_droop_share: smallest share of that time, and of the fall, with drooping eyes.
     :param min_observed_s: smallest time in it in which the openness was measured [s].
-    :param recover_share: the nod is over when the head has come up by this share of its drop,
-        0..1.
+    :param recover_share: the nod is over when the head has come up by this share of its drop.
     :param max_down_s: a head that is down for longer is no longer nodding [s].
     :param max_gap_s: longest time for which one sample may stand [s].
     :raises ValueError: for a value out of range.
     """
 
-    min_drop_rad: float = math.radians(15.0)
-    max_fall_s: float = 1.5
-    droop_openness: float = 0.4
-    lead_s: float = 1.0
-    min_droop_share: float = 0.6
-    min_observed_s: float = 0.4
-    recover_share: float = 0.5
-    max_down_s: float = 5.0
-    max_gap_s: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ('min_drop_rad', 'max_fall_s', 'max_down_s', 'max_gap_s'):
-            if not 0.0 < getattr(self, name) < math.inf:
-                raise ValueError(f'{name}: expected a positive number, got {self}')
-        for name in ('lead_s', 'min_observed_s'):
-            if not 0.0 <= getattr(self, name) < math.inf:
-                raise ValueError(f'{name}: expected a number >= 0, got {self}')
-        for name in ('droop_openness', 'min_droop_share'):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f'{name}: expected 0..1, got {self}')
-        if not 0.0 < self.recover_share <= 1.0:
-            raise ValueError(f'recover_share: expected more than 0, at most 1, got {self}')
+    min_drop_rad: float = setting(math.radians(15.0), 0.05, 1.57)
+    max_fall_s: float = setting(1.5, 0.1, 10.0)
+    droop_openness: float = setting(0.4, 0.0, 1.0)
+    lead_s: float = setting(1.0, 0.0, 10.0)
+    min_droop_share: float = setting(0.6, 0.0, 1.0)
+    min_observed_s: float = setting(0.4, 0.0, 10.0)
+    recover_share: float = setting(0.5, 0.05, 1.0)
+    max_down_s: float = setting(5.0, 0.1, 60.0)
+    max_gap_s: float = setting(0.5, 0.05, 5.0)
 
 
 @dataclass(frozen=True)

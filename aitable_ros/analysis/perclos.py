@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass
 
 from aitable_ros.analysis.sliding_window import SlidingSums
+from aitable_ros.perception.maths.settings import Settings, setting
 
 P80_CLOSURE = 0.8
 P70_CLOSURE = 0.7
@@ -24,36 +25,31 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class PerclosSettings:
+class PerclosSettings(Settings):
     """
     How PERCLOS is measured.
 
-    :param window_s: length of the sliding window [s] (a minute: FHWA 1998).
+    :param window_s: length of the sliding window of PERCLOS [s] (a minute: FHWA 1998).
     :param max_gap_s: longest time for which one sample may stand [s]; what exceeds it counts as
         not observed (choice: half a second is two to three frames at 5 Hz).
     :param min_observed_s: below this observed time the figure is not valid [s] (choice).
-    :param min_coverage: below this observed share of the elapsed window it is not valid, 0..1
+    :param min_coverage: below this observed share of the elapsed window it is not valid
         (choice: half).
     :param long_closure_s: closures of at least this count as long [s] (0.5: blinks take 0.1 to
         0.4 s).
     :raises ValueError: for a value out of range.
     """
 
-    window_s: float = 60.0
-    max_gap_s: float = 0.5
-    min_observed_s: float = 10.0
-    min_coverage: float = 0.5
-    long_closure_s: float = 0.5
+    window_s: float = setting(60.0, 5.0, 3600.0, dynamic=False, basic=True)
+    max_gap_s: float = setting(0.5, 0.05, 5.0)
+    min_observed_s: float = setting(10.0, 0.0, 3600.0)
+    min_coverage: float = setting(0.5, 0.0, 1.0)
+    long_closure_s: float = setting(0.5, 0.1, 10.0)
 
     def __post_init__(self) -> None:
-        if not (0 < self.window_s < math.inf and 0 < self.max_gap_s < math.inf):
-            raise ValueError(f'window_s and max_gap_s must be positive: {self}')
-        if not (0 <= self.min_observed_s <= self.window_s and 0 <= self.min_coverage <= 1):
-            raise ValueError(
-                f'min_observed_s must lie in 0..window_s and min_coverage in 0..1: {self}'
-            )
-        if not 0 < self.long_closure_s < math.inf:
-            raise ValueError(f'long_closure_s must be positive: {self}')
+        super().__post_init__()
+        if not self.min_observed_s <= self.window_s:
+            raise ValueError(f'need min_observed_s <= window_s: {self}')
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,14 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Hashable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
 from aitable_ros.analysis.posture_angles import HeadSource, PostureAngles
 from aitable_ros.analysis.posture_measure import NOWHERE
 from aitable_ros.analysis.rotation import Vector
+from aitable_ros.perception.maths.settings import Settings, setting
 
 _MIN_SAMPLES = 5
 _JUDGED = (
@@ -39,7 +40,7 @@ class Calibration(IntEnum):
 
 
 @dataclass(frozen=True)
-class CalibrationSettings:
+class CalibrationSettings(Settings):
     """
     When sitting counts as steady, and as upright enough to be learned without being asked.
 
@@ -60,20 +61,17 @@ class CalibrationSettings:
     :raises ValueError: for a value out of range.
     """
 
-    duration_s: float = 3.0
-    timeout_s: float = 30.0
-    max_spread_rad: float = math.radians(8.0)
-    max_motion_m: float = 0.05
-    automatic_tilt_rad: float = math.radians(10.0)
-    automatic_pitch_rad: float = math.radians(20.0)
-    automatic_head_roll_rad: float = math.radians(15.0)
-    automatic_head_pitch_rad: float = math.radians(35.0)
+    duration_s: float = setting(3.0, 0.5, 60.0)
+    timeout_s: float = setting(30.0, 1.0, 600.0)
+    max_spread_rad: float = setting(math.radians(8.0), 0.01, 1.0)
+    max_motion_m: float = setting(0.05, 0.005, 0.5)
+    automatic_tilt_rad: float = setting(math.radians(10.0), 0.02, 1.57)
+    automatic_pitch_rad: float = setting(math.radians(20.0), 0.02, 1.57)
+    automatic_head_roll_rad: float = setting(math.radians(15.0), 0.02, 1.57)
+    automatic_head_pitch_rad: float = setting(math.radians(35.0), 0.02, 1.57)
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if not 0.0 < value < math.inf:
-                raise ValueError(f'{entry.name}: expected a finite number > 0, got {value}')
+        super().__post_init__()
         if not self.duration_s <= self.timeout_s:
             raise ValueError(f'need duration_s <= timeout_s: {self}')
 

@@ -9,12 +9,14 @@ Positions are in the optical frame of REP-103 (x right, y down, z forward).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from aitable_ros.perception.maths.settings import Settings, setting
 
 Array = npt.NDArray[np.float64]
 
@@ -40,7 +42,7 @@ class DistanceSource(IntEnum):
 
 
 @dataclass(frozen=True)
-class DistanceSettings:
+class DistanceSettings(Settings):
     """
     How distances are measured.
 
@@ -52,7 +54,7 @@ class DistanceSettings:
         [pixels] (8: choice; a pixel is 12 % then).
     :param patch_ratio: half the side of the depth image's patch around a keypoint, over the
         apparent distance of the eyes (0.2: choice; about a centimetre).
-    :param min_valid_ratio: of a patch so many samples must be valid, 0..1 (0.1: choice).
+    :param min_valid_ratio: of a patch so many samples must be valid (0.1: choice).
     :param foreground_m: samples of a patch farther than this behind its foreground belong to
         something else [m] (0.12: choice).
     :param min_depth_m: nearer samples are none [m] (0.1: nearer than any depth camera measures).
@@ -60,24 +62,19 @@ class DistanceSettings:
     :raises ValueError: for a value out of range.
     """
 
-    eye_distance_m: float = MEAN_ADULT_IPD_M
-    max_turn_rad: float = math.radians(50.0)
-    min_eyes_px: float = 8.0
-    patch_ratio: float = 0.2
-    min_valid_ratio: float = 0.1
-    foreground_m: float = 0.12
-    min_depth_m: float = 0.1
-    max_depth_m: float = 4.0
+    eye_distance_m: float = setting(MEAN_ADULT_IPD_M, 0.04, 0.09, basic=True)
+    max_turn_rad: float = setting(math.radians(50.0), 0.1, 1.5)
+    min_eyes_px: float = setting(8.0, 1.0, 200.0)
+    patch_ratio: float = setting(0.2, 0.05, 2.0)
+    min_valid_ratio: float = setting(0.1, 0.01, 1.0)
+    foreground_m: float = setting(0.12, 0.01, 1.0)
+    min_depth_m: float = setting(0.1, 0.01, 5.0)
+    max_depth_m: float = setting(4.0, 0.1, 20.0)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not 0.0 < value < math.inf:
-                raise ValueError(f'{field.name}: expected a finite number > 0, got {value}')
+        super().__post_init__()
         if not self.min_depth_m < self.max_depth_m:
             raise ValueError(f'need min_depth_m < max_depth_m: {self}')
-        if not self.max_turn_rad < math.pi / 2:
-            raise ValueError(f'max_turn_rad: expected less than pi/2, got {self.max_turn_rad}')
 
 
 @dataclass(frozen=True, eq=False)

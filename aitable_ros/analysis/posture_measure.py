@@ -31,6 +31,7 @@ from aitable_ros.analysis.posture_distance import (
 from aitable_ros.analysis.posture_frames import CameraPlacement, turn_to
 from aitable_ros.analysis.posture_head import HEAD_POINTS_M, head_from_keypoints
 from aitable_ros.analysis.rotation import Quaternion, Vector
+from aitable_ros.perception.maths.settings import Settings, setting
 
 Array = npt.NDArray[np.float64]
 
@@ -51,28 +52,27 @@ _EYES_PER_SHOULDERS = 1.0 / 6.0
 
 
 @dataclass(frozen=True)
-class MeasureSettings:
+class MeasureSettings(Settings):
     """
     What is taken for seen.
 
-    :param min_visibility: a keypoint is seen from this visibility on, 0..1 (0.5: as likely as
+    :param min_visibility: a keypoint is seen from this visibility on (0.5: as likely as
         not).
-    :param leave_visibility: and no longer below this one, 0..1 (0.35: choice; without it the
+    :param leave_visibility: and no longer below this one (0.35: choice; without it the
         hips at the edge of a table come and go).
     :param default_fov_rad: field of view along the image's longer side when the camera is not
         calibrated [rad] (62.2 degrees: Raspberry Pi Camera Module 2, Sony IMX219).
     :raises ValueError: for a value out of range.
     """
 
-    min_visibility: float = 0.5
-    leave_visibility: float = 0.35
-    default_fov_rad: float = math.radians(62.2)
+    min_visibility: float = setting(0.5, 0.0, 1.0)
+    leave_visibility: float = setting(0.35, 0.0, 1.0)
+    default_fov_rad: float = setting(math.radians(62.2), 0.2, 2.8, dynamic=False)
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.leave_visibility <= self.min_visibility <= 1.0:
-            raise ValueError(f'need 0 <= leave_visibility <= min_visibility <= 1: {self}')
-        if not 0.0 < self.default_fov_rad < math.pi:
-            raise ValueError(f'default_fov_rad: expected 0..pi, got {self.default_fov_rad}')
+        super().__post_init__()
+        if not self.leave_visibility <= self.min_visibility:
+            raise ValueError(f'need leave_visibility <= min_visibility: {self}')
 
 
 @dataclass(frozen=True)

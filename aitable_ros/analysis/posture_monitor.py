@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aitable_ros.analysis.one_euro import OneEuroFilter, OneEuroSettings, VectorOneEuroFilter
@@ -28,12 +28,13 @@ from aitable_ros.analysis.posture_rule import (
 from aitable_ros.analysis.posture_stillness import Stillness, StillnessSettings
 from aitable_ros.analysis.rotation import Vector
 from aitable_ros.analysis.sliding_window import SlidingSums
+from aitable_ros.perception.maths.settings import Settings, setting
 
 _HEAD_NAMES = ('head_yaw_rad', 'head_pitch_rad', 'head_roll_rad')
 
 
 @dataclass(frozen=True)
-class SmoothingSettings:
+class SmoothingSettings(Settings):
     """
     1-Euro filters (Casiez et al., CHI 2012): much smoothing at rest, little lag in motion.
 
@@ -45,13 +46,10 @@ class SmoothingSettings:
     :raises ValueError: for a value out of range.
     """
 
-    angle_cutoff_hz: float = 0.5
-    angle_beta: float = 2.0
-    position_cutoff_hz: float = 0.5
-    position_beta: float = 5.0
-
-    def __post_init__(self) -> None:
-        _ = self.angle, self.position
+    angle_cutoff_hz: float = setting(0.5, 0.01, 100.0, dynamic=False)
+    angle_beta: float = setting(2.0, 0.0, 100.0, dynamic=False)
+    position_cutoff_hz: float = setting(0.5, 0.01, 100.0, dynamic=False)
+    position_beta: float = setting(5.0, 0.0, 100.0, dynamic=False)
 
     @property
     def angle(self) -> OneEuroSettings:
@@ -65,7 +63,7 @@ class SmoothingSettings:
 
 
 @dataclass(frozen=True)
-class WindowSettings:
+class WindowSettings(Settings):
     """
     How time in good and poor posture is summed up.
 
@@ -77,18 +75,10 @@ class WindowSettings:
     :raises ValueError: for a value out of range.
     """
 
-    window_s: float = 600.0
-    min_observed_s: float = 30.0
-    max_gap_s: float = 0.5
-    forget_after_s: float = 120.0
-
-    def __post_init__(self) -> None:
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if not 0.0 <= value < math.inf:
-                raise ValueError(f'{entry.name}: expected a finite number >= 0, got {value}')
-        if 0.0 in (self.window_s, self.max_gap_s):
-            raise ValueError(f'window_s and max_gap_s must be positive: {self}')
+    window_s: float = setting(600.0, 10.0, 36000.0, dynamic=False)
+    min_observed_s: float = setting(30.0, 0.0, 3600.0)
+    max_gap_s: float = setting(0.5, 0.05, 5.0, dynamic=False)
+    forget_after_s: float = setting(120.0, 0.0, 36000.0)
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,13 @@ The most serious line that applies:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import IntEnum
 
 from aitable_ros.analysis.posture_angles import PostureAngles
 from aitable_ros.analysis.posture_calibration import UprightPosture
 from aitable_ros.analysis.rotation import Vector
+from aitable_ros.perception.maths.settings import Settings, setting
 
 
 class Posture(IntEnum):
@@ -46,7 +47,7 @@ POOR = frozenset({Posture.LEANING_FORWARD, Posture.SLOUCHING, Posture.TILTED, Po
 
 
 @dataclass(frozen=True)
-class RuleSettings:
+class RuleSettings(Settings):
     """
     Thresholds of the rule; 0 turns a line off. 'More' is than at calibration.
 
@@ -69,7 +70,7 @@ class RuleSettings:
     :param min_desk_m: eyes lower above the desk than this are too close [m] (0.3: choice; pupils
         in China are taught one chi, 0.33 m, from eye to book).
     :param distance_margin_m: a distance is left when it is exceeded by this [m] (0.03: choice).
-    :param leave_share: other lines are left below this share of their threshold, 0..1 (0.75:
+    :param leave_share: other lines are left below this share of their threshold (0.75:
         choice).
     :param enter_s: another posture is taken when the present one has not applied for this long
         [s] (2: choice; who reaches for a pencil does not slouch).
@@ -80,31 +81,23 @@ class RuleSettings:
     :raises ValueError: for a value out of range.
     """
 
-    lean_pitch_rad: float = math.radians(20.0)
-    lean_forward_m: float = 0.15
-    slouch_ratio: float = 0.2
-    drop_m: float = 0.05
-    forward_head_rad: float = math.radians(15.0)
-    shoulder_tilt_rad: float = math.radians(8.0)
-    trunk_roll_rad: float = math.radians(10.0)
-    head_roll_rad: float = math.radians(15.0)
-    min_distance_m: float = 0.4
-    min_desk_m: float = 0.3
-    distance_margin_m: float = 0.03
-    leave_share: float = 0.75
-    enter_s: float = 2.0
-    upright_s: float = 1.0
-    unknown_after_s: float = 1.0
-    away_after_s: float = 2.0
-    too_close_after_s: float = 5.0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not 0.0 <= value < math.inf:
-                raise ValueError(f'{field.name}: expected a finite number >= 0, got {value}')
-        if self.leave_share > 1.0:
-            raise ValueError(f'leave_share must lie in 0..1: {self}')
+    lean_pitch_rad: float = setting(math.radians(20.0), 0.0, 1.57)
+    lean_forward_m: float = setting(0.15, 0.0, 1.0)
+    slouch_ratio: float = setting(0.2, 0.0, 1.0)
+    drop_m: float = setting(0.05, 0.0, 0.5)
+    forward_head_rad: float = setting(math.radians(15.0), 0.0, 1.57)
+    shoulder_tilt_rad: float = setting(math.radians(8.0), 0.0, 1.57)
+    trunk_roll_rad: float = setting(math.radians(10.0), 0.0, 1.57)
+    head_roll_rad: float = setting(math.radians(15.0), 0.0, 1.57)
+    min_distance_m: float = setting(0.4, 0.0, 2.0, basic=True)
+    min_desk_m: float = setting(0.3, 0.0, 1.0, basic=True)
+    distance_margin_m: float = setting(0.03, 0.0, 0.5)
+    leave_share: float = setting(0.75, 0.0, 1.0)
+    enter_s: float = setting(2.0, 0.0, 60.0)
+    upright_s: float = setting(1.0, 0.0, 60.0)
+    unknown_after_s: float = setting(1.0, 0.0, 60.0)
+    away_after_s: float = setting(2.0, 0.0, 600.0)
+    too_close_after_s: float = setting(5.0, 0.0, 600.0)
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+
+from aitable_ros.perception.maths.settings import Settings, setting
 
 
 @dataclass(frozen=True)
-class StillnessSettings:
+class StillnessSettings(Settings):
     """
     What counts as having moved.
 
@@ -21,17 +23,9 @@ class StillnessSettings:
     :raises ValueError: for a value out of range.
     """
 
-    moved_ratio: float = 0.2
-    confirm_s: float = 0.5
-    remind_after_s: float = 1200.0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not 0.0 <= value < math.inf:
-                raise ValueError(f'{field.name}: expected a finite number >= 0, got {value}')
-        if self.moved_ratio == 0.0:
-            raise ValueError('moved_ratio: expected > 0')
+    moved_ratio: float = setting(0.2, 0.01, 2.0)
+    confirm_s: float = setting(0.5, 0.0, 10.0)
+    remind_after_s: float = setting(1200.0, 0.0, 36000.0, basic=True)
 
 
 class Stillness:

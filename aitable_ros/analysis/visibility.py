@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
+from aitable_ros.perception.maths.settings import Settings, setting
+
 
 class Visibility(Enum):
     """What an image could tell about the eyes; anything but MEASURED: they are UNKNOWN."""
@@ -22,14 +24,14 @@ class Visibility(Enum):
 
 
 @dataclass(frozen=True)
-class VisibilitySettings:
+class VisibilitySettings(Settings):
     """
     From where on the eyes are not measured.
 
     Each limit has hysteresis: an eye that is not measured has to be clearly within the limit to
     be measured again.
 
-    :param min_presence: lowest presence of the landmarks, 0..1 (0.5: MediaPipe's default).
+    :param min_presence: lowest presence of the landmarks (0.5: MediaPipe's default).
     :param presence_margin: ... and this much more to be measured again.
     :param min_eye_distance_px: fewest pixels between the eyes (20: an eye is then about ten
         pixels wide, and its opening three).
@@ -44,26 +46,21 @@ class VisibilitySettings:
     :raises ValueError: for a value out of range.
     """
 
-    min_presence: float = 0.5
-    presence_margin: float = 0.1
-    min_eye_distance_px: float = 20.0
-    size_margin: float = 0.1
-    max_yaw_rad: float = math.radians(30.0)
-    max_pitch_down_rad: float = math.radians(28.0)
-    max_pitch_up_rad: float = math.radians(28.0)
-    angle_margin_rad: float = math.radians(3.0)
+    min_presence: float = setting(0.5, 0.0, 1.0)
+    presence_margin: float = setting(0.1, 0.0, 0.5)
+    min_eye_distance_px: float = setting(20.0, 0.0, 500.0)
+    size_margin: float = setting(0.1, 0.0, 1.0)
+    max_yaw_rad: float = setting(math.radians(30.0), 0.1, 1.57)
+    max_pitch_down_rad: float = setting(math.radians(28.0), 0.1, 1.57)
+    max_pitch_up_rad: float = setting(math.radians(28.0), 0.1, 1.57)
+    angle_margin_rad: float = setting(math.radians(3.0), 0.0, 0.5)
 
     def __post_init__(self) -> None:
-        if not (0 <= self.min_presence <= 1 and 0 <= self.presence_margin <= 1):
-            raise ValueError(f'min_presence and presence_margin must lie in 0..1: {self}')
-        if not (self.min_eye_distance_px >= 0 and 0 <= self.size_margin <= 1):
-            raise ValueError(f'min_eye_distance_px or size_margin out of range: {self}')
-        limits = (self.max_yaw_rad, self.max_pitch_down_rad, self.max_pitch_up_rad)
-        if not (
-            all(0 < limit <= math.pi for limit in limits)
-            and 0 <= self.angle_margin_rad < min(limits)
+        super().__post_init__()
+        if not self.angle_margin_rad < min(
+            self.max_yaw_rad, self.max_pitch_down_rad, self.max_pitch_up_rad
         ):
-            raise ValueError(f'angles out of range: {self}')
+            raise ValueError(f'need angle_margin_rad below every limit of an angle: {self}')
 
 
 @dataclass(frozen=True)

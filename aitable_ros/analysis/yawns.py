@@ -9,12 +9,13 @@ from collections import deque
 from dataclasses import dataclass
 
 from aitable_ros.analysis.sliding_window import SlidingSums
+from aitable_ros.perception.maths.settings import Settings, setting
 
 _MAX_KEPT_YAWNS = 256
 
 
 @dataclass(frozen=True)
-class YawnSettings:
+class YawnSettings(Settings):
     """
     What counts as a yawn.
 
@@ -44,30 +45,27 @@ class YawnSettings:
     :raises ValueError: for a value out of range.
     """
 
-    wide_mar: float = 0.6
-    begin_mar: float = 0.45
-    end_mar: float = 0.35
-    min_wide_s: float = 1.5
-    maybe_wide_s: float = 0.5
-    max_yawn_s: float = 10.0
-    reversal_mar: float = 0.15
-    max_reversal_rate_hz: float = 1.0
-    max_pitch_rad: float = math.radians(45.0)
-    max_gap_s: float = 0.5
-    window_s: float = 300.0
-    min_observed_s: float = 30.0
+    wide_mar: float = setting(0.6, 0.05, 2.0)
+    begin_mar: float = setting(0.45, 0.05, 2.0)
+    end_mar: float = setting(0.35, 0.05, 2.0)
+    min_wide_s: float = setting(1.5, 0.1, 10.0)
+    maybe_wide_s: float = setting(0.5, 0.1, 10.0)
+    max_yawn_s: float = setting(10.0, 1.0, 60.0)
+    reversal_mar: float = setting(0.15, 0.01, 1.0)
+    max_reversal_rate_hz: float = setting(1.0, 0.1, 20.0)
+    max_pitch_rad: float = setting(math.radians(45.0), 0.1, 1.57)
+    max_gap_s: float = setting(0.5, 0.05, 5.0)
+    window_s: float = setting(300.0, 10.0, 7200.0, dynamic=False)
+    min_observed_s: float = setting(30.0, 0.0, 7200.0)
 
     def __post_init__(self) -> None:
-        if not 0 < self.end_mar <= self.begin_mar <= self.wide_mar < math.inf:
-            raise ValueError(f'need 0 < end_mar <= begin_mar <= wide_mar: {self}')
-        if not 0 < self.maybe_wide_s <= self.min_wide_s < self.max_yawn_s:
-            raise ValueError(f'need 0 < maybe_wide_s <= min_wide_s < max_yawn_s: {self}')
-        if not (self.reversal_mar > 0 and self.max_reversal_rate_hz > 0 and self.max_gap_s > 0):
-            raise ValueError(f'reversal_mar, max_reversal_rate_hz, max_gap_s must be > 0: {self}')
-        if not 0 < self.max_pitch_rad <= math.pi:
-            raise ValueError(f'max_pitch_rad must lie in 0..pi: {self}')
-        if not 0 <= self.min_observed_s <= self.window_s:
-            raise ValueError(f'min_observed_s must lie in 0..window_s: {self}')
+        super().__post_init__()
+        if not self.end_mar <= self.begin_mar <= self.wide_mar:
+            raise ValueError(f'need end_mar <= begin_mar <= wide_mar: {self}')
+        if not self.maybe_wide_s <= self.min_wide_s < self.max_yawn_s:
+            raise ValueError(f'need maybe_wide_s <= min_wide_s < max_yawn_s: {self}')
+        if not self.min_observed_s <= self.window_s:
+            raise ValueError(f'need min_observed_s <= window_s: {self}')
 
 
 @dataclass(frozen=True)

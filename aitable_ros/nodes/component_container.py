@@ -89,8 +89,7 @@ class ComponentContainer(Node):
             0,
             'threads that run callbacks, at least 2; 0: one for each CPU (component_container_mt '
             'only)',
-            minimum=0,
-            maximum=MAX_THREADS,
+            (0, MAX_THREADS),
             read_only=True,
         ),
     )

@@ -65,12 +65,8 @@ class HriNode(ManagedNode):
 
     PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = (
         *IMAGE_PARAMETERS,
-        ParameterSpec(
-            'face_width', 128, 'width of the cropped faces [pixels]', minimum=8, maximum=2048
-        ),
-        ParameterSpec(
-            'face_height', 128, 'height of the cropped faces [pixels]', minimum=8, maximum=2048
-        ),
+        ParameterSpec('face_width', 128, 'width of the cropped faces [pixels]', (8, 2048)),
+        ParameterSpec('face_height', 128, 'height of the cropped faces [pixels]', (8, 2048)),
         ParameterSpec(
             'sleepy_expressions',
             'asleep',

@@ -53,27 +53,28 @@ class ImageSourceNode(ManagedNode):
             'sample',
             "'sample' (built in), a camera index or /dev/video*, a video file, a picture, or a "
             'folder of pictures',
+            basic=True,
         ),
         ParameterSpec(
             'rate',
             0.0,
             "images per second; 0: the source's own rate [Hz]",
-            minimum=0.0,
-            maximum=1000.0,
+            (0.0, 1000.0),
+            basic=True,
         ),
         ParameterSpec(
             'width',
             0,
             "image width: asked of a camera, scaled to otherwise; 0: the source's own [pixels]",
-            minimum=0,
-            maximum=16384,
+            (0, 16384),
+            basic=True,
         ),
         ParameterSpec(
             'height',
             0,
             "image height: asked of a camera, scaled to otherwise; 0: the source's own [pixels]",
-            minimum=0,
-            maximum=16384,
+            (0, 16384),
+            basic=True,
         ),
         ParameterSpec('loop', True, 'start again at the end of a video, folder or the sample'),
         ParameterSpec('frame_id', 'camera_optical_frame', 'frame_id of the images', dynamic=True),
@@ -92,12 +93,7 @@ class ImageSourceNode(ManagedNode):
             dynamic=True,
         ),
         ParameterSpec(
-            'jpeg_quality',
-            90,
-            'quality of the compressed images',
-            minimum=1,
-            maximum=100,
-            dynamic=True,
+            'jpeg_quality', 90, 'quality of the compressed images', (1, 100), dynamic=True
         ),
     )
 

@@ -49,15 +49,14 @@ class OverlayNode(ManagedNode):
 
     PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = (
         *IMAGE_PARAMETERS,
-        ParameterSpec('draw_mesh', True, 'draw the landmarks', dynamic=True),
-        ParameterSpec('draw_axes', True, 'draw the axes of the heads', dynamic=True),
-        ParameterSpec('draw_posture', True, 'draw body and posture', dynamic=True),
+        ParameterSpec('draw_mesh', True, 'draw the landmarks', dynamic=True, basic=True),
+        ParameterSpec('draw_axes', True, 'draw the axes of the heads', dynamic=True, basic=True),
+        ParameterSpec('draw_posture', True, 'draw body and posture', dynamic=True, basic=True),
         ParameterSpec(
             'max_age',
             1.0,
             'emotion, fatigue and posture are shown for this long after their image [s]',
-            minimum=0.0,
-            maximum=60.0,
+            (0.0, 60.0),
             dynamic=True,
         ),
     )

@@ -33,22 +33,23 @@ class ParameterSpec:
     :param name: parameter name; dots group.
     :param default: default value; its Python type is the parameter's type.
     :param description: what it does, with unit; shown by ``ros2 param describe``.
-    :param minimum: smallest allowed value (numbers only), inclusive.
-    :param maximum: largest allowed value (numbers only), inclusive.
+    :param limits: smallest and largest allowed value (numbers only), inclusive.
     :param choices: the allowed values (strings only).
     :param dynamic: takes effect on the next frame. Others are read when the node is
         configured; a value set later takes effect on the next ``~/reload`` or ``configure``.
     :param read_only: fixed when the node is constructed.
+    :param basic: one of the few that people really change, which README.md and
+        config/aitable.yaml show.
     """
 
     name: str
     default: ParameterValue
     description: str
-    minimum: float | None = None
-    maximum: float | None = None
+    limits: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
     dynamic: bool = False
     read_only: bool = False
+    basic: bool = False
 
     def problem_with(self, value: Any) -> str | None:
         """
@@ -79,21 +80,14 @@ class ParameterSpec:
         if self.effect == 'on reload':
             constraints.append('takes effect on ~/reload')
         descriptor.additional_constraints = '; '.join(constraints)
-        if self.minimum is not None or self.maximum is not None:
+        if self.limits is not None:
+            low, high = self.limits
             if isinstance(self.default, float):
                 descriptor.floating_point_range = [
-                    FloatingPointRange(
-                        from_value=float('-inf') if self.minimum is None else float(self.minimum),
-                        to_value=float('inf') if self.maximum is None else float(self.maximum),
-                    )
+                    FloatingPointRange(from_value=float(low), to_value=float(high))
                 ]
             else:
-                descriptor.integer_range = [
-                    IntegerRange(
-                        from_value=-(2**63) if self.minimum is None else int(self.minimum),
-                        to_value=2**63 - 1 if self.maximum is None else int(self.maximum),
-                    )
-                ]
+                descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
         return descriptor
 
 
@@ -109,41 +103,36 @@ COMMON_PARAMETERS = (
         HealthLimits.warn_latency_s,
         'diagnostics: the median age of the images when their results are published is a warning '
         'above this [s]',
-        minimum=0.0,
-        maximum=3600.0,
+        (0.0, 3600.0),
         dynamic=True,
     ),
     ParameterSpec(
         'diagnostics.error_latency',
         HealthLimits.error_latency_s,
         'diagnostics: and an error above this [s]',
-        minimum=0.0,
-        maximum=3600.0,
+        (0.0, 3600.0),
         dynamic=True,
     ),
     ParameterSpec(
         'diagnostics.min_rate',
         HealthLimits.min_rate_hz,
         'diagnostics: input below this rate is a warning; 0: any rate will do [Hz]',
-        minimum=0.0,
-        maximum=1000.0,
+        (0.0, 1000.0),
         dynamic=True,
     ),
     ParameterSpec(
         'diagnostics.max_overtaken_share',
         HealthLimits.max_overtaken_share,
         'diagnostics: it is a warning when a larger share of the inputs of the last 5 s was '
-        'overtaken by newer ones, 0..1',
-        minimum=0.0,
-        maximum=1.0,
+        'overtaken by newer ones',
+        (0.0, 1.0),
         dynamic=True,
     ),
     ParameterSpec(
         'diagnostics.stale_after',
         HealthLimits.stale_after_s,
         'diagnostics: no input for this long is a warning [s]',
-        minimum=0.0,
-        maximum=3600.0,
+        (0.0, 3600.0),
         dynamic=True,
     ),
 )
@@ -155,6 +144,7 @@ IMAGE_PARAMETERS = (
         'raw: sensor_msgs/Image on image_raw; compressed: sensor_msgs/CompressedImage on '
         'image_raw/compressed',
         choices=('raw', 'compressed'),
+        basic=True,
     ),
 )
 
@@ -164,6 +154,7 @@ BACKEND_PARAMETERS = (
         '',
         'folder with the model files; empty: environment variable AITABLE_ENGINES_DIR, else the '
         "package's engines folder",
+        basic=True,
     ),
     ParameterSpec(
         'models_file',
@@ -174,8 +165,8 @@ BACKEND_PARAMETERS = (
         'threads',
         1,
         'CPU threads for a network that runs on the CPU; more than one rarely pays',
-        minimum=1,
-        maximum=64,
+        (1, 64),
+        basic=True,
     ),
 )
 
@@ -297,8 +288,7 @@ def image_qos(node: Node, topic: str) -> QoSProfile:
             f'{prefix}.depth',
             1,
             f'history depth of the subscription to {topic}',
-            minimum=1,
-            maximum=100,
+            (1, 100),
             read_only=True,
         ),
     )
@@ -331,4 +321,5 @@ def backend_parameter(networks: str, *further: str) -> ParameterSpec:
         AUTO,
         f'what runs {networks}; auto takes the first of the catalog chain that loads',
         choices=(AUTO, *BACKENDS, *further),
+        basic=True,
     )

@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import fields
+from collections.abc import Mapping
 from typing import Any
 
 from aitable_ros.analysis.posture_calibration import CalibrationSettings
@@ -19,6 +18,7 @@ from aitable_ros.analysis.posture_monitor import (
 from aitable_ros.analysis.posture_rule import RuleSettings
 from aitable_ros.analysis.posture_stillness import StillnessSettings
 from aitable_ros.perception.body_source import BLAZEPOSE, NETWORKS
+from aitable_ros.perception.maths.settings import Settings
 from aitable_ros.ros_support.parameters import (
     BACKEND_PARAMETERS,
     IMAGE_PARAMETERS,
@@ -27,10 +27,13 @@ from aitable_ros.ros_support.parameters import (
 )
 from aitable_ros.ros_support.settings_parameters import settings_from, settings_parameters
 
-MEASURING: Mapping[str, type] = {'measure': MeasureSettings, 'distance': DistanceSettings}
+MEASURING: Mapping[str, type[Settings]] = {
+    'measure': MeasureSettings,
+    'distance': DistanceSettings,
+}
 """Parameter groups of what is measured in an image, and what they set."""
 
-JUDGING: Mapping[str, type] = {
+JUDGING: Mapping[str, type[Settings]] = {
     'smoothing': SmoothingSettings,
     'calibration': CalibrationSettings,
     'rules': RuleSettings,
@@ -39,15 +42,7 @@ JUDGING: Mapping[str, type] = {
 }
 """Parameter groups of what is made of it over time: the fields of PostureSettings."""
 
-SETTINGS: Mapping[str, type] = {**MEASURING, **JUDGING}
-
-
-def _dynamic_fields(prefix: str) -> Collection[str]:
-    """Name what is taken over without forgetting anybody."""
-    if prefix == 'smoothing':
-        return ()
-    fixed = {'window_s', 'max_gap_s', 'default_fov_rad'}
-    return {field.name for field in fields(SETTINGS[prefix])} - fixed
+SETTINGS: Mapping[str, type[Settings]] = {**MEASURING, **JUDGING}
 
 
 POSTURE_PARAMETERS: tuple[ParameterSpec, ...] = (
@@ -71,28 +66,29 @@ POSTURE_PARAMETERS: tuple[ParameterSpec, ...] = (
         'max_rate',
         10.0,
         'images per second that the network is run on; 0: all [Hz]',
-        minimum=0.0,
-        maximum=1000.0,
+        (0.0, 1000.0),
         dynamic=True,
+        basic=True,
     ),
     ParameterSpec(
         'use_faces',
         True,
         'where faces are published, take the id and the head from the face that goes with the '
         'body',
+        basic=True,
     ),
     ParameterSpec(
         'use_depth',
         False,
         'take distances from depth/image_raw, a depth image that is registered to the colour '
         'image (16UC1 in millimetres or 32FC1 in metres)',
+        basic=True,
     ),
     ParameterSpec(
         'depth_tolerance',
         0.05,
         'how far the stamps of a depth image and of the image may lie apart [s]',
-        minimum=0.0,
-        maximum=1.0,
+        (0.0, 1.0),
         dynamic=True,
     ),
     ParameterSpec(
@@ -100,36 +96,37 @@ POSTURE_PARAMETERS: tuple[ParameterSpec, ...] = (
         False,
         'the images are rectified: CameraInfo.P counts, not K and D',
         dynamic=True,
+        basic=True,
     ),
     ParameterSpec(
         'desk_frame',
         '',
         'TF frame whose z axis points up and is 0 on the desk; empty: the parameters camera_* '
         'tell how the camera stands',
+        basic=True,
     ),
     ParameterSpec(
         'camera_height',
         0.0,
         'height of the camera above the desk; 0: unknown, the distance of the eyes to the '
         'desk is not measured [m]',
-        minimum=0.0,
-        maximum=5.0,
+        (0.0, 5.0),
         dynamic=True,
+        basic=True,
     ),
     ParameterSpec(
         'camera_pitch',
         0.0,
         'how far the camera looks down; up is negative [rad]',
-        minimum=-1.4,
-        maximum=1.4,
+        (-1.4, 1.4),
         dynamic=True,
+        basic=True,
     ),
     ParameterSpec(
         'camera_roll',
         0.0,
         'how far the camera is tilted to its own right, clockwise seen from behind [rad]',
-        minimum=-1.6,
-        maximum=1.6,
+        (-1.6, 1.6),
         dynamic=True,
     ),
     ParameterSpec(
@@ -139,11 +136,7 @@ POSTURE_PARAMETERS: tuple[ParameterSpec, ...] = (
         '~/calibrate learns it anew',
         dynamic=True,
     ),
-    *(
-        spec
-        for prefix, settings_class in SETTINGS.items()
-        for spec in settings_parameters(prefix, settings_class, dynamic=_dynamic_fields(prefix))
-    ),
+    *settings_parameters(SETTINGS),
 )
 """What the posture node can be told."""
 

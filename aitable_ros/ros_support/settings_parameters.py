@@ -3,80 +3,48 @@
 """
 Parameters made from the settings dataclasses of the ROS-free parts.
 
-A settings class documents every field as ``:param name: what it does (source of its default)``;
-that is the parameter's description. Ranges follow from the field's unit, which is the end of its
-name; what has to hold between fields is checked by the class itself.
+A settings class declares every number with its range
+(:func:`~aitable_ros.perception.maths.settings.setting`) and documents it as ``:param name: what it
+does (source of its default)``; that is the parameter's description.
 """
 
 from __future__ import annotations
 
 import inspect
-import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from typing import Any, TypeVar
 
+from aitable_ros.perception.maths.settings import Settings
 from aitable_ros.ros_support.parameters import ParameterSpec
 
-T = TypeVar('T')
+T = TypeVar('T', bound=Settings)
 
-RANGES: Mapping[str, tuple[float, float]] = {
-    '_s': (0.0, 36000.0),
-    '_hz': (0.0, 1000.0),
-    '_rad': (0.0, 3.1416),
-    '_px': (0.0, 10000.0),
-    '_m': (0.0, 1000.0),
-    'percentile': (0.0, 100.0),
-    '_weight': (0.0, 1000.0),
-    '_ratio': (0.0, 10.0),
-    '_mar': (0.0, 10.0),
-}
-"""Range by the end of a field's name."""
-
-SHARE_RANGE = (0.0, 1.0)
-COUNT_RANGE = (0, 1000)
 DECIMALS = 4
 
 
 def settings_parameters(
-    prefix: str,
-    settings_class: type,
-    *,
-    skip: Collection[str] = (),
-    dynamic: bool | Collection[str] = False,
+    groups: Mapping[str, type[Settings]], skip: Collection[str] = ()
 ) -> tuple[ParameterSpec, ...]:
     """
-    Make a parameter for every number among the fields of a settings class.
+    Make a parameter of every number that settings classes declare.
 
-    :param prefix: the parameters are named ``<prefix>.<field>``.
-    :param settings_class: a dataclass whose docstring documents its fields.
+    :param groups: the settings classes by group; the parameters are named ``<group>.<field>``.
     :param skip: fields that are set otherwise.
-    :param dynamic: the fields that take effect on the next frame; True: all of them.
-    :raises ValueError: when a field is not documented.
+    :raises KeyError: when a field is not documented.
     """
-    descriptions = _descriptions(settings_class)
-    specs = []
-    for field in fields(settings_class):
-        if field.name in skip or field.default is MISSING:
-            continue
-        if field.name not in descriptions:
-            raise ValueError(f'{settings_class.__name__}.{field.name} is not documented')
-        default = field.default
-        if isinstance(default, float):
-            default = round(default, DECIMALS)
-        low, high = _range(field.name, default)
-        specs.append(
-            ParameterSpec(
-                f'{prefix}.{field.name}',
-                default,
-                descriptions[field.name],
-                minimum=low,
-                maximum=high,
-                dynamic=dynamic is True or (dynamic is not False and field.name in dynamic),
-            )
+    return tuple(
+        ParameterSpec(
+            f'{group}.{field.name}',
+            round(getattr(settings_class, field.name), DECIMALS),
+            _descriptions(settings_class)[field.name],
+            **field.metadata,
         )
-    return tuple(specs)
+        for group, settings_class in groups.items()
+        for field in fields(settings_class)
+        if field.metadata and field.name not in skip
+    )
 
 
 def settings_from(
@@ -86,11 +54,11 @@ def settings_from(
     Make the settings that a node's parameters describe.
 
     :param values: all parameters by name.
-    :param prefix: as for :func:`settings_parameters`.
+    :param prefix: the group's name.
     :param others: fields that have no parameter of their own.
     :raises ValueError: when the values do not go together; the message names them.
     """
-    names = {field.name for field in fields(settings_class)}  # type: ignore[arg-type]
+    names = {field.name for field in fields(settings_class)}
     chosen = {
         name[len(prefix) + 1 :]: value
         for name, value in values.items()
@@ -112,12 +80,3 @@ def _plain(words: str) -> str:
     """Take the markup off a description and put it on one line."""
     words = re.sub(r':\w+:`~?([^`]*)`', r'\1', ' '.join(words.split()))
     return words.replace('``', '').rstrip('.')
-
-
-def _range(name: str, default: Any) -> tuple[float, float]:
-    if isinstance(default, int):
-        return COUNT_RANGE
-    for end, limits in RANGES.items():
-        if name.endswith(end):
-            return limits
-    return SHARE_RANGE if 0.0 <= default <= 1.0 else (0.0, math.inf)

@@ -2,8 +2,8 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Write what is declared in the code into README.md, docs/ and config/aitable.yaml: the tables of
-parameters and of launch arguments, and the parameter file.
+Write what is declared in the code into README.md, docs/parameters.md, docs/launch_arguments.md,
+config/aitable.yaml and config/aitable_expert.yaml.
 
     scripts/maintenance/update_readme.py            rewrite them
     scripts/maintenance/update_readme.py --check    exit with 1 when they are out of date
@@ -18,143 +18,185 @@ import textwrap
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 SWITCH = ('true', 'false')
 
-PARAMETER_FILE_HEADER = """\
-# Parameters of all aitable nodes, at their defaults. Written from the declarations by
-# scripts/maintenance/update_readme.py; `ros2 param describe NODE NAME` gives ranges, too.
+BASIC_HEADER = """\
+# The parameters that people really change, at their defaults. Written by scripts/maintenance/update_readme.py
+# from the declarations; docs/parameters.md has all of them, with their ranges, and
+# config/aitable_expert.yaml has the others.
 #
 # /**/NAME: serves the nodes in every namespace, composed or not. A file with what you want to
 # change goes to the launch file as params_file:=...
 """
+EXPERT_HEADER = """\
+# The parameters that config/aitable.yaml leaves out, at their defaults. Written by
+# scripts/maintenance/update_readme.py from the declarations; docs/parameters.md has their ranges.
+#
+# Nothing loads this file unless it is named: keep of a copy what you change, and give both to the
+# launch file as params_file:=aitable.yaml,mine.yaml
+"""
+PARAMETERS_HEADER = """\
+# Parameters
+
+Written by `scripts/maintenance/update_readme.py` from the declarations. The **bold** ones are those that
+people really change; [config/aitable.yaml](../config/aitable.yaml) has them at their defaults, and
+[config/aitable_expert.yaml](../config/aitable_expert.yaml) the others. Nothing loads the expert
+file, or a copy of it with your changes, unless it is named:
+
+```sh
+ros2 launch aitable_ros aitable.launch.py params_file:=aitable.yaml,expert.yaml
+ros2 run aitable_ros fatigue --ros-args --params-file aitable.yaml --params-file expert.yaml
+```
+
+Of a parameter that several files name, the last file's value counts. *Dynamic* parameters take
+effect on the next frame, *read-only* ones are fixed at start, and the others take effect when the
+node is configured or its service `~/reload` is called. A value out of range, or thresholds that
+contradict each other, are refused with the reason.
+"""
+ARGUMENTS_HEADER = """\
+# Launch arguments
+
+Written by `scripts/maintenance/update_readme.py` from the declarations.
+"""
 
 
 def main() -> int:
-    wanted = {
-        **argument_pages(),
-        ROOT / 'config' / 'aitable.yaml': parameter_file(),
-    }
-    wanted[ROOT / 'README.md'] = with_tables(wanted[ROOT / 'README.md'])
     status = 0
-    for path, text in wanted.items():
+    for name, made in GENERATED.items():
+        path, text = ROOT / name, made()
         if '--check' not in sys.argv[1:]:
             path.write_text(text)
-        elif path.read_text() != text:
-            print(
-                f'{path.name} is out of date: run scripts/maintenance/update_readme.py',
-                file=sys.stderr,
-            )
+        elif not path.exists() or path.read_text() != text:
+            print(f'{name} is out of date: run scripts/maintenance/update_readme.py', file=sys.stderr)
             status = 1
     return status
 
 
-def components() -> dict[str, tuple]:
-    """Return the parameter table of every node."""
+def tables() -> dict[str, tuple[Any, ...]]:
+    """Return the parameters of all nodes, and those of every node."""
     from aitable_ros.nodes.component_container import COMPONENTS
-
-    tables = {}
-    for name, path in COMPONENTS.items():
-        module, class_name = path.split(':')
-        tables[name] = getattr(import_module(module), class_name).PARAMETERS
-    return tables
-
-
-def parameter_file() -> str:
-    """Return config/aitable.yaml: every parameter at its default, with its description."""
     from aitable_ros.ros_support.parameters import COMMON_PARAMETERS
 
-    lines = [PARAMETER_FILE_HEADER]
-    for name, specs in components().items():
+    made = {'all nodes': COMMON_PARAMETERS}
+    for name, path in COMPONENTS.items():
+        module, class_name = path.split(':')
+        made[name] = getattr(import_module(module), class_name).PARAMETERS
+    return made
+
+
+def parameter_file(header: str, *, basic: bool) -> str:
+    """Return a parameter file with the basic parameters or the others, with descriptions."""
+    common, *nodes = tables().items()
+    lines = [header]
+    for name, specs in nodes:
         lines += [f'/**/{name}:', '  ros__parameters:']
         group = ''
-        for spec in (*COMMON_PARAMETERS, *specs):
+        for spec in (*common[1], *specs):
+            if spec.basic != basic:
+                continue
             prefix, _, leaf = spec.name.rpartition('.')
             indent = '      ' if prefix else '    '
-            if prefix != group:
-                group = prefix
-                if prefix:
-                    lines.append(f'    {prefix}:')
-            text = spec.description
+            if prefix not in ('', group):
+                lines.append(f'    {prefix}:')
+            group = prefix
+            text = short(spec.description) if basic else spec.description
             if spec.choices:
-                text += ' (one of ' + ', '.join(spec.choices) + ')'
-            lines += textwrap.wrap(
-                text, 99, initial_indent=f'{indent}# ', subsequent_indent=f'{indent}# '
-            )
+                text += f' (one of {", ".join(spec.choices)})'
+            mark = f'{indent}# '
+            lines += textwrap.wrap(text, 99, initial_indent=mark, subsequent_indent=mark)
             lines.append(f'{indent}{leaf}: {json.dumps(spec.default)}')
         lines.append('')
     return '\n'.join(lines)
 
 
-def with_table(text: str, marker: str, table: str) -> tuple[str, int]:
-    """Return the text with a table made anew wherever its marker is, and how often that was."""
-    pattern = rf'(<!-- {re.escape(marker)} -->\n).*?(<!-- end -->)'
-    return re.subn(pattern, lambda match: f'{match[1]}{table}{match[2]}', text, flags=re.S)
-
-
-def with_tables(text: str) -> str:
-    """Return the text with every table between its markers made anew."""
-    from aitable_ros.ros_support.parameters import COMMON_PARAMETERS
-
-    for name, specs in {'all nodes': COMMON_PARAMETERS, **components()}.items():
-        text, count = with_table(text, f'parameters:{name}', parameter_table(specs))
-        if count != 1:
-            raise SystemExit(f'README.md has {count} places for the parameters of {name}')
+def readme() -> str:
+    """Return README.md with its table of the basic parameters made anew."""
+    nodes: dict[tuple[str, ...], list[str]] = {}
+    for name, specs in tables().items():
+        for spec in specs:
+            if spec.basic:
+                row = cells(replace(spec, description=short(spec.description)))
+                nodes.setdefault(row, []).append(name)
+    rows = [(', '.join(names), *row) for row, names in nodes.items()]
+    made = table(('node', 'parameter', 'default', 'range', 'what it does'), rows)
+    text, count = re.subn(
+        r'(<!-- parameters:basic -->\n).*?(<!-- end -->)',
+        lambda match: f'{match[1]}{made}{match[2]}',
+        (ROOT / 'README.md').read_text(),
+        flags=re.S,
+    )
+    if count != 1:
+        raise SystemExit(f'README.md has {count} places for the basic parameters')
     return text
 
 
-def argument_pages() -> dict[Path, str]:
-    """Return README.md and the pages of docs/ with their tables of launch arguments made anew."""
+def parameters_page() -> str:
+    """Return docs/parameters.md: every parameter of every node."""
+    text = PARAMETERS_HEADER
+    for name, specs in tables().items():
+        rows = [
+            (f'**{first}**' if spec.basic else first, *rest)
+            for spec in specs
+            for first, *rest in [cells(spec)]
+        ]
+        text += f'\n## {name[0].upper() + name[1:] if " " in name else name}\n\n'
+        text += table(('parameter', 'default', 'range', 'what it does'), rows)
+    return text
+
+
+def arguments_page() -> str:
+    """Return docs/launch_arguments.md: the arguments of every launch file."""
     from aitable_ros.launching.arguments import LAUNCH_FILES
 
-    pages = {path: path.read_text() for path in (ROOT / 'README.md', *ROOT.glob('docs/*.md'))}
-    for file in LAUNCH_FILES:
-        table = argument_table(file)
-        places = 0
-        for path, text in pages.items():
-            pages[path], count = with_table(text, f'arguments:{file}', table)
-            places += count
-        if places != 1:
-            raise SystemExit(f'there are {places} places for the arguments of {file}')
-    return pages
+    text = ARGUMENTS_HEADER
+    for file, arguments in LAUNCH_FILES.items():
+        rows = []
+        for argument in arguments:
+            choices = ', '.join(f'`{choice}`' for choice in argument.choices if choice)
+            limits = f'. One of {choices}' if choices and argument.choices != SWITCH else ''
+            default = 'required' if argument.default is None else code(argument.default)
+            rows.append((code(argument.name), default, argument.description + limits))
+        text += f'\n## {file}\n\n' + table(('launch argument', 'default', 'meaning'), rows)
+    return text
 
 
-def argument_table(file: str) -> str:
-    """Return the table of a launch file's arguments."""
-    from aitable_ros.launching.arguments import LAUNCH_FILES
-
-    rows = ['| launch argument | default | meaning |', '|---|---|---|']
-    for argument in LAUNCH_FILES[file]:
-        default = 'required' if argument.default is None else f'`{argument.default}`'
-        if not argument.default:
-            default = default.replace('``', '')
-        choices = ', '.join(f'`{choice}`' for choice in argument.choices if choice)
-        limits = f'. One of {choices}' if choices and argument.choices != SWITCH else ''
-        rows.append(f'| `{argument.name}` | {default} | {argument.description}{limits} |')
-    return '\n'.join(rows) + '\n'
+def cells(spec: Any) -> tuple[str, ...]:
+    """Return a parameter's row: name, default, range, and what it does."""
+    default = str(spec.default).lower() if isinstance(spec.default, bool) else str(spec.default)
+    limits = ', '.join(code(choice) for choice in spec.choices)
+    if spec.limits:
+        limits = f'{spec.limits[0]:g} to {spec.limits[1]:g}'
+    effect = {'dynamic': ' *Dynamic.*', 'read-only': ' *Read-only.*'}.get(spec.effect, '')
+    text = spec.description[0].upper() + spec.description[1:]
+    return code(spec.name), code(default), limits, f'{text}.{effect}'
 
 
-def parameter_table(specs: tuple) -> str:
-    rows = ['| parameter | default | what it does |', '|---|---|---|']
-    for spec in specs:
-        default = repr(spec.default).lower() if isinstance(spec.default, bool) else spec.default
-        limits = ''
-        if spec.choices:
-            limits = ' One of ' + ', '.join(f'`{choice}`' for choice in spec.choices) + '.'
-        elif spec.minimum is not None:
-            limits = f' Range {spec.minimum:g} to {spec.maximum:g}.'
-        if spec.description.startswith('...'):
-            spec = replace(spec, description='(see above) ' + spec.description)
-        text = spec.description[0].upper() + spec.description[1:] + '.'
-        effect = {'dynamic': ' *Dynamic.*', 'read-only': ' *Read-only.*'}.get(spec.effect, '')
-        rows.append(
-            f'| `{spec.name}` | `{default!s}` | {text}{limits}{effect} |'.replace('``', '')
-        )
-    return '\n'.join(rows) + '\n'
+def short(description: str) -> str:
+    """Leave out where a default comes from, which stands in brackets at the end."""
+    return re.sub(r' \([^()]*: [^()]*\)$', '', description)
 
+
+def code(text: str) -> str:
+    return f'`{text}`' if text else ''
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, ('---',) * len(head), *rows]
+    return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
+
+
+GENERATED = {
+    'README.md': readme,
+    'docs/parameters.md': parameters_page,
+    'docs/launch_arguments.md': arguments_page,
+    'config/aitable.yaml': lambda: parameter_file(BASIC_HEADER, basic=True),
+    'config/aitable_expert.yaml': lambda: parameter_file(EXPERT_HEADER, basic=False),
+}
 
 if __name__ == '__main__':
     sys.exit(main())

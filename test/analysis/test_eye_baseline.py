@@ -170,15 +170,7 @@ def test_openness_is_a_share_or_unknown(samples):
             assert 0 <= openness <= 1
 
 
-@pytest.mark.parametrize(
-    'settings',
-    [
-        *({'percentile': 40}, {'closed_ratio': 1.0}, {'closed_ratio_weight': 0.0}),
-        *({'min_closed_ratio': 0.6}, {'pitched_share': 0.0}, {'restart_ratio': 1.0}),
-        *({'frontal_pitch_rad': 1.0}, {'memory_s': 0.0}, {'max_gap_s': -1.0}),
-        *({'learn_openness': 1.0}, {'max_blink_s': math.nan}),
-    ],
-)
-def test_impossible_settings_are_refused(settings):
-    with pytest.raises(ValueError, match=r'must|need|out of range'):
+@pytest.mark.parametrize('settings', [{'min_closed_ratio': 0.6}, {'frontal_pitch_rad': 1.0}])
+def test_contradicting_settings_are_refused(settings):
+    with pytest.raises(ValueError, match='need ' + next(iter(settings))):
         BaselineSettings(**settings)

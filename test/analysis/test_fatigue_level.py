@@ -129,13 +129,7 @@ def test_a_line_of_the_rule_can_be_turned_off():
     assert rule.update(0.0, replace(AWAKE, yawns=9)) is FatigueLevel.ALERT
 
 
-@pytest.mark.parametrize(
-    'settings',
-    [
-        *({'mild_perclos': 0.2}, {'severe_perclos': 1.5}, {'leave_share': 1.1}),
-        *({'asleep_s': 0.5}, {'hold_s': -1.0}, {'event_window_s': 0.0}, {'lower_s': math.nan}),
-    ],
-)
-def test_impossible_settings_are_refused(settings):
-    with pytest.raises(ValueError, match=r'must|need|expected'):
+@pytest.mark.parametrize('settings', [{'mild_perclos': 0.2}, {'asleep_s': 0.5}])
+def test_contradicting_settings_are_refused(settings):
+    with pytest.raises(ValueError, match='need .*' + next(iter(settings))):
         LevelSettings(**settings)

@@ -136,16 +136,13 @@ def test_every_yawn_is_as_long_as_it_has_to_be(samples):
 @pytest.mark.parametrize(
     'settings',
     [
-        *(
-            {'wide_mar': 0.3},
-            {'maybe_wide_s': 2.0},
-            {'end_mar': 0.5},
-            {'min_wide_s': 20.0},
-            {'reversal_mar': 0.0},
-        ),
-        *({'min_observed_s': 400.0}, {'max_pitch_rad': -1.0}),
+        {'wide_mar': 0.3},
+        {'maybe_wide_s': 2.0},
+        {'end_mar': 0.5},
+        {'max_yawn_s': 1.0},
+        {'min_observed_s': 400.0},
     ],
 )
 def test_impossible_settings_are_refused(settings):
-    with pytest.raises(ValueError, match=r'must|need'):
+    with pytest.raises(ValueError, match='need .*' + next(iter(settings))):
         YawnSettings(**settings)

@@ -16,8 +16,8 @@ from rclpy.qos import ReliabilityPolicy
 from aitable_ros.ros_support.parameters import ParameterSpec, ParameterTable, image_qos
 
 SPECS = (
-    ParameterSpec('rate', 30.0, 'images per second [Hz]', minimum=0.0, maximum=60.0),
-    ParameterSpec('count', 4, 'how many', minimum=1),
+    ParameterSpec('rate', 30.0, 'images per second [Hz]', (0.0, 60.0)),
+    ParameterSpec('count', 4, 'how many', (1, 9)),
     ParameterSpec('mode', 'fast', 'how', choices=('fast', 'slow')),
     ParameterSpec('fixed', True, 'never changes', read_only=True),
 )

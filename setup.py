@@ -38,7 +38,6 @@ setup(
     zip_safe=False,
     author='The aitable authors',
     maintainer='The aitable authors',
-    maintainer_email='maintainers@aitable.example',
     description=(
         "ROS 2 nodes for a smart table's camera: face, emotion and fatigue of the person at it"
     ),

@@ -4,8 +4,9 @@
 """
 Make the pictures of the overlay in docs/: the real nodes on the built-in sample.
 
-``overlay.jpg`` is one person at 640 x 480, ``overlay_two.jpg`` two people at 1280 x 720, and
-``overlay_posture.jpg`` somebody who sits still and then leans to the side. The nodes
+``overlay.jpg`` is one person at 640 x 480, ``overlay_two.jpg`` two people at 1280 x 720,
+``overlay_posture.jpg`` somebody who sits still and then leans to the side, and ``overlay.webp`` a
+film of one person who blinks and whose eyes then stay closed for two seconds. The nodes
 are fed frame by frame without anything being published, so that the pictures are the same every
 time. With ``--all`` further ones are written that show the limits: the first seconds, a face that
 leaves the image, a tiny image.
@@ -20,6 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 import rclpy
 from rclpy.parameter import Parameter
 from skimage import data
@@ -40,6 +42,8 @@ ROOT = Path(__file__).resolve().parents[2]
 Image = npt.NDArray[np.uint8]
 FPS = 30
 WATCH_S = 40.0  # before the picture: a level of fatigue takes half a minute
+FILM_SIZE = (480, 360)
+RESAMPLING = PIL.Image.Resampling.LANCZOS
 AHEAD = 10 * FPS
 START_S = 1000
 
@@ -165,6 +169,31 @@ def make(
     print(f'{path}: {picture.shape[1]} x {picture.shape[0]}, second {until_s:g} of the sample')
 
 
+def make_film(from_s: float, until_s: float, path: Path, *, quality: int = 75) -> None:
+    """Write the overlays between these seconds of the sample, every third of them, as WebP."""
+    pipeline = Pipeline()
+    every = 3
+    pictures = []
+    try:
+        for index in range(max(round((from_s - WATCH_S) * FPS), 0), round(until_s * FPS)):
+            drawn = index >= from_s * FPS and index % every == 0
+            picture = pipeline.show(one(index), index, draw=drawn)
+            if picture is not None:
+                pictures.append(PIL.Image.fromarray(picture).resize(FILM_SIZE, RESAMPLING))
+    finally:
+        pipeline.close()
+    pictures[0].save(
+        path,
+        save_all=True,
+        append_images=pictures[1:],
+        duration=1000 * every // FPS,
+        loop=0,
+        quality=quality,
+        method=6,
+    )
+    print(f'{path}: {len(pictures)} pictures, {path.stat().st_size} bytes')
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description='make the pictures of the overlay in docs/')
     parser.add_argument('--out', type=Path, default=ROOT / 'docs')
@@ -175,6 +204,7 @@ def main() -> None:
         make(one, 51.7, options.out / 'overlay.jpg')
         make(two, 41.7, options.out / 'overlay_two.jpg')
         make(leaning, 40.0, options.out / 'overlay_posture.jpg', posture=True)
+        make_film(29.0, 35.0, options.out / 'overlay.webp')
         if options.all:
             make(one, 51.7, options.out / 'first_seconds.jpg', watch_s=2.0)
             make(leaving, 3.5, options.out / 'leaving.jpg')

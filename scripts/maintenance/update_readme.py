@@ -72,7 +72,9 @@ def main() -> int:
         if '--check' not in sys.argv[1:]:
             path.write_text(text)
         elif not path.exists() or path.read_text() != text:
-            print(f'{name} is out of date: run scripts/maintenance/update_readme.py', file=sys.stderr)
+            print(
+                f'{name} is out of date: run scripts/maintenance/update_readme.py', file=sys.stderr
+            )
             status = 1
     return status
 

@@ -11,8 +11,8 @@ from typing import ClassVar
 from std_msgs.msg import Int32
 
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.ros_support.managed_node import ManagedNode
-from aitable_ros.ros_support.parameters import ParameterSpec
+from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.parameters.table import ParameterSpec
 
 
 class Networks:

@@ -89,7 +89,7 @@ class _Pointer:
 
 
 class Log:
-    """What :class:`aitable_ros.inference.tensorrt_runtime.TensorRtLog` is for users."""
+    """What :class:`aitable_ros.inference.tensorrt.runtime.TensorRtLog` is for users."""
 
     def __init__(self):
         self.logger = object()

@@ -22,9 +22,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from aitable_ros.inference import cuda, tensorrt_runtime
 from aitable_ros.inference.engine import TensorSpec
 from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.tensorrt import cuda
+from aitable_ros.inference.tensorrt import runtime as tensorrt_runtime
 
 UINT8, FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)
 OLD_API, NEW_API = '8.5.3', '11.4.0'

@@ -33,7 +33,7 @@ from aitable_ros.launching.arguments import (
     checked,
 )
 from aitable_ros.launching.parameter_files import parameters_for
-from aitable_ros.ros_support.transport import transport_settings
+from aitable_ros.ros_support.process.transport import transport_settings
 
 PACKAGE = 'aitable_ros'
 CONTAINER_NAME = 'aitable_container'

@@ -141,7 +141,7 @@ class Choice:
 
 def _images(bag: BagReader, values: Mapping[str, str]) -> tuple[str, str]:
     """Choose the topic of the images, and tell how they are transported."""
-    from aitable_ros.tools.bag_topics import choose_images
+    from aitable_ros.bags.topics import choose_images
 
     wanted, transport = values['image_topic'], values['image_transport']
     if not wanted and transport:

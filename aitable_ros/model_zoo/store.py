@@ -273,7 +273,7 @@ def _convert(name: str, content: bytes, progress: Report) -> bytes | None:
             f' (pip install {" ".join(missing)})'
         )
         return None
-    from aitable_ros.model_zoo.tflite_to_onnx import convert
+    from aitable_ros.model_zoo.conversion.tflite_to_onnx import convert
 
     started_s = time.monotonic()
     try:

@@ -14,27 +14,27 @@ import numpy.typing as npt
 from rclpy.publisher import Publisher
 
 from aitable_msgs.msg import Emotion, Face, FaceArray
-from aitable_ros.analysis.expression import UNKNOWN, EmotionEstimate
-from aitable_ros.analysis.expression_geometry import BACKEND as GEOMETRY
-from aitable_ros.analysis.expression_geometry import GeometryExpression
-from aitable_ros.analysis.expression_smoothing import EmotionSmoother
-from aitable_ros.analysis.face_measures import frontalise
-from aitable_ros.analysis.neutral_face import NeutralFaceLearner
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.selection import AUTO, Selection
-from aitable_ros.perception.emonet import CropSettings, EmoNet
-from aitable_ros.ros_support.executor import spin
-from aitable_ros.ros_support.frame_hub import stamp_to_ns
-from aitable_ros.ros_support.managed_node import ManagedNode
-from aitable_ros.ros_support.message_conversion import emotion_to_message, landmarks_of
-from aitable_ros.ros_support.models import loading_models
-from aitable_ros.ros_support.parameters import (
+from aitable_ros.model_zoo.loading import loading_models
+from aitable_ros.perception.emotion.emonet import CropSettings, EmoNet
+from aitable_ros.perception.emotion.expression import UNKNOWN, EmotionEstimate
+from aitable_ros.perception.emotion.expression_geometry import BACKEND as GEOMETRY
+from aitable_ros.perception.emotion.expression_geometry import GeometryExpression
+from aitable_ros.perception.emotion.expression_smoothing import EmotionSmoother
+from aitable_ros.perception.emotion.face_measures import frontalise
+from aitable_ros.perception.emotion.neutral_face import NeutralFaceLearner
+from aitable_ros.perception.maths.rate_limit import RateLimit
+from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
+from aitable_ros.ros_support.messages.results import emotion_to_message, landmarks_of
+from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.parameters.table import (
     BACKEND_PARAMETERS,
     IMAGE_PARAMETERS,
     ParameterSpec,
     backend_parameter,
 )
-from aitable_ros.ros_support.rate_limit import RateLimit
+from aitable_ros.ros_support.process.executor import spin
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,22 +10,22 @@ from typing import Any, ClassVar
 from rclpy.publisher import Publisher
 
 from aitable_msgs.msg import FaceArray
-from aitable_ros.analysis.face_tracker import FaceTracker, TrackerSettings
 from aitable_ros.inference.selection import Selection
-from aitable_ros.perception.face_detector import FaceDetector
-from aitable_ros.perception.face_mesh import FaceMesh
-from aitable_ros.perception.face_pipeline import FacePipeline, PipelineSettings
-from aitable_ros.ros_support.executor import spin
-from aitable_ros.ros_support.frame_hub import Frame
-from aitable_ros.ros_support.managed_node import ManagedNode
-from aitable_ros.ros_support.message_conversion import faces_to_message
-from aitable_ros.ros_support.models import loading_models
-from aitable_ros.ros_support.parameters import (
+from aitable_ros.model_zoo.loading import loading_models
+from aitable_ros.perception.faces.detector import FaceDetector
+from aitable_ros.perception.faces.mesh import FaceMesh
+from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings
+from aitable_ros.perception.faces.tracker import FaceTracker, TrackerSettings
+from aitable_ros.ros_support.frames.frame_hub import Frame
+from aitable_ros.ros_support.messages.results import faces_to_message
+from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.parameters.table import (
     BACKEND_PARAMETERS,
     IMAGE_PARAMETERS,
     ParameterSpec,
     backend_parameter,
 )
+from aitable_ros.ros_support.process.executor import spin
 
 
 class _Loaded:

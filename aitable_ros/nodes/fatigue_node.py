@@ -14,24 +14,9 @@ import numpy.typing as npt
 from rclpy.publisher import Publisher
 
 from aitable_msgs.msg import Face, FaceArray, Fatigue
-from aitable_ros.analysis.eye_openness import (
-    EyeAspectRatios,
-    eye_aspect_ratios,
-    mouth_aspect_ratio,
-)
-from aitable_ros.analysis.fatigue_monitor import (
-    FatigueMonitor,
-    FatigueSample,
-    FatigueSettings,
-)
-from aitable_ros.analysis.head_pose import (
-    HeadPose,
-    HeadPoseSettings,
-    HeadPoseTracker,
-)
-from aitable_ros.analysis.visibility import FaceView, Visibility
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.selection import AUTO, Selection
+from aitable_ros.model_zoo.loading import close_models, loading_models
 from aitable_ros.nodes.fatigue_parameters import (
     FATIGUE_PARAMETERS,
     SETTINGS,
@@ -39,17 +24,32 @@ from aitable_ros.nodes.fatigue_parameters import (
     fatigue_settings,
     settings_of,
 )
-from aitable_ros.perception.eye_contours import EyeContours
-from aitable_ros.ros_support.camera_calibration import CameraCalibration
-from aitable_ros.ros_support.executor import spin
-from aitable_ros.ros_support.face_transforms import FaceTransforms
-from aitable_ros.ros_support.frame_hub import stamp_to_ns
-from aitable_ros.ros_support.managed_node import ManagedNode
-from aitable_ros.ros_support.message_conversion import fatigue_to_message, landmarks_of
-from aitable_ros.ros_support.models import close_models, loading_models
-from aitable_ros.ros_support.parameters import (
+from aitable_ros.perception.fatigue.eye_contours import EyeContours
+from aitable_ros.perception.fatigue.eye_openness import (
+    EyeAspectRatios,
+    eye_aspect_ratios,
+    mouth_aspect_ratio,
+)
+from aitable_ros.perception.fatigue.monitor import (
+    FatigueMonitor,
+    FatigueSample,
+    FatigueSettings,
+)
+from aitable_ros.perception.fatigue.visibility import FaceView, Visibility
+from aitable_ros.perception.head.head_pose import (
+    HeadPose,
+    HeadPoseSettings,
+    HeadPoseTracker,
+)
+from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
+from aitable_ros.ros_support.messages.camera_calibration import CameraCalibration
+from aitable_ros.ros_support.messages.face_transforms import FaceTransforms
+from aitable_ros.ros_support.messages.results import fatigue_to_message, landmarks_of
+from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.parameters.table import (
     ParameterSpec,
 )
+from aitable_ros.ros_support.process.executor import spin
 
 LEFT_EYE = slice(2 * Face.KEYPOINT_LEFT_EYE, 2 * Face.KEYPOINT_LEFT_EYE + 2)
 RIGHT_EYE = slice(2 * Face.KEYPOINT_RIGHT_EYE, 2 * Face.KEYPOINT_RIGHT_EYE + 2)

@@ -7,27 +7,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aitable_ros.analysis.blinks import BlinkSettings
-from aitable_ros.analysis.eye_baseline import (
+from aitable_ros.perception.fatigue.blinks import BlinkSettings
+from aitable_ros.perception.fatigue.eye_baseline import (
     UNREFINED_CLOSED_RATIO,
     UNREFINED_MAX_CLOSED_RATIO,
     BaselineSettings,
 )
-from aitable_ros.analysis.fatigue_level import LevelSettings
-from aitable_ros.analysis.fatigue_monitor import FatigueSettings
-from aitable_ros.analysis.head_pose import HeadPoseSettings
-from aitable_ros.analysis.nods import NodSettings
-from aitable_ros.analysis.perclos import PerclosSettings
-from aitable_ros.analysis.visibility import VisibilitySettings
-from aitable_ros.analysis.yawns import YawnSettings
+from aitable_ros.perception.fatigue.level import LevelSettings
+from aitable_ros.perception.fatigue.monitor import FatigueSettings
+from aitable_ros.perception.fatigue.nods import NodSettings
+from aitable_ros.perception.fatigue.perclos import PerclosSettings
+from aitable_ros.perception.fatigue.visibility import VisibilitySettings
+from aitable_ros.perception.fatigue.yawns import YawnSettings
+from aitable_ros.perception.head.head_pose import HeadPoseSettings
 from aitable_ros.perception.maths.settings import Settings
-from aitable_ros.ros_support.parameters import (
+from aitable_ros.ros_support.parameters.from_settings import settings_from, settings_parameters
+from aitable_ros.ros_support.parameters.table import (
     BACKEND_PARAMETERS,
     IMAGE_PARAMETERS,
     ParameterSpec,
     backend_parameter,
 )
-from aitable_ros.ros_support.settings_parameters import settings_from, settings_parameters
 
 SETTINGS: Mapping[str, type[Settings]] = {
     'visibility': VisibilitySettings,

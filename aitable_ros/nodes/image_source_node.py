@@ -14,10 +14,10 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from aitable_ros.ros_support.executor import spin
-from aitable_ros.ros_support.image_conversion import rgb_to_compressed, rgb_to_image
-from aitable_ros.ros_support.managed_node import ManagedNode
-from aitable_ros.ros_support.parameters import ParameterSpec
+from aitable_ros.ros_support.frames.image_conversion import rgb_to_compressed, rgb_to_image
+from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.parameters.table import ParameterSpec
+from aitable_ros.ros_support.process.executor import spin
 from aitable_ros.sources import FrameSource, SourceError, SourceFrame, open_source
 
 DEFAULT_RATE_HZ = 30.0

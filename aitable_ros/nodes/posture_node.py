@@ -19,43 +19,47 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from aitable_msgs.msg import FaceArray, Posture
-from aitable_ros.analysis.body_keypoints import BodyKeypoints
-from aitable_ros.analysis.head_pose import CameraIntrinsics, HeadPoseEstimator, HeadPoseSettings
-from aitable_ros.analysis.posture_distance import DepthImage
-from aitable_ros.analysis.posture_frames import CameraPlacement
-from aitable_ros.analysis.posture_measure import PostureMeter, PostureSample
-from aitable_ros.analysis.posture_monitor import (
-    PostureMonitor,
-    PostureState,
-)
-from aitable_ros.analysis.posture_person import match_face, seen_face
-from aitable_ros.analysis.posture_rule import Posture as Verdict
 from aitable_ros.inference.selection import Selection
-from aitable_ros.paths import engines_dir
-from aitable_ros.perception.body_source import BodySource, load_body_source
-from aitable_ros.ros_support.camera_calibration import CameraCalibration
-from aitable_ros.ros_support.depth_conversion import depth_from_message
-from aitable_ros.ros_support.executor import spin
-from aitable_ros.ros_support.frame_hub import Frame, stamp_to_ns
-from aitable_ros.ros_support.image_conversion import ImageConversionError
-from aitable_ros.ros_support.managed_node import ManagedNode
-from aitable_ros.ros_support.message_conversion import landmarks_of
-from aitable_ros.ros_support.models import load_models
-from aitable_ros.ros_support.node_operations import reply_later
-from aitable_ros.ros_support.node_services import answer
-from aitable_ros.ros_support.parameters import (
-    ParameterSpec,
-)
-from aitable_ros.ros_support.posture_conversion import posture_to_message
-from aitable_ros.ros_support.posture_parameters import (
+from aitable_ros.model_zoo.loading import load_models
+from aitable_ros.nodes.posture_parameters import (
     POSTURE_PARAMETERS,
     SETTINGS,
     make_meter,
     make_settings,
 )
-from aitable_ros.ros_support.rate_limit import RateLimit
-from aitable_ros.ros_support.settings_parameters import settings_from
-from aitable_ros.ros_support.static_transforms import StaticTransforms
+from aitable_ros.paths import engines_dir
+from aitable_ros.perception.head.head_pose import (
+    CameraIntrinsics,
+    HeadPoseEstimator,
+    HeadPoseSettings,
+)
+from aitable_ros.perception.maths.rate_limit import RateLimit
+from aitable_ros.perception.posture.body_keypoints import BodyKeypoints
+from aitable_ros.perception.posture.body_source import BodySource, load_body_source
+from aitable_ros.perception.posture.distance import DepthImage
+from aitable_ros.perception.posture.frames import CameraPlacement
+from aitable_ros.perception.posture.measure import PostureMeter, PostureSample
+from aitable_ros.perception.posture.monitor import (
+    PostureMonitor,
+    PostureState,
+)
+from aitable_ros.perception.posture.person import match_face, seen_face
+from aitable_ros.perception.posture.rule import Posture as Verdict
+from aitable_ros.ros_support.frames.frame_hub import Frame, stamp_to_ns
+from aitable_ros.ros_support.frames.image_conversion import ImageConversionError
+from aitable_ros.ros_support.messages.camera_calibration import CameraCalibration
+from aitable_ros.ros_support.messages.depth import depth_from_message
+from aitable_ros.ros_support.messages.posture import posture_to_message
+from aitable_ros.ros_support.messages.results import landmarks_of
+from aitable_ros.ros_support.messages.static_transforms import StaticTransforms
+from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.node.operations import reply_later
+from aitable_ros.ros_support.node.services import answer
+from aitable_ros.ros_support.parameters.from_settings import settings_from
+from aitable_ros.ros_support.parameters.table import (
+    ParameterSpec,
+)
+from aitable_ros.ros_support.process.executor import spin
 
 FACES_TIMEOUT_S = 0.5
 """While faces come, images wait for theirs; when none came for so long, they no longer do."""

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.analysis.expression import (
+from aitable_ros.perception.emotion.expression import (
     EXPRESSIONS,
     UNKNOWN_NAME,
     EmotionEstimate,
     expression_name,
 )
-from aitable_ros.analysis.fatigue_level import FatigueLevel
-from aitable_ros.analysis.fatigue_monitor import FatigueSettings, FatigueState
+from aitable_ros.perception.fatigue.level import FatigueLevel
+from aitable_ros.perception.fatigue.monitor import FatigueSettings, FatigueState
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -218,7 +218,7 @@ def main() -> int:
         sides = (Side('this'), Side('other', root=options.against.resolve()))
 
     from aitable_ros.paths import ENGINES_DIR_VARIABLE, engines_dir
-    from aitable_ros.ros_support.transport import configure_transport
+    from aitable_ros.ros_support.process.transport import configure_transport
 
     configure_transport()
     os.environ[ENGINES_DIR_VARIABLE] = str(engines_dir())  # both with the same files

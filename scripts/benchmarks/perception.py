@@ -77,14 +77,14 @@ def our_frame_function(
     """Return what handles one frame and tells whether a face was found."""
     import cv2
 
-    from aitable_ros.analysis.eye_openness import eye_aspect_ratios
     from aitable_ros.inference.selection import load_engine
     from aitable_ros.model_zoo.catalog import load_catalog
     from aitable_ros.paths import engines_dir
-    from aitable_ros.perception.eye_contours import EyeContours
-    from aitable_ros.perception.face_detector import FaceDetector
-    from aitable_ros.perception.face_mesh import FaceMesh
-    from aitable_ros.perception.face_pipeline import FacePipeline, PipelineSettings
+    from aitable_ros.perception.faces.detector import FaceDetector
+    from aitable_ros.perception.faces.mesh import FaceMesh
+    from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings
+    from aitable_ros.perception.fatigue.eye_contours import EyeContours
+    from aitable_ros.perception.fatigue.eye_openness import eye_aspect_ratios
 
     cv2.setNumThreads(1)
     catalog = load_catalog()

@@ -45,7 +45,7 @@ def main() -> int:
     parser.add_argument('--json', action='store_true', help='print the figures as JSON')
     options = parser.parse_args()
 
-    from aitable_ros.ros_support.transport import configure_transport
+    from aitable_ros.ros_support.process.transport import configure_transport
 
     configure_transport()
     figures = measure(options)

@@ -175,9 +175,9 @@ def run_camera(size: str, rate_hz: float) -> None:
     import rclpy
     from std_msgs.msg import Header
 
-    from aitable_ros.ros_support.executor import make_executor
-    from aitable_ros.ros_support.image_conversion import rgb_to_image
-    from aitable_ros.sample import AstronautSequence
+    from aitable_ros.ros_support.frames.image_conversion import rgb_to_image
+    from aitable_ros.ros_support.process.executor import make_executor
+    from aitable_ros.simulation import AstronautSequence
 
     width, height = (int(number) for number in size.split('x'))
     sequence = AstronautSequence(width, height, rate_hz)

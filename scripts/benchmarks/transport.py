@@ -35,7 +35,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from aitable_ros.ros_support.transport import PROFILE_VARIABLES, profile_file
+from aitable_ros.ros_support.process.transport import PROFILE_VARIABLES, profile_file
 
 if TYPE_CHECKING:
     from rclpy.qos import QoSProfile

@@ -33,10 +33,10 @@ from aitable_ros.nodes.fatigue_node import FatigueNode
 from aitable_ros.nodes.overlay_node import OverlayNode
 from aitable_ros.nodes.posture_node import PostureNode
 from aitable_ros.paths import engines_dir
-from aitable_ros.ros_support.frame_hub import Frame
-from aitable_ros.ros_support.image_conversion import image_to_rgb, rgb_to_image
-from aitable_ros.ros_support.managed_node import ManagedNode
-from aitable_ros.sample import AstronautSequence
+from aitable_ros.ros_support.frames.frame_hub import Frame
+from aitable_ros.ros_support.frames.image_conversion import image_to_rgb, rgb_to_image
+from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.simulation import AstronautSequence
 
 ROOT = Path(__file__).resolve().parents[2]
 Image = npt.NDArray[np.uint8]

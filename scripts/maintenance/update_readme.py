@@ -26,8 +26,8 @@ sys.path.insert(0, str(ROOT))
 SWITCH = ('true', 'false')
 
 BASIC_HEADER = """\
-# The parameters that people really change, at their defaults. Written by scripts/maintenance/update_readme.py
-# from the declarations; docs/parameters.md has all of them, with their ranges, and
+# The parameters that people really change, at their defaults. Written from the declarations by
+# scripts/maintenance/update_readme.py; docs/parameters.md has all of them, with their ranges, and
 # config/aitable_expert.yaml has the others.
 #
 # /**/NAME: serves the nodes in every namespace, composed or not. A file with what you want to
@@ -43,10 +43,10 @@ EXPERT_HEADER = """\
 PARAMETERS_HEADER = """\
 # Parameters
 
-Written by `scripts/maintenance/update_readme.py` from the declarations. The **bold** ones are those that
-people really change; [config/aitable.yaml](../config/aitable.yaml) has them at their defaults, and
-[config/aitable_expert.yaml](../config/aitable_expert.yaml) the others. Nothing loads the expert
-file, or a copy of it with your changes, unless it is named:
+Written by `scripts/maintenance/update_readme.py` from the declarations. The **bold** ones are
+those that people really change; [config/aitable.yaml](../config/aitable.yaml) has them at their
+defaults, and [config/aitable_expert.yaml](../config/aitable_expert.yaml) the others. Nothing loads
+the expert file, or a copy of it with your changes, unless it is named:
 
 ```sh
 ros2 launch aitable_ros aitable.launch.py params_file:=aitable.yaml,expert.yaml
@@ -82,7 +82,7 @@ def main() -> int:
 def tables() -> dict[str, tuple[Any, ...]]:
     """Return the parameters of all nodes, and those of every node."""
     from aitable_ros.nodes.component_container import COMPONENTS
-    from aitable_ros.ros_support.parameters import COMMON_PARAMETERS
+    from aitable_ros.ros_support.parameters.table import COMMON_PARAMETERS
 
     made = {'all nodes': COMMON_PARAMETERS}
     for name, path in COMPONENTS.items():

@@ -120,9 +120,9 @@ def our_landmarks(
     from aitable_ros.inference.selection import load_engine
     from aitable_ros.model_zoo.catalog import load_catalog
     from aitable_ros.paths import engines_dir
-    from aitable_ros.perception.face_detector import FaceDetector
-    from aitable_ros.perception.face_mesh import FaceMesh
-    from aitable_ros.perception.face_pipeline import FacePipeline, PipelineSettings
+    from aitable_ros.perception.faces.detector import FaceDetector
+    from aitable_ros.perception.faces.mesh import FaceMesh
+    from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings
 
     catalog = load_catalog()
     selections = [

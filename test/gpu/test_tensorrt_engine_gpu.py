@@ -22,10 +22,10 @@ import pytest
 from aitable_ros import paths
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
-from aitable_ros.inference.tensorrt_engine import TensorRtEngine
-from aitable_ros.inference.tensorrt_runtime import load_tensorrt
+from aitable_ros.inference.tensorrt.engine import TensorRtEngine
+from aitable_ros.inference.tensorrt.runtime import load_tensorrt
 from aitable_ros.model_zoo.catalog import CONTRACTS
-from aitable_ros.tools.benchmark_inputs import make_cases
+from aitable_ros.tools.benchmark.inputs import make_cases
 
 pytestmark = [
     pytest.mark.gpu,
@@ -215,8 +215,8 @@ _OPEN = """
 import sys, threading
 from pathlib import Path
 import numpy as np
-from aitable_ros.inference.cuda import open_device
-from aitable_ros.inference.tensorrt_engine import TensorRtEngine
+from aitable_ros.inference.tensorrt.cuda import open_device
+from aitable_ros.inference.tensorrt.engine import TensorRtEngine
 from aitable_ros.model_zoo.catalog import CONTRACTS
 IMAGE = {"image": np.zeros((1, 192, 192, 3), np.uint8)}
 KEPT = []  # engines that nobody closes

@@ -270,7 +270,7 @@ def test_without_the_converter_s_packages_the_network_as_it_came_is_enough(
 def test_a_conversion_that_fails_is_reported_and_leaves_the_folder_as_it_was(
     engines: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aitable_ros.model_zoo import tflite_to_onnx
+    from aitable_ros.model_zoo.conversion import tflite_to_onnx
 
     def fail(*_: object) -> None:
         raise ValueError('unknown operator')

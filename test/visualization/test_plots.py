@@ -11,10 +11,23 @@ import sys
 import numpy as np
 import pytest
 
-from aitable_ros.analysis.expression import EXPRESSIONS, HAPPY, SAD, UNKNOWN, EmotionEstimate
-from aitable_ros.analysis.fatigue_monitor import FatigueMonitor, FatigueSample
-from aitable_ros.analysis.synthetic import LidClosure, Person, Script, Span, camera_stamps, film
-from aitable_ros.tools.fatigue_recording import sample_of
+from aitable_ros.perception.emotion.expression import (
+    EXPRESSIONS,
+    HAPPY,
+    SAD,
+    UNKNOWN,
+    EmotionEstimate,
+)
+from aitable_ros.perception.fatigue.monitor import FatigueMonitor, FatigueSample
+from aitable_ros.simulation.synthetic_face import (
+    LidClosure,
+    Person,
+    Script,
+    Span,
+    camera_stamps,
+    film,
+)
+from aitable_ros.tools.fatigue_report.recording import sample_of
 from aitable_ros.visualization.plots import (
     EmotionTrack,
     FatigueTrack,

@@ -13,8 +13,8 @@ import pytest
 from aitable_ros.perception.maths.settings import Settings
 
 # these import all that there are
-for name in ('fatigue_monitor', 'posture_monitor'):
-    import_module(f'aitable_ros.analysis.{name}')
+for name in ('fatigue', 'posture'):
+    import_module(f'aitable_ros.perception.{name}.monitor')
 NUMBERS = [(cls, field) for cls in Settings.__subclasses__() for field in fields(cls)]
 
 

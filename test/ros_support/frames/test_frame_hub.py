@@ -14,9 +14,9 @@ from rclpy.qos import QoSProfile
 from ros_fixtures import image_message, until
 from sensor_msgs.msg import Image
 
+from aitable_ros.perception.images.decoding import MalformedImageError
 from aitable_ros.ros_support.frames import frame_hub
 from aitable_ros.ros_support.frames.frame_hub import FrameHub
-from aitable_ros.ros_support.frames.image_conversion import MalformedImageError
 
 RELIABLE = QoSProfile(depth=50)
 PICTURE = np.arange(48 * 64 * 3, dtype=np.uint32).astype(np.uint8).reshape(48, 64, 3)

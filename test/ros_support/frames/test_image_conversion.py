@@ -20,15 +20,14 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from aitable_ros.ros_support.frames.image_conversion import (
+from aitable_ros.perception.images.decoding import (
     SUPPORTED_ENCODINGS,
     ImageConversionError,
     MalformedImageError,
     UnsupportedEncodingError,
     image_to_rgb,
-    rgb_to_compressed,
-    rgb_to_image,
 )
+from aitable_ros.ros_support.frames.image_conversion import rgb_to_compressed, rgb_to_image
 
 HEIGHT, WIDTH = 6, 8
 # (Y, U, V) of pure colours in BT.601 limited range (ITU-R BT.601-7, table 3, rounded).

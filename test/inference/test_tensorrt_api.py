@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from aitable_ros.inference import tensorrt_engine, tensorrt_runtime
+from aitable_ros.inference import tensorrt_plan, tensorrt_prepared_batch, tensorrt_runtime
 
 ALTERNATIVES = [
     {'create_execution_context_without_device_memory', 'create_execution_context'},
@@ -33,7 +33,7 @@ OWNERS = {'trt': '', 'runtime': 'Runtime', 'engine': 'ICudaEngine', 'context': '
 def names_used():
     """Return (owner, attribute) of all that the code takes from TensorRT's objects."""
     used = set()
-    for module in (tensorrt_engine, tensorrt_runtime):
+    for module in (tensorrt_plan, tensorrt_prepared_batch, tensorrt_runtime):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if isinstance(node, ast.Attribute):
                 owner = getattr(node.value, 'id', getattr(node.value, 'attr', '')).strip('_')

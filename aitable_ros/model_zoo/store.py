@@ -81,7 +81,13 @@ The .tflite files are unchanged but for their names. The .onnx files were made f
 aitable: another file format, pixel scaling and output names added.
 """
 
-_CONVERTER_MODULES = ('tflite_reader', 'tflite_to_onnx', 'onnx_graph')
+_CONVERTER_MODULES = (
+    'tflite_reader',
+    'tflite_network',
+    'tflite_operators',
+    'tflite_to_onnx',
+    'onnx_graph',
+)
 _CONVERTER_NEEDS = ('onnx', 'tflite')
 
 

@@ -46,13 +46,6 @@ def names_used():
     return used
 
 
-def test_the_names_used_are_found_in_the_code():
-    assert ('Runtime', 'deserialize_cuda_engine') in names_used()
-    assert ('IExecutionContext', 'execute_async_v3') in names_used()
-    assert ('', 'TensorIOMode') in names_used()
-    assert len(names_used()) >= 25
-
-
 @pytest.fixture(params=tensorrt_runtime.MODULES)
 def real(request):
     """TensorRT's own bindings, under each name that they may have."""
@@ -64,14 +57,14 @@ def real(request):
 
 def test_every_name_exists_in_the_real_bindings(real):
     alternatives = set().union(*ALTERNATIVES)
-    for owner, name in names_used():
+    names = names_used()
+    assert len(names) >= 25  # or else the code has changed so that none are found
+    for owner, name in names:
         holder = getattr(real, owner) if owner else real
         if name not in alternatives | OPTIONAL:
             assert hasattr(holder, name), f'{owner}.{name}'
-    for names in ALTERNATIVES:
-        assert any(
-            hasattr(real.ICudaEngine, n) or hasattr(real.IExecutionContext, n) for n in names
-        )
+    for either in ALTERNATIVES:
+        assert any(hasattr(real.ICudaEngine, name) for name in either)
     assert {'INTERNAL_ERROR', 'ERROR', 'WARNING'} <= real.ILogger.Severity.__members__.keys()
     assert 'INPUT' in real.TensorIOMode.__members__
     assert {'UINT8', 'FLOAT', 'HALF', 'INT32'} <= real.DataType.__members__.keys()

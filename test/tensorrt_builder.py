@@ -10,7 +10,6 @@ agrees is for test/gpu, on a real GPU, with the one version that is there.
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import json
 import types
@@ -18,11 +17,11 @@ import types
 import numpy as np
 import onnx
 from onnx import TensorProto
+from tensorrt_fixtures import ORIN, Speaker
 
 from aitable_ros.inference.engine import DYNAMIC, TensorSpec
-from aitable_ros.inference.engine_sidecar import Gpu
 from aitable_ros.inference.model_spec import ModelSpec
-from aitable_ros.model_zoo import engine_builder, plan_builder
+from aitable_ros.model_zoo import engine_builder
 from aitable_ros.model_zoo.build_options import BuildOptions
 from aitable_ros.model_zoo.engine_builder import BuildRequest, build
 from aitable_ros.model_zoo.onnx_graph import GraphBuilder
@@ -42,7 +41,6 @@ NETWORK_FLAGS = {
 }
 VERSIONS = tuple(BUILDER_FLAGS)
 
-ORIN = Gpu('Orin', '8.7', 8)
 UINT8, FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)
 TOY = ModelSpec(
     'toy',
@@ -85,15 +83,12 @@ def toy(batch=DYNAMIC, output='mean', scale=1.0, open_shape=False):
 class Bench:
     """One machine with one TensorRT, an engines folder with toy.onnx, and what was reported."""
 
-    def __init__(self, version, folder, monkeypatch):
-        self.device, self.log = Device(), Log()
-        self.trt = make(version, self.device, self.log)
+    def __init__(self, version, gpu, folder, monkeypatch):
+        self.gpu, self.trt = gpu, make(version, gpu)
         self.folder, self.engine = folder, folder / 'toy.engine'
         self.lines, self.progress = [], []
         monkeypatch.setattr(engine_builder, 'load_tensorrt', lambda: self.trt)
-        monkeypatch.setattr(engine_builder, 'open_device', lambda: self.device)
         monkeypatch.setattr(engine_builder, 'local_gpu', lambda: ORIN)
-        monkeypatch.setattr(plan_builder, 'log_of', lambda trt: self.log)
         self.write(toy())
 
     def write(self, model):
@@ -111,80 +106,10 @@ class Bench:
         return json.loads(self.engine.read_bytes())
 
 
-class CudaError(Exception):
-    pass
-
-
-class CudaMemoryError(CudaError):
-    pass
-
-
-class Device(contextlib.AbstractContextManager):
-    """The CUDA device; memory is handed out only under its context, and counted."""
-
-    def __init__(self):
-        self.entered, self.live, self.seen = 0, [], []
-        self.driver = types.SimpleNamespace(
-            Error=CudaError,
-            MemoryError=CudaMemoryError,
-            mem_alloc=self.allocate,
-            memcpy_htod=self.copy,
-        )
-
-    def allocate(self, nbytes):
-        assert self.entered
-        device = self
-
-        class Memory:
-            def __int__(self):
-                return id(self)
-
-            def free(self):
-                device.live.remove(self)
-
-        memory = Memory()
-        memory.nbytes = nbytes
-        self.live.append(memory)
-        return memory
-
-    def copy(self, memory, array):
-        assert self.entered
-        assert array.nbytes == memory.nbytes
-        self.seen.append(array.copy())
-
-    def __enter__(self):
-        self.entered += 1
-        return self
-
-    def __exit__(self, *_):
-        self.entered -= 1
-
-    def __str__(self):
-        return 'CUDA device 0 (toy)'
-
-
-class Log:
-    """What :class:`aitable_ros.inference.tensorrt_runtime.TensorRtLog` is for users."""
-
-    def __init__(self):
-        self.logger, self.lines = object(), []
-
-    def say(self, text, is_error=True):
-        self.lines.append(types.SimpleNamespace(text=text, is_error=is_error))
-
-    def mark(self):
-        return len(self.lines)
-
-    def since(self, mark):
-        return self.lines[mark:]
-
-    def quote(self, mark):
-        return ' | '.join(line.text for line in self.lines[mark:]) or 'TensorRT gave no reason'
-
-
-def make(version, device, log):
+def make(version, gpu):
     """Return the module, as of one version."""
-    trt = types.SimpleNamespace(__version__=version, __name__='tensorrt', float32='FLOAT')
+    trt = types.ModuleType('tensorrt')
+    trt.__version__, trt.float32, trt.speaker = version, 'FLOAT', Speaker(trt)
     trt.BuilderFlag = enum.Enum('BuilderFlag', BUILDER_FLAGS[version], start=0)
     trt.NetworkDefinitionCreationFlag = enum.IntEnum('N', NETWORK_FLAGS[version], start=0)
     trt.TacticSource = enum.IntEnum('TacticSource', ('CUDNN', 'JIT_CONVOLUTIONS'), start=2)
@@ -251,16 +176,16 @@ def make(version, device, log):
         create_optimization_profile = staticmethod(Profile)
 
         def __init__(self, logger):
-            assert device.entered
-            assert logger is log.logger
+            gpu.require_context()
+            assert logger is trt.speaker.loggers[-1]
 
         def create_network(self, flags):
             return types.SimpleNamespace(flags=flags)
 
         def build_serialized_network(self, network, config):
-            assert device.entered
+            gpu.require_context()
             if trt.refuses_build:
-                log.say(trt.refuses_build)
+                trt.speaker.say(trt.refuses_build)
                 return None
             _calibrate(network, config)
             monitor = getattr(config, 'progress_monitor', None)

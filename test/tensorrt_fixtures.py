@@ -80,6 +80,7 @@ class Memory(Held):
         if nbytes > gpu.free_bytes:
             raise CudaMemoryError('cuMemAlloc failed: out of memory')
         super().__init__(gpu, kind)
+        self.nbytes = nbytes
         self.bytes = (ctypes.c_uint8 * nbytes)(*[0xCD] * nbytes)
         self.__array_interface__ = {
             'data': (ctypes.addressof(self.bytes), False),
@@ -112,6 +113,7 @@ class Gpu:
     def __init__(self):
         self.live, self.freed, self.calls = [], [], []
         self.recordings, self.graphs = {}, {}
+        self.seen, self.copies = [], 0
         self.free_bytes = 2**20
         self.fail_at = {}
         self.local = threading.local()
@@ -164,11 +166,15 @@ class Gpu:
         def pagelocked_empty(nbytes, dtype, mem_flags):
             return np.asarray(Memory(gpu, {0: 'pinned', 2: 'mapped'}[mem_flags], nbytes))
 
+        def copy_now(memory, array):
+            gpu.require_context()
+            assert array.nbytes == memory.nbytes
+            gpu.seen.append(array.copy())
+
         def copy(stream, target, source, nbytes):
             gpu.copies += 1
             gpu.do(stream.handle, lambda: ctypes.memmove(target, source, nbytes))
 
-        gpu.copies = 0
         driver = types.ModuleType('pycuda.driver')
         driver.Error, driver.MemoryError = CudaError, CudaMemoryError
         driver.init = lambda: gpu.step('init')
@@ -178,6 +184,7 @@ class Gpu:
         driver.mem_get_info = lambda: (gpu.free_bytes, 2**20)
         driver.pagelocked_empty = pagelocked_empty
         driver.host_alloc_flags = types.SimpleNamespace(DEVICEMAP=2)
+        driver.memcpy_htod = copy_now
         driver.memcpy_htod_async = lambda to, host, s: copy(s, to, host.ctypes.data, host.nbytes)
         driver.memcpy_dtoh_async = lambda host, at, s: copy(s, host.ctypes.data, at, host.nbytes)
         return driver
@@ -278,38 +285,47 @@ def sidecar(**changes):
     return dataclasses.replace(record, **changes)
 
 
-class TensorRt:
-    """A TensorRT of the old or the new API; engine files but :data:`PLAN` are refused."""
+class Speaker:
+    """Gives TensorRT's module an ILogger, and speaks through the one that was made of it."""
 
-    def __init__(self, gpu, version):
-        self.gpu, self.version = gpu, version
-        self.plan = Plan()
-        self.refusal = 'Serialization assertion header.magicTag == kEXPECTED_MAGIC_TAG failed.'
-        self.loggers = []
-        self.driver_too_old = False
-        self.broken_runtimes_freed = 0
-        self.module = self.make_module()
+    def __init__(self, module):
+        self.loggers = loggers = []
+
+        class ILogger:
+            Severity = enum.Enum('Severity', ('INTERNAL_ERROR', 'ERROR', 'WARNING', 'VERBOSE'))
+
+            def __init__(self):
+                loggers.append(self)
+
+        self.module = module
+        module.ILogger = ILogger
 
     def say(self, text, severity='ERROR'):
         self.loggers[-1].log(self.module.ILogger.Severity[severity], text)
+
+
+class TensorRt(Speaker):
+    """A TensorRT of the old or the new API; engine files but :data:`PLAN` are refused."""
+
+    def __init__(self, gpu, version):
+        super().__init__(types.ModuleType('tensorrt'))
+        self.gpu, self.version = gpu, version
+        self.plan = Plan()
+        self.refusal = 'Serialization assertion header.magicTag == kEXPECTED_MAGIC_TAG failed.'
+        self.driver_too_old = False
+        self.broken_runtimes_freed = 0
+        self.fill_module()
 
     def fails(self, name):
         if failed := self.gpu.fails(name):
             self.say(f'{name} is refused')
         return failed
 
-    def make_module(self):
-        trt = self
+    def fill_module(self):
+        trt, module = self, self.module
         is_new = self.version == NEW_API
-        module = types.ModuleType('tensorrt')
         module.__version__ = self.version
         module.TensorIOMode = enum.Enum('TensorIOMode', ('INPUT', 'OUTPUT'))
-
-        class ILogger:
-            Severity = enum.Enum('Severity', ('INTERNAL_ERROR', 'ERROR', 'WARNING', 'VERBOSE'))
-
-            def __init__(self):
-                trt.loggers.append(self)
 
         class BrokenRuntime:
             def __del__(self):
@@ -432,12 +448,11 @@ class TensorRt:
             def run(self):
                 self.array('sums', np.float32)[:] = trt.plan.network(self.array('image', np.uint8))
 
-        module.ILogger, module.Runtime = ILogger, Runtime
+        module.Runtime = Runtime
         module.IExecutionContext = ExecutionContext
         if is_new:
             strategy = types.SimpleNamespace(USER_MANAGED='USER_MANAGED')
             module.ExecutionContextAllocationStrategy = strategy
-        return module
 
 
 @pytest.fixture

@@ -122,55 +122,47 @@ class TestSkipping:
         told = f'{recorded} is missing (python3 -m aitable_ros.tools.{command})'
         assert told in _skipped(recorded)
 
-    def test_another_tensorrt(self, machine, recorded):
-        machine.trt.__version__ = '10.7.0'
-        reason = _skipped(recorded)
-        assert 'built for another TensorRT version: 10.3.0; here is 10.7.0' in reason
-        assert 'tools.build_engines toy' in reason
-
     @pytest.mark.parametrize(
-        'gpu', [Gpu('NVIDIA H200', '9.0', 132), Gpu('Orin', '8.7', 16), Gpu('Orin', '8.8', 8)]
-    )
-    def test_another_gpu(self, machine, recorded, gpu):
-        _record(recorded, gpu=gpu)
-        reason = _skipped(recorded)
-        assert f'built for another GPU: {gpu}; this is {ORIN}' in reason
-        assert 'tools.build_engines toy' in reason
-
-    @pytest.mark.parametrize(
-        ('content', 'told'),
+        ('changes', 'content', 'told'),
         [
-            (PLAN[:-1], f'truncated: {len(PLAN) - 1} of {len(PLAN)} bytes'),
-            (b'', f'truncated: 0 of {len(PLAN)} bytes'),
-            (b'x' + PLAN[1:], 'damaged: its sha256 is not the one recorded'),
-            (PLAN + b'x', 'damaged'),
+            ({'tensorrt': '10.7.0'}, PLAN, 'another TensorRT version: 10.7.0; here is 10.3.0'),
+            (
+                {'gpu': Gpu('NVIDIA H200', '9.0', 132)},
+                PLAN,
+                'another GPU: NVIDIA H200 (compute capability 9.0, 132 multiprocessors); this is'
+                ' Orin (compute capability 8.7, 8 multiprocessors)',
+            ),
+            ({'gpu': Gpu('Orin', '8.7', 16)}, PLAN, 'built for another GPU'),
+            ({'gpu': Gpu('Orin', '8.8', 8)}, PLAN, 'built for another GPU'),
+            ({}, PLAN[:-1], f'truncated: {len(PLAN) - 1} of {len(PLAN)} bytes'),
+            ({}, b'', f'truncated: 0 of {len(PLAN)} bytes'),
+            ({}, b'x' + PLAN[1:], 'damaged: its sha256 is not the one recorded'),
+            ({}, PLAN + b'x', 'damaged'),
         ],
     )
-    def test_another_content(self, machine, recorded, content, told):
+    def test_one_for_another_machine_or_damaged(self, machine, recorded, changes, content, told):
+        _record(recorded, **changes)
         recorded.write_bytes(content)
         reason = _skipped(recorded)
         assert told in reason
         assert 'tools.build_engines toy' in reason
 
-    @pytest.mark.parametrize('model', [b'trained anew', b'as it was', None])
-    def test_an_onnx_file_that_was_replaced_since(self, machine, recorded, model):
+    @pytest.mark.parametrize(
+        ('source', 'model'),
+        [('.onnx', b'trained anew'), ('.onnx', b'as it was'), ('.onnx', None), ('.tflite', b'')],
+    )
+    def test_an_onnx_file_that_was_replaced_since(self, machine, recorded, source, model):
         # as a checkpoint of one's own by a better one: the old network must not run on unnoticed
-        onnx = recorded.with_suffix('.onnx')
         sha256 = hashlib.sha256(b'as it was').hexdigest()
-        _record(recorded, onnx_source=str(onnx), onnx_sha256=sha256)
+        _record(recorded, onnx_source=str(recorded.with_suffix(source)), onnx_sha256=sha256)
         if model is not None:
-            onnx.write_bytes(model)
+            recorded.with_suffix('.onnx').write_bytes(model)
         if model == b'trained anew':
             reason = _skipped(recorded)
             assert 'is out of date: it was built from another toy.onnx' in reason
             assert 'tools.build_engines toy' in reason
         else:
             load_engine(SPEC, engines_dir=recorded.parent)
-
-    def test_one_built_from_another_file_has_nothing_to_do_with_this_one(self, machine, recorded):
-        _record(recorded, onnx_source=f'{recorded.with_suffix(".tflite")} (converted)')
-        recorded.with_suffix('.onnx').write_bytes(b'for the CPU')
-        load_engine(SPEC, engines_dir=recorded.parent)
 
     @pytest.mark.parametrize(
         ('said', 'helps'),

@@ -27,8 +27,8 @@ from aitable_ros.model_zoo.engine_builder import (
 
 
 @pytest.fixture
-def bench(tmp_path, monkeypatch):
-    return Bench('10.3.0', tmp_path, monkeypatch)
+def bench(gpu, tmp_path, monkeypatch):
+    return Bench('10.3.0', gpu, tmp_path, monkeypatch)
 
 
 class TestRefusals:

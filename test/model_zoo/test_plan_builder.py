@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tensorrt_builder import HEAD, VERSIONS, Bench, CudaError, CudaMemoryError, toy
+from tensorrt_builder import HEAD, VERSIONS, Bench, toy
+from tensorrt_fixtures import CudaError, CudaMemoryError
 
 from aitable_ros.model_zoo import half_precision
 from aitable_ros.model_zoo.build_options import EngineBuildError
@@ -14,8 +15,8 @@ from aitable_ros.model_zoo.plan_builder import Progress
 
 
 @pytest.fixture(params=['10.3.0'])
-def bench(request, tmp_path, monkeypatch):
-    return Bench(request.param, tmp_path, monkeypatch)
+def bench(request, gpu, tmp_path, monkeypatch):
+    return Bench(request.param, gpu, tmp_path, monkeypatch)
 
 
 every_version = pytest.mark.parametrize('bench', VERSIONS, indirect=True)
@@ -41,22 +42,14 @@ def pictures(tmp_path):
 
 class TestPrecision:
     @every_version
-    @pytest.mark.parametrize(('precision', 'flags'), [('fp32', []), ('tf32', ['TF32'])])
-    def test_fp32_is_all_bits_unless_tf32_is_asked_for(self, bench, precision, flags):
-        told = bench.told(precision=precision)
-        assert (told['flags'], told['held']) == (flags, [])
-        assert 'HALF' not in told['dtypes']
-
-    @every_version
-    def test_fp16_is_a_flag_until_10_and_the_graph_s_from_11_on(self, bench):
-        told = bench.told(precision='fp16')
-        if _until_10(bench):
-            assert told['flags'] == ['FP16', 'OBEY_PRECISION_CONSTRAINTS']
-            assert told['held'] == HEAD
-            assert 'HALF' not in told['dtypes']
-        else:
-            assert told['flags'] == []
-            assert {'HALF', 'FLOAT'} <= set(told['dtypes'])
+    def test_is_flags_until_10_and_the_graph_s_from_11_on(self, bench):
+        until_10 = _until_10(bench)
+        fp16 = ['FP16', 'OBEY_PRECISION_CONSTRAINTS'] if until_10 else []
+        for precision, flags in (('fp32', []), ('tf32', ['TF32']), ('fp16', fp16)):
+            told = bench.told(precision=precision)
+            assert told['flags'] == flags
+            assert told['held'] == (HEAD if precision == 'fp16' and until_10 else [])
+            assert ('HALF' in told['dtypes']) == (precision == 'fp16' and not until_10)
 
     @every_version
     def test_int8_is_calibrated_until_10_and_the_graph_s_from_11_on(self, bench, pictures):
@@ -66,25 +59,25 @@ class TestPrecision:
             assert told['held'] == HEAD
             assert told['calibration'] == {'image': [[8, 4, 4, 3]] * 3}
             images = np.load(pictures / 'images.npy')
-            seen = np.concatenate(bench.device.seen)
+            seen = np.concatenate(bench.gpu.seen)
             np.testing.assert_array_equal(seen, np.concatenate([images, images[:5]]))
             half = [Progress('calibration', 0.5), Progress('calibration', 1.0)]
             assert bench.progress[:2] == half
         else:
             assert {'QuantizeLinear', 'DequantizeLinear'} <= set(told['operators'])
-        assert bench.device.live == []  # nothing is left on the GPU
+        assert bench.gpu.live == []  # nothing is left on the GPU
 
     def test_int8_of_a_static_network_is_calibrated_on_every_picture(self, bench, pictures):
         told = bench.told(precision='int8', calibration_images=pictures)
         assert 'calibration' not in told  # a profile is for what is left open
-        assert [batch.shape for batch in bench.device.seen] == [(1, 4, 4, 3)] * 11
+        assert [batch.shape for batch in bench.gpu.seen] == [(1, 4, 4, 3)] * 11
 
     @pytest.mark.parametrize('batch', [4, 16])
     def test_a_fixed_batch_of_the_network_s_own_is_filled(self, bench, pictures, batch):
         bench.write(toy(batch))
         options = {'precision': 'int8', 'calibration_images': pictures}
         assert bench.build(spec=None, **options) is not None
-        assert {len(images) for images in bench.device.seen} == {batch}
+        assert {len(images) for images in bench.gpu.seen} == {batch}
 
     def test_where_values_are_large_fp32_is_kept(self, bench):
         bench.write(toy(scale=1000.0))
@@ -102,7 +95,7 @@ class TestPrecision:
         assert bench.told(calibration_images=pictures)['held'] == ['Conv_4', 'Relu_3', 'Reshape_5']
         images = np.load(pictures / 'images.npy')
         np.testing.assert_array_equal(np.concatenate(seen[-len(images) :]), images)
-        assert bench.device.seen == []  # nothing is calibrated
+        assert bench.gpu.seen == []  # nothing is calibrated
 
     def test_without_onnxruntime_the_heads_are_kept_and_it_is_said(self, bench, monkeypatch):
         def missing(*_):
@@ -131,11 +124,6 @@ class TestPrecision:
         assert told['flags'] == []
         assert told['network_flags'] == 0b11  # explicit batch, strongly typed
         assert 'HALF' in told['dtypes']
-
-    @version('10.3.0', '11.4.0')
-    def test_a_network_that_is_in_fp16_already_stays_so(self, bench):
-        bench.write(half_precision.to_half(toy()))
-        assert bench.told()['held'] == (['mean_cast'] if _until_10(bench) else [])
 
     def test_layers_that_compute_shapes_have_no_precision(self, bench):
         bench.write(toy(open_shape=True))
@@ -192,7 +180,7 @@ class TestRefusals:
 
     def test_a_driver_that_is_too_old(self, bench):
         def null(logger):
-            bench.log.say('CUDA initialization failure with error: 35', is_error=False)
+            bench.trt.speaker.say('CUDA initialization failure with error: 35', 'WARNING')
             raise TypeError('pybind11::init(): factory function returned nullptr')
 
         bench.trt.Builder = null
@@ -200,7 +188,6 @@ class TestRefusals:
             EngineBuildError, match=r'10\.3\.0 does not start; .* driver .* too old.* error: 35$'
         ):
             bench.build()
-        assert bench.device.entered == 0
 
     def test_what_the_parser_does_not_take(self, bench):
         bench.trt.parser_errors = ['In node 7 (importX):\n no such operator', 'another']
@@ -219,7 +206,10 @@ class TestRefusals:
         [
             ('Requested size was 900 bytes: could not be allocated', 'not enough memory: close'),
             ('Error Code 2: OutOfMemory', 'not enough memory: close other programs'),
-            ('Could not find any implementation for node', 'could not build the engine: Could'),
+            (
+                'Could not find any implementation for node',
+                'could not build the engine: TensorRT: Could',
+            ),
         ],
     )
     def test_what_fails_while_building_leaves_the_old_engine(self, bench, said, told):
@@ -233,17 +223,19 @@ class TestRefusals:
         ('error', 'told'),
         [
             (CudaMemoryError('cuMemAlloc failed: out of memory'), 'not enough memory: cuMemAlloc'),
-            (CudaError('the device is lost'), r'CUDA device 0 \(toy\) failed: the device is lost'),
+            (
+                CudaError('the device is lost'),
+                r'CUDA device 0 \(Toy GPU\) failed: the device is lost',
+            ),
         ],
     )
     def test_a_device_that_fails(self, bench, pictures, error, told):
         def fail(nbytes):
             raise error
 
-        bench.device.driver.mem_alloc = fail
+        bench.gpu.driver.mem_alloc = fail
         with pytest.raises(EngineBuildError, match=told):
             bench.build(precision='int8', calibration_images=pictures)
-        assert bench.device.entered == 0
 
 
 @every_version

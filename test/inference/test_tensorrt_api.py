@@ -1,6 +1,12 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""The names of TensorRT's API, and its log, with its real bindings where some are installed."""
+"""
+The names of TensorRT's API, and its log, with its real bindings.
+
+With those that are installed, and with the lean runtime's of 10.x and 11.x, whose wheels import
+without a GPU. These are installed into the cache folder on first use (two times 45 MB); where
+there is no network that is skipped, except in CI.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +14,16 @@ import ast
 import contextlib
 import ctypes
 import inspect
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from aitable_ros.inference import tensorrt_plan, tensorrt_prepared_batch, tensorrt_runtime
+from aitable_ros.model_zoo.files import locked
+from aitable_ros.paths import cache_dir
 
 ALTERNATIVES = [
     {'create_execution_context_without_device_memory', 'create_execution_context'},
@@ -101,3 +111,46 @@ def test_without_a_usable_driver_the_real_tensorrt_is_refused_not_crashed_into(r
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert 'the NVIDIA driver may be too old' in done.stdout
+
+
+@pytest.fixture(scope='module', params=['10.16.1.11', '11.4.0.106'])
+def lean_wheels(request):
+    """Return a folder with the lean runtime's bindings and libraries of one version."""
+    python = f'cp{sys.version_info[0]}{sys.version_info[1]}'
+    folder = cache_dir() / 'tensorrt-lean' / f'{request.param}-{python}'
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / '.complete'
+    with locked(folder, print):
+        if not done.exists():
+            packages = [
+                f'tensorrt-lean-cu13-{part}=={request.param}' for part in ('bindings', 'libs')
+            ]
+            command = [sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps']
+            command += ['--only-binary=:all:', '--upgrade', '--target', str(folder), *packages]
+            pip = subprocess.run(command, capture_output=True, text=True, check=False)
+            if pip.returncode != 0:
+                reason = f'TensorRT {request.param} cannot be had: {pip.stderr.strip()[-300:]}'
+                if os.environ.get('CI'):
+                    pytest.fail(reason)
+                pytest.skip(reason)
+            done.touch()
+    return folder
+
+
+@pytest.mark.timeout(300)
+def test_all_of_that_holds_for_the_lean_runtimes(lean_wheels):
+    search = f'{lean_wheels}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'
+    command = [sys.executable, '-m', 'pytest', '-q', '-rs', '-k', 'real', __file__]
+    run = subprocess.run(
+        command,
+        env={**os.environ, 'PYTHONPATH': search},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-3000:]
+    # the names, and the log; the third needs a machine without a driver
+    assert ' passed' in run.stdout
+    skipped = [line for line in run.stdout.splitlines() if "'tensorrt_lean_bindings'" in line]
+    assert 'could not import' not in '\n'.join(skipped)

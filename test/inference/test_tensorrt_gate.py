@@ -19,7 +19,6 @@ from tensorrt_fixtures import ORIN, PLAN, sidecar
 from aitable_ros.inference import tensorrt_engine, tensorrt_gate
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.engine_sidecar import Gpu, sidecar_path
-from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.selection import load_engine
 from aitable_ros.inference.tensorrt_runtime import MODULES, explain_refusal
 
@@ -225,9 +224,8 @@ class TestHostCode:
             assert machine.opened == [{'allow_host_code': named == SHA256}]
 
 
-class TestSpeed:
-    def test_without_a_driver_it_is_quick_and_imports_nothing(self):
-        script = """
+def test_without_a_driver_it_is_quick_and_imports_nothing():
+    script = """
 import sys, time
 from pathlib import Path
 from aitable_ros.inference import selection, tensorrt_gate
@@ -243,25 +241,12 @@ print(time.perf_counter() - start)
 print(sorted({'tensorrt', 'pycuda', 'pycuda.driver', 'aitable_ros.inference.tensorrt_engine'}
              & set(sys.modules)))
 """
-        done = subprocess.run(
-            [sys.executable, '-c', script], capture_output=True, text=True, check=True
-        )
-        seconds, imported = done.stdout.splitlines()
-        assert float(seconds) < 0.05
-        assert imported == '[]'
-
-    def test_what_cannot_be_imported_is_tried_once(self, monkeypatch, tmp_path):
-        tried = []
-
-        def load():
-            tried.append('tensorrt')
-            raise InferenceError('tensorrt cannot be imported: no libnvinfer')
-
-        monkeypatch.setattr(tensorrt_gate, 'load_tensorrt', load)
-        for name in ('a', 'b'):
-            with pytest.raises(InferenceError, match='no libnvinfer'):
-                tensorrt_gate.settings(ModelSpec(name, (), ()), tmp_path / f'{name}.engine')
-        assert tried == ['tensorrt']
+    done = subprocess.run(
+        [sys.executable, '-c', script], capture_output=True, text=True, check=True
+    )
+    seconds, imported = done.stdout.splitlines()
+    assert float(seconds) < 0.05
+    assert imported == '[]'
 
 
 class Driver:

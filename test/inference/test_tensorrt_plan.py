@@ -106,15 +106,6 @@ def test_the_narrowest_profile_that_takes_the_batch_is_used(trt, path):
             assert_right(engine, images(count))
 
 
-def test_a_static_engine_runs_image_by_image(trt, path):
-    tensors = trt.plan.tensors
-    trt.plan.tensors = {name: (m, d, (1, *s[1:])) for name, (m, d, s) in tensors.items()}
-    trt.plan.batches = [(1, 1, 1)]
-    with TensorRtEngine(SPEC, path) as engine:
-        assert engine.max_batch == 1
-        assert_right(engine, images(3))
-
-
 def test_profiles_that_exclude_the_networks_size_are_refused(trt, path):
     trt.plan.tensors['image'] = ('in', 'UINT8', (-1, -1, -1, 3))
     with pytest.raises(InferenceError, match='no optimisation profile of it takes image'):

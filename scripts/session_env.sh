@@ -36,6 +36,6 @@ stay_local() {
 
 use_shipped_transport() {
   local settings
-  settings=$(python3 -m aitable_ros.ros_support.transport)
+  settings=$(python3 -m aitable_ros.ros_support.process.transport)
   eval "$settings"
 }

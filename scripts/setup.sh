@@ -217,7 +217,7 @@ setup_from_pypi() {
   local lock=$root/requirements/jazzy.lock
   local wanted
   wanted=$({ printf '%s\n' pypi "$python_version" "$venv"
-    cat "$lock" "$root/scripts/patch_ros_wheels.py"; } | hash_of)
+    cat "$lock" "$root/scripts/maintenance/patch_ros_wheels.py"; } | hash_of)
   if ! venv_is "$wanted"; then
     say "no ROS 2 environment is sourced: setting up ROS 2 Jazzy from PyPI in .venv (once)"
     : >"$log"
@@ -226,7 +226,7 @@ setup_from_pypi() {
     step 'ROS 2 and Python packages (a minute or two)' \
       pip_install -r "$lock"
     step 'patching the build paths of the ROS 2 wheels' \
-      "$venv/bin/python" "$root/scripts/patch_ros_wheels.py"
+      "$venv/bin/python" "$root/scripts/maintenance/patch_ros_wheels.py"
     step 'importing rclpy' "$venv/bin/python" -c 'import rclpy; rclpy.init(); rclpy.shutdown()'
     finish_venv "$wanted"
   fi
@@ -292,7 +292,7 @@ setup_on_ros() {
   wanted=$({ printf '%s\n' ros "$ROS_DISTRO" "$("$python" -VV)" "$venv"
     cat "$root"/requirements/ros.{in,lock}; } | hash_of)
   if ! venv_is "$wanted"; then
-    missing=$("$python" "$root/scripts/select_requirements.py" "$root"/requirements/ros.{in,lock})
+    missing=$("$python" "$root/scripts/maintenance/select_requirements.py" "$root"/requirements/ros.{in,lock})
     if [[ -n $missing ]]; then
       : >"$log"
       say "ROS 2 $ROS_DISTRO: adding the Python packages that rosdep does not know (once)"

@@ -52,3 +52,33 @@ def mediapipe_wheel() -> Path:
     from aitable_ros.model_zoo.download import fetch_wheel
 
     return fetch_wheel()
+
+
+@pytest.fixture
+def yolo_file(tmp_path: Path) -> Path:
+    """A file that always sees one person, in the middle of 64 x 64 pixels, with a score of 0.6."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    row = [32, 32, 20, 40, 0.6, *[32, 32, 0.9] * 17]
+    values = np.zeros((1, 56, 84), dtype=np.float32)
+    values[0, :, 50] = row
+    nodes = [
+        helper.make_node('ReduceMin', ['images'], ['least'], keepdims=0),
+        helper.make_node('Constant', [], ['zero'], value=numpy_helper.from_array(np.float32(0))),
+        helper.make_node('Mul', ['least', 'zero'], ['nothing']),
+        helper.make_node('Constant', [], ['values'], value=numpy_helper.from_array(values)),
+        helper.make_node('Add', ['values', 'nothing'], ['output0']),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        'pose',
+        [helper.make_tensor_value_info('images', TensorProto.FLOAT, (1, 3, 64, 64))],
+        [helper.make_tensor_value_info('output0', TensorProto.FLOAT, (1, 56, 84))],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)])
+    model.ir_version = 8
+    path = tmp_path / 'yolo11n-pose.onnx'
+    onnx.save(model, path)
+    return path

@@ -11,8 +11,8 @@ from typing import ClassVar
 from std_msgs.msg import Int32
 
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.ros_support.managed_node import ManagedNode
-from aitable_ros.ros_support.parameters import ParameterSpec
+from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.parameters.table import ParameterSpec
 
 
 class Networks:
@@ -42,8 +42,8 @@ class Summer(ManagedNode):
     PARAMETERS: ClassVar = (
         ParameterSpec('factor', 2, 'what the network multiplies by'),
         ParameterSpec('offset', 0, 'what is added', dynamic=True),
-        ParameterSpec('low', 1, 'lower limit', minimum=0, maximum=10, dynamic=True),
-        ParameterSpec('high', 5, 'upper limit', minimum=0, maximum=10, dynamic=True),
+        ParameterSpec('low', 1, 'lower limit', (0, 10), dynamic=True),
+        ParameterSpec('high', 5, 'upper limit', (0, 10), dynamic=True),
         ParameterSpec('load_time', 0.0, 'how long loading takes [s]'),
     )
 

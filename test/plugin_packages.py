@@ -19,7 +19,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from std_msgs.msg import String
 
-from aitable_ros.ros_support.managed_node import ManagedNode
+from aitable_ros.ros_support.node.managed_node import ManagedNode
 
 LOADED = threading.Event()
 SECONDS = 60.0

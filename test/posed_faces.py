@@ -15,11 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from aitable_ros.analysis.action_units import ActionUnits, action_units
-from aitable_ros.analysis.face_measures import frontalise, measure_face
+from aitable_ros.perception.emotion.action_units import ActionUnits, action_units
+from aitable_ros.perception.emotion.face_measures import frontalise, measure_face
 
 NEUTRAL_SHAPE = (
-    np.loadtxt(Path(__file__).parent / 'analysis' / 'data' / 'neutral_face.csv', delimiter=',')
+    np.loadtxt(
+        Path(__file__).parent / 'perception' / 'emotion' / 'data' / 'neutral_face.csv',
+        delimiter=',',
+    )
     / 1000.0
 )
 MOUTH_LINE = NEUTRAL_SHAPE[[13, 14], 1].mean()

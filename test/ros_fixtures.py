@@ -24,7 +24,7 @@ class RosGraph:
         import rclpy
         from rclpy.context import Context
 
-        from aitable_ros.ros_support.executor import make_executor
+        from aitable_ros.ros_support.process.executor import make_executor
 
         self.context = Context()
         rclpy.init(args=[], context=self.context)
@@ -142,7 +142,7 @@ def image_message(rgb: np.ndarray, stamp_s: float, frame_id: str = 'camera') -> 
     """Make an rgb8 Image with a stamp."""
     from std_msgs.msg import Header
 
-    from aitable_ros.ros_support.image_conversion import rgb_to_image
+    from aitable_ros.ros_support.frames.image_conversion import rgb_to_image
 
     header = Header(frame_id=frame_id)
     nanoseconds = round(stamp_s * 1e9)

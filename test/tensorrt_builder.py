@@ -21,10 +21,10 @@ from tensorrt_fixtures import ORIN, Speaker
 
 from aitable_ros.inference.engine import DYNAMIC, TensorSpec
 from aitable_ros.inference.model_spec import ModelSpec
-from aitable_ros.model_zoo import engine_builder
-from aitable_ros.model_zoo.build_options import BuildOptions
-from aitable_ros.model_zoo.engine_builder import BuildRequest, build
-from aitable_ros.model_zoo.onnx_graph import GraphBuilder
+from aitable_ros.model_zoo.conversion.onnx_graph import GraphBuilder
+from aitable_ros.model_zoo.engine_building import engine_builder
+from aitable_ros.model_zoo.engine_building.build_options import BuildOptions
+from aitable_ros.model_zoo.engine_building.engine_builder import BuildRequest, build
 
 _UNTIL_10 = ('FP16', 'INT8', 'OBEY_PRECISION_CONSTRAINTS', 'TF32')
 BUILDER_FLAGS = {

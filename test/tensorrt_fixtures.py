@@ -22,9 +22,17 @@ import types
 import numpy as np
 import pytest
 
-from aitable_ros.inference import cuda, engine_sidecar, tensorrt_runtime
 from aitable_ros.inference.engine import TensorSpec
 from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.tensorrt import (
+    cuda,
+)
+from aitable_ros.inference.tensorrt import (
+    runtime as tensorrt_runtime,
+)
+from aitable_ros.inference.tensorrt import (
+    sidecar as engine_sidecar,
+)
 
 OLD_API, NEW_API = '8.5.3', '11.4.0'
 both_apis = pytest.mark.parametrize('trt', [OLD_API, NEW_API], indirect=True)

@@ -293,7 +293,7 @@ class TestImportLayers:
 class TestRepository:
     @pytest.mark.parametrize(
         'path',
-        [*SOURCES, *sorted(ROOT.glob('scripts/*')), *sorted(ROOT.glob('test/**/*.py'))],
+        [*SOURCES, *sorted(ROOT.glob('scripts/**/*')), *sorted(ROOT.glob('test/**/*.py'))],
         ids=name_of,
     )
     def test_header(self, path: Path) -> None:

@@ -80,7 +80,7 @@ def make_sample_bag(target: BagTarget, content: SampleBag, *, force: bool = Fals
     :returns: the number of images per topic.
     :raises BagError: when it cannot be written or scikit-image is missing.
     """
-    from aitable_ros.sample import AstronautSequence
+    from aitable_ros.simulation import AstronautSequence
 
     width, height = content.size_px
     try:

@@ -39,7 +39,7 @@ class Architecture:
 
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {'emonet': Architecture('aitable_ros.model_zoo.emonet', 'load_emonet', 'expression')}
+    {'emonet': Architecture('aitable_ros.model_zoo.emonet.network', 'load_emonet', 'expression')}
 )
 """Architectures by the name of the model, or what comes before the first underscore in it."""
 

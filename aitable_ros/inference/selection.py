@@ -51,7 +51,7 @@ class Backend:
     :param install: what installs the runtime, for the message when none is.
     :param gate: module that finds out, before the runtime is imported, why the backend cannot
         run a network, how its engine is to be made, and with which command its file: see
-        :mod:`aitable_ros.inference.tensorrt_gate`. Empty: nothing but what is above is checked.
+        :mod:`aitable_ros.inference.tensorrt.gate`. Empty: nothing but what is above is checked.
     """
 
     module: str
@@ -79,12 +79,12 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
             install='pip install onnxruntime',
         ),
         'tensorrt': Backend(
-            module='aitable_ros.inference.tensorrt_engine',
+            module='aitable_ros.inference.tensorrt.engine',
             engine='TensorRtEngine',
             suffix='.engine',
             runtimes=('tensorrt', 'tensorrt_lean', 'tensorrt_lean_bindings'),
             install='part of JetPack; elsewhere pip install tensorrt',
-            gate='aitable_ros.inference.tensorrt_gate',
+            gate='aitable_ros.inference.tensorrt.gate',
         ),
         'ncnn': Backend(
             module='aitable_ros.inference.ncnn_engine',

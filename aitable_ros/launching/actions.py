@@ -33,7 +33,7 @@ from aitable_ros.launching.arguments import (
     checked,
 )
 from aitable_ros.launching.parameter_files import parameters_for
-from aitable_ros.ros_support.transport import transport_settings
+from aitable_ros.ros_support.process.transport import transport_settings
 
 PACKAGE = 'aitable_ros'
 CONTAINER_NAME = 'aitable_container'
@@ -135,9 +135,16 @@ class Setup:
             for argument in LAUNCH_FILES[file]
         }
         values = checked(file, given)
-        if values['params_file'] and not Path(values['params_file']).is_file():
-            raise ValueError(f'params_file: there is no file {values["params_file"]}')
-        return cls(context, values)
+        setup = cls(context, values)
+        for path in setup.params_files:
+            if not Path(path).is_file():
+                raise ValueError(f'params_file: there is no file {path}')
+        return setup
+
+    @property
+    def params_files(self) -> list[str]:
+        """The parameter files; of a parameter that several name, the last counts."""
+        return [path.strip() for path in filter(None, self.values['params_file'].split(','))]
 
     def enabled(self) -> list[str]:
         """Name the nodes that are switched on."""
@@ -255,7 +262,7 @@ class Setup:
             namespace=self.values['namespace'],
             output='screen',
             remappings=self.remappings,
-            parameters=[*self.parameter_file(), ParameterFile(file)],
+            parameters=[*self.parameter_files(), ParameterFile(file)],
             ros_arguments=['--log-level', self.values['log_level']],
             additional_env=self.environment(),
             respawn=self.values.get('respawn') == 'true',
@@ -287,10 +294,9 @@ class Setup:
 
         return file, RegisterEventHandler(OnShutdown(on_shutdown=remove))
 
-    def parameter_file(self) -> list[ParameterFile]:
-        """Give the parameter file, if there is one."""
-        path = self.values['params_file']
-        return [ParameterFile(path, allow_substs=True)] if path else []
+    def parameter_files(self) -> list[ParameterFile]:
+        """Give the parameter files."""
+        return [ParameterFile(path, allow_substs=True) for path in self.params_files]
 
     def environment(self) -> dict[str, str]:
         """Give the variables with which images cross process borders whole."""
@@ -318,8 +324,8 @@ class Setup:
 
     def _all_parameters(self, name: str) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for file in self.parameter_file():
-            values = parameters_for(file.evaluate(self.context), self.full_name(name))
+        for file in self.parameter_files():
+            values.update(parameters_for(file.evaluate(self.context), self.full_name(name)))
         values.update(self.overrides(name))
         return {key: _typed(value) for key, value in values.items()}
 

@@ -171,7 +171,8 @@ _ARGUMENTS = {
         _switch('respawn', 'start a process again when it has ended by itself', 'false'),
         LaunchArgument(
             'params_file',
-            "YAML file with the nodes' parameters; none: they keep their own defaults",
+            "YAML file with the nodes' parameters, or several with commas between them, of which "
+            'the last counts; none: they keep their own defaults',
             'config/aitable.yaml',
             in_share=True,
         ),

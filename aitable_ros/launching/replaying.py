@@ -141,7 +141,7 @@ class Choice:
 
 def _images(bag: BagReader, values: Mapping[str, str]) -> tuple[str, str]:
     """Choose the topic of the images, and tell how they are transported."""
-    from aitable_ros.tools.bag_topics import choose_images
+    from aitable_ros.bags.topics import choose_images
 
     wanted, transport = values['image_topic'], values['image_transport']
     if not wanted and transport:
@@ -208,9 +208,9 @@ def _process(setup: Setup) -> list[Action]:
     images = Choice.read(setup).images
     file, cleaning = setup.write(backends)
     files = []
-    for given in setup.parameter_file():
+    for number, given in enumerate(setup.parameter_files()):
         # what substitutions made of it lives no longer than `given`
-        copy = file.with_name('given.yaml')
+        copy = file.with_name(f'given_{number}.yaml')
         shutil.copyfile(given.evaluate(setup.context), copy)
         files.append(str(copy))
     camera_info = values['camera_info_topic']

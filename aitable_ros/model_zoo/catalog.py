@@ -17,7 +17,7 @@ from aitable_ros import paths
 from aitable_ros.inference.engine import DYNAMIC, TensorSpec
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.selection import BACKENDS
-from aitable_ros.model_zoo.emonet_contract import emonet_spec
+from aitable_ros.model_zoo.emonet.contract import emonet_spec
 
 
 class CatalogError(ValueError):

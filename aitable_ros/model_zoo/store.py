@@ -82,11 +82,11 @@ aitable: another file format, pixel scaling and output names added.
 """
 
 _CONVERTER_MODULES = (
-    'tflite_reader',
-    'tflite_network',
-    'tflite_operators',
-    'tflite_to_onnx',
-    'onnx_graph',
+    'conversion/tflite_reader',
+    'conversion/tflite_network',
+    'conversion/operators',
+    'conversion/tflite_to_onnx',
+    'conversion/onnx_graph',
 )
 _CONVERTER_NEEDS = ('onnx', 'tflite')
 
@@ -232,7 +232,7 @@ def converter_version() -> str:
     """
     digest = hashlib.sha256()
     for module in _CONVERTER_MODULES:
-        source = Path(__file__).with_name(f'{module}.py')
+        source = Path(__file__).parent / f'{module}.py'
         if source.is_file():
             digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
@@ -279,7 +279,7 @@ def _convert(name: str, content: bytes, progress: Report) -> bytes | None:
             f' (pip install {" ".join(missing)})'
         )
         return None
-    from aitable_ros.model_zoo.tflite_to_onnx import convert
+    from aitable_ros.model_zoo.conversion.tflite_to_onnx import convert
 
     started_s = time.monotonic()
     try:

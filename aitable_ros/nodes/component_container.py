@@ -20,22 +20,22 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
 
-from aitable_ros.ros_support.component_manager import (
+from aitable_ros.ros_support.container.component_manager import (
     ComponentError,
     ComponentManager,
     ComponentRequest,
 )
-from aitable_ros.ros_support.executor import (
+from aitable_ros.ros_support.container.plugins import PluginRegistry
+from aitable_ros.ros_support.node.operations import reply_later
+from aitable_ros.ros_support.node.worker import Worker
+from aitable_ros.ros_support.parameters.table import ParameterSpec, ParameterTable
+from aitable_ros.ros_support.process.executor import (
     SPIN_TIMEOUT_S,
     ignore_interrupts,
     interrupts_only_shut_down,
     make_executor,
     ros_process,
 )
-from aitable_ros.ros_support.node_operations import reply_later
-from aitable_ros.ros_support.parameters import ParameterSpec, ParameterTable
-from aitable_ros.ros_support.plugins import PluginRegistry
-from aitable_ros.ros_support.worker import Worker
 
 PACKAGE = 'aitable_ros'
 COMPONENTS = MappingProxyType(
@@ -89,8 +89,7 @@ class ComponentContainer(Node):
             0,
             'threads that run callbacks, at least 2; 0: one for each CPU (component_container_mt '
             'only)',
-            minimum=0,
-            maximum=MAX_THREADS,
+            (0, MAX_THREADS),
             read_only=True,
         ),
     )

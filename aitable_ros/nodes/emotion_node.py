@@ -14,27 +14,27 @@ import numpy.typing as npt
 from rclpy.publisher import Publisher
 
 from aitable_msgs.msg import Emotion, Face, FaceArray
-from aitable_ros.analysis.expression import UNKNOWN, EmotionEstimate
-from aitable_ros.analysis.expression_geometry import BACKEND as GEOMETRY
-from aitable_ros.analysis.expression_geometry import GeometryExpression
-from aitable_ros.analysis.expression_smoothing import EmotionSmoother
-from aitable_ros.analysis.face_measures import frontalise
-from aitable_ros.analysis.neutral_face import NeutralFaceLearner
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.selection import AUTO, Selection
-from aitable_ros.perception.emonet import CropSettings, EmoNet
-from aitable_ros.ros_support.executor import spin
-from aitable_ros.ros_support.frame_hub import stamp_to_ns
-from aitable_ros.ros_support.managed_node import ManagedNode
-from aitable_ros.ros_support.message_conversion import emotion_to_message, landmarks_of
-from aitable_ros.ros_support.models import loading_models
-from aitable_ros.ros_support.parameters import (
+from aitable_ros.model_zoo.loading import loading_models
+from aitable_ros.perception.emotion.emonet import CropSettings, EmoNet
+from aitable_ros.perception.emotion.expression import UNKNOWN, EmotionEstimate
+from aitable_ros.perception.emotion.expression_geometry import BACKEND as GEOMETRY
+from aitable_ros.perception.emotion.expression_geometry import GeometryExpression
+from aitable_ros.perception.emotion.expression_smoothing import EmotionSmoother
+from aitable_ros.perception.emotion.face_measures import frontalise
+from aitable_ros.perception.emotion.neutral_face import NeutralFaceLearner
+from aitable_ros.perception.maths.rate_limit import RateLimit
+from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
+from aitable_ros.ros_support.messages.results import emotion_to_message, landmarks_of
+from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.parameters.table import (
     BACKEND_PARAMETERS,
     IMAGE_PARAMETERS,
     ParameterSpec,
     backend_parameter,
 )
-from aitable_ros.ros_support.rate_limit import RateLimit
+from aitable_ros.ros_support.process.executor import spin
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,49 +86,45 @@ class EmotionNode(ManagedNode):
             5.0,
             'images per second that the network is run on; 0: all. A CPU takes a core for 0.1 to '
             '0.2 s per face [Hz]',
-            minimum=0.0,
-            maximum=1000.0,
+            (0.0, 1000.0),
             dynamic=True,
+            basic=True,
         ),
         ParameterSpec(
             'crop_scale',
             round(CropSettings().scale, 3),
             "side of the network's crop over the mean side of the tight landmark box (1.82: the "
             'published figures)',
-            minimum=0.5,
-            maximum=5.0,
+            (0.5, 5.0),
             dynamic=True,
         ),
         ParameterSpec(
             'min_face_size',
             48.0,
             'faces that are narrower are UNKNOWN [pixels]',
-            minimum=0.0,
-            maximum=4096.0,
+            (0.0, 4096.0),
             dynamic=True,
         ),
         ParameterSpec(
             'min_confidence',
             0.0,
-            'below this confidence the expression is UNKNOWN, 0..1',
-            minimum=0.0,
-            maximum=1.0,
+            'below this confidence the expression is UNKNOWN',
+            (0.0, 1.0),
             dynamic=True,
         ),
         ParameterSpec(
             'smoothing',
             0.0,
             "time constant over which a face's results are averaged; 0: not at all [s]",
-            minimum=0.0,
-            maximum=60.0,
+            (0.0, 60.0),
             dynamic=True,
+            basic=True,
         ),
         ParameterSpec(
             'forget_after',
             3.0,
             'a face that was not seen for this long starts anew [s]',
-            minimum=0.0,
-            maximum=3600.0,
+            (0.0, 3600.0),
             dynamic=True,
         ),
     )

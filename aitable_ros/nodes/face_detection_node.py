@@ -10,22 +10,22 @@ from typing import Any, ClassVar
 from rclpy.publisher import Publisher
 
 from aitable_msgs.msg import FaceArray
-from aitable_ros.analysis.face_tracker import FaceTracker, TrackerSettings
 from aitable_ros.inference.selection import Selection
-from aitable_ros.perception.face_detector import FaceDetector
-from aitable_ros.perception.face_mesh import FaceMesh
-from aitable_ros.perception.face_pipeline import FacePipeline, PipelineSettings
-from aitable_ros.ros_support.executor import spin
-from aitable_ros.ros_support.frame_hub import Frame
-from aitable_ros.ros_support.managed_node import ManagedNode
-from aitable_ros.ros_support.message_conversion import faces_to_message
-from aitable_ros.ros_support.models import loading_models
-from aitable_ros.ros_support.parameters import (
+from aitable_ros.model_zoo.loading import loading_models
+from aitable_ros.perception.faces.detector import FaceDetector
+from aitable_ros.perception.faces.mesh import FaceMesh
+from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings
+from aitable_ros.perception.faces.tracker import FaceTracker, TrackerSettings
+from aitable_ros.ros_support.frames.frame_hub import Frame
+from aitable_ros.ros_support.messages.results import faces_to_message
+from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.parameters.table import (
     BACKEND_PARAMETERS,
     IMAGE_PARAMETERS,
     ParameterSpec,
     backend_parameter,
 )
+from aitable_ros.ros_support.process.executor import spin
 
 
 class _Loaded:
@@ -58,40 +58,37 @@ class FaceDetectionNode(ManagedNode):
             'max_faces',
             4,
             'how many faces are followed at once',
-            minimum=1,
-            maximum=16,
+            (1, 16),
             dynamic=True,
+            basic=True,
         ),
         ParameterSpec(
             'min_score',
             0.5,
-            'detections below this score are ignored, 0..1 (0.5: MediaPipe)',
-            minimum=0.0,
-            maximum=1.0,
+            'detections below this score are ignored (0.5: MediaPipe)',
+            (0.0, 1.0),
             dynamic=True,
+            basic=True,
         ),
         ParameterSpec(
             'min_presence',
             0.5,
-            'landmarks below this presence are no face, 0..1 (0.5: MediaPipe)',
-            minimum=0.0,
-            maximum=1.0,
+            'landmarks below this presence are no face (0.5: MediaPipe)',
+            (0.0, 1.0),
             dynamic=True,
         ),
         ParameterSpec(
             'redetect_interval',
             0.5,
             'while faces are followed, look for further ones this often [s]',
-            minimum=0.0,
-            maximum=60.0,
+            (0.0, 60.0),
             dynamic=True,
         ),
         ParameterSpec(
             'memory',
             3.0,
             'a face that returns within this time near its last place keeps its id [s]',
-            minimum=0.0,
-            maximum=600.0,
+            (0.0, 600.0),
             dynamic=True,
         ),
     )

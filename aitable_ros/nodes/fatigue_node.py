@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,73 +14,45 @@ import numpy.typing as npt
 from rclpy.publisher import Publisher
 
 from aitable_msgs.msg import Face, FaceArray, Fatigue
-from aitable_ros.analysis.blinks import BlinkSettings
-from aitable_ros.analysis.eye_baseline import (
-    UNREFINED_CLOSED_RATIO,
-    UNREFINED_MAX_CLOSED_RATIO,
-    BaselineSettings,
+from aitable_ros.inference.engine import InferenceError
+from aitable_ros.inference.selection import AUTO, Selection
+from aitable_ros.model_zoo.loading import close_models, loading_models
+from aitable_ros.nodes.fatigue_parameters import (
+    FATIGUE_PARAMETERS,
+    SETTINGS,
+    WITH_GAPS,
+    fatigue_settings,
+    settings_of,
 )
-from aitable_ros.analysis.eye_openness import (
+from aitable_ros.perception.fatigue.eye_contours import EyeContours
+from aitable_ros.perception.fatigue.eye_openness import (
     EyeAspectRatios,
     eye_aspect_ratios,
     mouth_aspect_ratio,
 )
-from aitable_ros.analysis.fatigue_level import LevelSettings
-from aitable_ros.analysis.fatigue_monitor import (
+from aitable_ros.perception.fatigue.monitor import (
     FatigueMonitor,
     FatigueSample,
     FatigueSettings,
 )
-from aitable_ros.analysis.head_pose import (
+from aitable_ros.perception.fatigue.visibility import FaceView, Visibility
+from aitable_ros.perception.head.head_pose import (
     HeadPose,
     HeadPoseSettings,
     HeadPoseTracker,
 )
-from aitable_ros.analysis.nods import NodSettings
-from aitable_ros.analysis.perclos import PerclosSettings
-from aitable_ros.analysis.visibility import FaceView, Visibility, VisibilitySettings
-from aitable_ros.analysis.yawns import YawnSettings
-from aitable_ros.inference.engine import InferenceError
-from aitable_ros.inference.selection import AUTO, Selection
-from aitable_ros.perception.eye_contours import EyeContours
-from aitable_ros.ros_support.camera_calibration import CameraCalibration
-from aitable_ros.ros_support.executor import spin
-from aitable_ros.ros_support.face_transforms import FaceTransforms
-from aitable_ros.ros_support.frame_hub import stamp_to_ns
-from aitable_ros.ros_support.managed_node import ManagedNode
-from aitable_ros.ros_support.message_conversion import fatigue_to_message, landmarks_of
-from aitable_ros.ros_support.models import close_models, loading_models
-from aitable_ros.ros_support.parameters import (
-    BACKEND_PARAMETERS,
-    IMAGE_PARAMETERS,
+from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
+from aitable_ros.ros_support.messages.camera_calibration import CameraCalibration
+from aitable_ros.ros_support.messages.face_transforms import FaceTransforms
+from aitable_ros.ros_support.messages.results import fatigue_to_message, landmarks_of
+from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.parameters.table import (
     ParameterSpec,
-    backend_parameter,
 )
-from aitable_ros.ros_support.settings_parameters import settings_from, settings_parameters
+from aitable_ros.ros_support.process.executor import spin
 
 LEFT_EYE = slice(2 * Face.KEYPOINT_LEFT_EYE, 2 * Face.KEYPOINT_LEFT_EYE + 2)
 RIGHT_EYE = slice(2 * Face.KEYPOINT_RIGHT_EYE, 2 * Face.KEYPOINT_RIGHT_EYE + 2)
-
-SETTINGS: Mapping[str, type] = {
-    'visibility': VisibilitySettings,
-    'baseline': BaselineSettings,
-    'blinks': BlinkSettings,
-    'perclos': PerclosSettings,
-    'yawns': YawnSettings,
-    'nods': NodSettings,
-    'level': LevelSettings,
-    'head_pose': HeadPoseSettings,
-}
-"""Parameter groups and what they set."""
-
-WITH_GAPS = ('baseline', 'blinks', 'perclos', 'yawns', 'nods', 'head_pose')
-
-
-def _dynamic_fields(prefix: str) -> Collection[str]:
-    """Name what a :class:`FatigueMonitor` can take over while it runs."""
-    if prefix in ('baseline', 'head_pose'):
-        return ()
-    return {field.name for field in fields(SETTINGS[prefix])} - {'window_s'}
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,60 +101,7 @@ class FatigueNode(ManagedNode):
     # every sample counts in a time series: let a few wait rather than lose a blink
     QUEUE_DEPTH: ClassVar[int] = 10
 
-    PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = (
-        *IMAGE_PARAMETERS,
-        ParameterSpec(
-            'refine_eyes',
-            True,
-            'measure the eyelids with a network that sees them (iris_landmark); without it they '
-            'come from FaceMesh, which hardly sees them close',
-        ),
-        backend_parameter('iris_landmark'),
-        *BACKEND_PARAMETERS,
-        ParameterSpec(
-            'publish_tf',
-            True,
-            'broadcast the head poses as TF frames face_<id>',
-            dynamic=True,
-        ),
-        ParameterSpec(
-            'rectified',
-            False,
-            'the images are rectified: CameraInfo.P counts, not K and D',
-            dynamic=True,
-        ),
-        ParameterSpec(
-            'forget_after',
-            30.0,
-            'a face that was not seen for this long loses its state [s]',
-            minimum=0.0,
-            maximum=3600.0,
-            dynamic=True,
-        ),
-        ParameterSpec(
-            'max_gap',
-            0.5,
-            'longest time for which one sample may stand; longer gaps are UNKNOWN [s] (0.5: two '
-            'to three frames at 5 Hz)',
-            minimum=0.05,
-            maximum=5.0,
-        ),
-        ParameterSpec(
-            'unrefined_closed_ratio',
-            UNREFINED_CLOSED_RATIO,
-            'replaces baseline.closed_ratio where the eyes are not refined, 0..1 (0.62: median of '
-            'photographs, FaceMesh)',
-            minimum=0.0,
-            maximum=0.9,
-        ),
-        *(
-            spec
-            for prefix, settings_class in SETTINGS.items()
-            for spec in settings_parameters(
-                prefix, settings_class, skip=('max_gap_s',), dynamic=_dynamic_fields(prefix)
-            )
-        ),
-    )
+    PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = FATIGUE_PARAMETERS
 
     def __init__(self, name: str = 'fatigue', **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
@@ -201,7 +120,7 @@ class FatigueNode(ManagedNode):
         """Load the network; read the thresholds, which are checked together here."""
         loaded = self._load_eyes(values)
         try:
-            _fatigue_settings(values, refined=loaded.eyes is not None)
+            fatigue_settings(values, refined=loaded.eyes is not None)
         except ValueError:
             close_models(loaded.selections)
             raise
@@ -220,7 +139,7 @@ class FatigueNode(ManagedNode):
         loaded = self.loaded
         assert loaded is not None
         self._camera.rectified = values['rectified']
-        self._settings = _fatigue_settings(values, refined=loaded.eyes is not None)
+        self._settings = fatigue_settings(values, refined=loaded.eyes is not None)
         self._people = {
             face_id: person
             if person.monitor.adopt(self._settings)
@@ -236,7 +155,7 @@ class FatigueNode(ManagedNode):
         for prefix in SETTINGS:
             shared = 'max_gap' if prefix in WITH_GAPS else 'unrefined_closed_ratio'
             if shared in changed or any(name.startswith(prefix + '.') for name in changed):
-                _settings_of(prefix, values, refined=refined)
+                settings_of(prefix, values, refined=refined)
 
     def reset(self) -> None:
         """Forget everybody."""
@@ -316,7 +235,7 @@ class FatigueNode(ManagedNode):
         return '; '.join(filter(None, problems))
 
     def _load_eyes(self, values: Mapping[str, Any]) -> _Loaded:
-        head: HeadPoseSettings = _settings_of('head_pose', values, refined=True)
+        head: HeadPoseSettings = settings_of('head_pose', values, refined=True)
         if not values['refine_eyes']:
             return _Loaded(head, unrefined='refine_eyes is false')
         try:
@@ -387,25 +306,6 @@ class FatigueNode(ManagedNode):
         landmarks = [look.landmarks_px for look in measurable if look.landmarks_px is not None]
         measured = iter(eyes.run(frame.rgb(), landmarks))
         return [next(measured) if look.measurable else unmeasured for look in looks]
-
-
-def _settings_of(prefix: str, values: Mapping[str, Any], *, refined: bool) -> Any:
-    """Make one group of settings; ValueError when its values do not go together."""
-    others = {'max_gap_s': values['max_gap']} if prefix in WITH_GAPS else {}
-    if prefix == 'baseline' and not refined:
-        others['closed_ratio'] = values['unrefined_closed_ratio']
-        others['max_closed_ratio'] = UNREFINED_MAX_CLOSED_RATIO
-    return settings_from(values, prefix, SETTINGS[prefix], **others)
-
-
-def _fatigue_settings(values: Mapping[str, Any], *, refined: bool) -> FatigueSettings:
-    return FatigueSettings(
-        **{
-            prefix: _settings_of(prefix, values, refined=refined)
-            for prefix in SETTINGS
-            if prefix != 'head_pose'
-        }
-    )
 
 
 def _sample(look: _Look, ears: EyeAspectRatios | None) -> FatigueSample:

@@ -13,9 +13,9 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image
 
 from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue
-from aitable_ros.ros_support.executor import spin
-from aitable_ros.ros_support.frame_hub import stamp_to_ns
-from aitable_ros.ros_support.hri_conversion import (
+from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
+from aitable_ros.ros_support.frames.image_conversion import rgb_to_image
+from aitable_ros.ros_support.messages.hri import (
     cropped_face,
     expression_message,
     gaze_transform,
@@ -26,9 +26,9 @@ from aitable_ros.ros_support.hri_conversion import (
     sleepiness,
     tracked_message,
 )
-from aitable_ros.ros_support.image_conversion import rgb_to_image
-from aitable_ros.ros_support.managed_node import ManagedNode
-from aitable_ros.ros_support.parameters import IMAGE_PARAMETERS, ParameterSpec
+from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.parameters.table import IMAGE_PARAMETERS, ParameterSpec
+from aitable_ros.ros_support.process.executor import spin
 
 FACES = '/humans/faces'
 POLL_S = 0.2
@@ -65,12 +65,8 @@ class HriNode(ManagedNode):
 
     PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = (
         *IMAGE_PARAMETERS,
-        ParameterSpec(
-            'face_width', 128, 'width of the cropped faces [pixels]', minimum=8, maximum=2048
-        ),
-        ParameterSpec(
-            'face_height', 128, 'height of the cropped faces [pixels]', minimum=8, maximum=2048
-        ),
+        ParameterSpec('face_width', 128, 'width of the cropped faces [pixels]', (8, 2048)),
+        ParameterSpec('face_height', 128, 'height of the cropped faces [pixels]', (8, 2048)),
         ParameterSpec(
             'sleepy_expressions',
             'asleep',

@@ -14,10 +14,10 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from aitable_ros.ros_support.executor import spin
-from aitable_ros.ros_support.image_conversion import rgb_to_compressed, rgb_to_image
-from aitable_ros.ros_support.managed_node import ManagedNode
-from aitable_ros.ros_support.parameters import ParameterSpec
+from aitable_ros.ros_support.frames.image_conversion import rgb_to_compressed, rgb_to_image
+from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.parameters.table import ParameterSpec
+from aitable_ros.ros_support.process.executor import spin
 from aitable_ros.sources import FrameSource, SourceError, SourceFrame, open_source
 
 DEFAULT_RATE_HZ = 30.0
@@ -53,27 +53,28 @@ class ImageSourceNode(ManagedNode):
             'sample',
             "'sample' (built in), a camera index or /dev/video*, a video file, a picture, or a "
             'folder of pictures',
+            basic=True,
         ),
         ParameterSpec(
             'rate',
             0.0,
             "images per second; 0: the source's own rate [Hz]",
-            minimum=0.0,
-            maximum=1000.0,
+            (0.0, 1000.0),
+            basic=True,
         ),
         ParameterSpec(
             'width',
             0,
             "image width: asked of a camera, scaled to otherwise; 0: the source's own [pixels]",
-            minimum=0,
-            maximum=16384,
+            (0, 16384),
+            basic=True,
         ),
         ParameterSpec(
             'height',
             0,
             "image height: asked of a camera, scaled to otherwise; 0: the source's own [pixels]",
-            minimum=0,
-            maximum=16384,
+            (0, 16384),
+            basic=True,
         ),
         ParameterSpec('loop', True, 'start again at the end of a video, folder or the sample'),
         ParameterSpec('frame_id', 'camera_optical_frame', 'frame_id of the images', dynamic=True),
@@ -92,12 +93,7 @@ class ImageSourceNode(ManagedNode):
             dynamic=True,
         ),
         ParameterSpec(
-            'jpeg_quality',
-            90,
-            'quality of the compressed images',
-            minimum=1,
-            maximum=100,
-            dynamic=True,
+            'jpeg_quality', 90, 'quality of the compressed images', (1, 100), dynamic=True
         ),
     )
 

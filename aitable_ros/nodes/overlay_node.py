@@ -13,17 +13,17 @@ from sensor_msgs.msg import Image
 from visualization_msgs.msg import MarkerArray
 
 from aitable_msgs.msg import Emotion, FaceArray, Fatigue, Posture
-from aitable_ros.ros_support.executor import spin
-from aitable_ros.ros_support.frame_hub import Frame, stamp_to_ns
-from aitable_ros.ros_support.image_conversion import rgb_to_image
-from aitable_ros.ros_support.managed_node import ManagedNode
-from aitable_ros.ros_support.markers import FaceMarkers
-from aitable_ros.ros_support.overlay_conversion import face_overlay
-from aitable_ros.ros_support.parameters import IMAGE_PARAMETERS, ParameterSpec
-from aitable_ros.ros_support.posture_conversion import posture_overlay
-from aitable_ros.ros_support.posture_markers import PostureMarkers
-from aitable_ros.visualization.overlay import draw_overlay, plan_layout
-from aitable_ros.visualization.posture_overlay import draw_posture
+from aitable_ros.ros_support.display.face_markers import FaceMarkers
+from aitable_ros.ros_support.display.overlay import face_overlay
+from aitable_ros.ros_support.display.posture_markers import PostureMarkers
+from aitable_ros.ros_support.frames.frame_hub import Frame, stamp_to_ns
+from aitable_ros.ros_support.frames.image_conversion import rgb_to_image
+from aitable_ros.ros_support.messages.posture import posture_overlay
+from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.parameters.table import IMAGE_PARAMETERS, ParameterSpec
+from aitable_ros.ros_support.process.executor import spin
+from aitable_ros.visualization.overlay.overlay import draw_overlay, plan_layout
+from aitable_ros.visualization.overlay.posture_overlay import draw_posture
 
 DEMAND_POLL_S = 0.2
 THE_PERSON = 'person'
@@ -49,15 +49,14 @@ class OverlayNode(ManagedNode):
 
     PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = (
         *IMAGE_PARAMETERS,
-        ParameterSpec('draw_mesh', True, 'draw the landmarks', dynamic=True),
-        ParameterSpec('draw_axes', True, 'draw the axes of the heads', dynamic=True),
-        ParameterSpec('draw_posture', True, 'draw body and posture', dynamic=True),
+        ParameterSpec('draw_mesh', True, 'draw the landmarks', dynamic=True, basic=True),
+        ParameterSpec('draw_axes', True, 'draw the axes of the heads', dynamic=True, basic=True),
+        ParameterSpec('draw_posture', True, 'draw body and posture', dynamic=True, basic=True),
         ParameterSpec(
             'max_age',
             1.0,
             'emotion, fatigue and posture are shown for this long after their image [s]',
-            minimum=0.0,
-            maximum=60.0,
+            (0.0, 60.0),
             dynamic=True,
         ),
     )

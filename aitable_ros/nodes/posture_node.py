@@ -19,44 +19,47 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from aitable_msgs.msg import FaceArray, Posture
-from aitable_ros.analysis.body_keypoints import BodyKeypoints
-from aitable_ros.analysis.head_pose import CameraIntrinsics, HeadPoseEstimator, HeadPoseSettings
-from aitable_ros.analysis.posture_distance import DepthImage
-from aitable_ros.analysis.posture_frames import CameraPlacement
-from aitable_ros.analysis.posture_measure import PostureMeter, PostureSample
-from aitable_ros.analysis.posture_monitor import (
-    PostureMonitor,
-    PostureState,
-)
-from aitable_ros.analysis.posture_person import match_face, seen_face
-from aitable_ros.analysis.posture_rule import Posture as Verdict
 from aitable_ros.inference.selection import Selection
-from aitable_ros.ros_support.body_networks import (
-    BodyNetwork,
-    load_body_network,
-)
-from aitable_ros.ros_support.camera_calibration import CameraCalibration
-from aitable_ros.ros_support.depth_conversion import depth_from_message
-from aitable_ros.ros_support.executor import spin
-from aitable_ros.ros_support.frame_hub import Frame, stamp_to_ns
-from aitable_ros.ros_support.image_conversion import ImageConversionError
-from aitable_ros.ros_support.managed_node import ManagedNode
-from aitable_ros.ros_support.message_conversion import landmarks_of
-from aitable_ros.ros_support.node_operations import reply_later
-from aitable_ros.ros_support.node_services import answer
-from aitable_ros.ros_support.parameters import (
-    ParameterSpec,
-)
-from aitable_ros.ros_support.posture_conversion import posture_to_message
-from aitable_ros.ros_support.posture_parameters import (
+from aitable_ros.model_zoo.loading import load_models
+from aitable_ros.nodes.posture_parameters import (
     POSTURE_PARAMETERS,
     SETTINGS,
     make_meter,
     make_settings,
 )
-from aitable_ros.ros_support.rate_limit import RateLimit
-from aitable_ros.ros_support.settings_parameters import settings_from
-from aitable_ros.ros_support.static_transforms import StaticTransforms
+from aitable_ros.paths import engines_dir
+from aitable_ros.perception.head.head_pose import (
+    CameraIntrinsics,
+    HeadPoseEstimator,
+    HeadPoseSettings,
+)
+from aitable_ros.perception.maths.rate_limit import RateLimit
+from aitable_ros.perception.posture.body_keypoints import BodyKeypoints
+from aitable_ros.perception.posture.body_source import BodySource, load_body_source
+from aitable_ros.perception.posture.distance import DepthImage
+from aitable_ros.perception.posture.frames import CameraPlacement
+from aitable_ros.perception.posture.measure import PostureMeter, PostureSample
+from aitable_ros.perception.posture.monitor import (
+    PostureMonitor,
+    PostureState,
+)
+from aitable_ros.perception.posture.person import match_face, seen_face
+from aitable_ros.perception.posture.rule import Posture as Verdict
+from aitable_ros.ros_support.frames.frame_hub import Frame, stamp_to_ns
+from aitable_ros.ros_support.frames.image_conversion import ImageConversionError
+from aitable_ros.ros_support.messages.camera_calibration import CameraCalibration
+from aitable_ros.ros_support.messages.depth import depth_from_message
+from aitable_ros.ros_support.messages.posture import posture_to_message
+from aitable_ros.ros_support.messages.results import landmarks_of
+from aitable_ros.ros_support.messages.static_transforms import StaticTransforms
+from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.node.operations import reply_later
+from aitable_ros.ros_support.node.services import answer
+from aitable_ros.ros_support.parameters.from_settings import settings_from
+from aitable_ros.ros_support.parameters.table import (
+    ParameterSpec,
+)
+from aitable_ros.ros_support.process.executor import spin
 
 FACES_TIMEOUT_S = 0.5
 """While faces come, images wait for theirs; when none came for so long, they no longer do."""
@@ -68,7 +71,7 @@ DEPTH_BUFFER = 10
 class _Loaded:
     """What a configuration is made of, and what is known of the person by it."""
 
-    network: BodyNetwork
+    body: BodySource
     meter: PostureMeter
     monitor: PostureMonitor
     heads: HeadPoseEstimator
@@ -76,7 +79,7 @@ class _Loaded:
     @property
     def selections(self) -> tuple[Selection, ...]:
         """The networks that run."""
-        return self.network.selections
+        return self.body.selections
 
 
 class PostureNode(ManagedNode):
@@ -122,12 +125,19 @@ class PostureNode(ManagedNode):
         """Load the network; read the thresholds, which are checked together here."""
         meter, settings = make_meter(values), make_settings(values)
         heads = HeadPoseEstimator(HeadPoseSettings(default_fov_rad=meter.settings.default_fov_rad))
-        network = load_body_network(values, self.get_logger())
-        return _Loaded(network, meter, PostureMonitor(settings), heads)
+        body = load_body_source(
+            lambda names: load_models(names, values, self.get_logger()),
+            values['network'],
+            model=values['model'],
+            backend=values['backend'],
+            engines_dir=engines_dir(values['engines_dir'] or None),
+            threads=values['threads'],
+        )
+        return _Loaded(body, meter, PostureMonitor(settings), heads)
 
     def unload(self, loaded: _Loaded) -> None:
         """Free the network."""
-        loaded.network.close()
+        loaded.body.close()
 
     def carry_over(self, previous: _Loaded, loaded: _Loaded) -> None:
         """Keep the person, or, where the smoothing or the window changed, the calibration."""
@@ -162,7 +172,7 @@ class PostureNode(ManagedNode):
         self._person_id = ''
         self._state = None
         if self.loaded is not None:
-            self.loaded.network.source.reset()
+            self.loaded.body.estimator.reset()
             self.loaded.meter.reset()
             self.loaded.monitor.reset()
 
@@ -215,7 +225,7 @@ class PostureNode(ManagedNode):
         self._last_stamp_s = stamp_s
         image = frame.rgb()
         size_px = (int(image.shape[1]), int(image.shape[0]))
-        body = loaded.network.source.process(image, stamp_s)
+        body = loaded.body.estimator.process(image, stamp_s)
         faces = item if isinstance(item, FaceArray) else None
         sample = self._measure(loaded, body, faces, size_px, frame)
         state = loaded.monitor.update(stamp_s, sample)
@@ -225,7 +235,7 @@ class PostureNode(ManagedNode):
             self.get_logger().info('the upright posture is calibrated')
         self._state = state
         message = posture_to_message(
-            state, body, frame.header, size_px, loaded.network.backend, self._person_id
+            state, body, frame.header, size_px, loaded.body.backend, self._person_id
         )
         yield self._publisher, message
 
@@ -237,16 +247,13 @@ class PostureNode(ManagedNode):
     @property
     def notice(self) -> str:
         """Say what is measured less well than it was asked for."""
-        loaded = self.loaded
-        problems = [self._camera.problem, self._placement_problem, self._depth_problem]
-        if loaded is not None and loaded.network.skipped:
-            problems.append(f'skipped: {loaded.network.skipped}')
+        problems = (self._camera.problem, self._placement_problem, self._depth_problem)
         return '; '.join(filter(None, problems))
 
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
         """Add what measures, with which camera, and how the person sits."""
         loaded, state = self.loaded, self._state
-        yield 'body', loaded.network.backend if loaded else 'not loaded'
+        yield 'body', loaded.body.backend if loaded else 'not loaded'
         yield 'camera', self._camera.description
         yield 'faces', 'heard' if math.isfinite(self._faces_heard_s) else 'none'
         yield 'faces without their image', self._without_image

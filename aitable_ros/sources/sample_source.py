@@ -17,7 +17,7 @@ DEFAULT_SIZE = (640, 480)
 
 class SampleSource(FrameSource):
     """
-    The built-in sequence, see :class:`aitable_ros.sample.AstronautSequence`.
+    The built-in sequence, see :class:`aitable_ros.simulation.AstronautSequence`.
 
     :param width: in pixels; None: 640, or 4:3 with the height.
     :param height: in pixels; None: 480, or 4:3 with the width.
@@ -34,7 +34,7 @@ class SampleSource(FrameSource):
         fps: float | None = None,
         loop: bool = True,
     ) -> None:
-        from aitable_ros.sample import AstronautSequence
+        from aitable_ros.simulation import AstronautSequence
 
         check_request(width, height, fps)
         across, down = DEFAULT_SIZE

@@ -120,7 +120,7 @@ def _positive(text: str) -> float:
 def _run(options: argparse.Namespace) -> int:
     from aitable_ros.inference.selection import AUTO, BACKENDS
     from aitable_ros.model_zoo.store import fetch_if_possible
-    from aitable_ros.ros_support.transport import configure_transport
+    from aitable_ros.ros_support.process.transport import configure_transport
 
     if options.backend not in (AUTO, *BACKENDS):
         raise DemoError(f'--backend {options.backend}: not one of {", ".join((AUTO, *BACKENDS))}')
@@ -275,7 +275,7 @@ class _Monitor:
         """
         import rclpy
 
-        from aitable_ros.ros_support.executor import quiet_shutdown
+        from aitable_ros.ros_support.process.executor import quiet_shutdown
 
         end = time.monotonic() + timeout_s
         while (left_s := end - time.monotonic()) > 0:
@@ -382,7 +382,7 @@ def _report(recording: Recording, folder: Path) -> int:
     import cv2
     import numpy as np
 
-    from aitable_ros.ros_support.image_conversion import image_to_rgb
+    from aitable_ros.ros_support.frames.image_conversion import image_to_rgb
 
     csv_file = folder / 'results.csv'
     with csv_file.open('w', newline='') as file:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from aitable_ros import paths
 from aitable_ros.model_zoo.download import MEDIAPIPE
-from aitable_ros.model_zoo.emonet_contract import ATTRIBUTION as EMONET_ATTRIBUTION
-from aitable_ros.model_zoo.emonet_contract import LICENCE as EMONET_LICENCE
-from aitable_ros.model_zoo.emonet_contract import LICENCE_NOTE, LICENCE_URL
-from aitable_ros.model_zoo.emonet_download import download_weights
+from aitable_ros.model_zoo.emonet.contract import ATTRIBUTION as EMONET_ATTRIBUTION
+from aitable_ros.model_zoo.emonet.contract import LICENCE as EMONET_LICENCE
+from aitable_ros.model_zoo.emonet.contract import LICENCE_NOTE, LICENCE_URL
+from aitable_ros.model_zoo.emonet.download import download_weights
 from aitable_ros.model_zoo.files import ModelFilesError, megabytes, print_report
 from aitable_ros.model_zoo.store import (
     ATTRIBUTION,
@@ -74,7 +74,7 @@ def _fetch_emonet(name: str, folder: Path, arguments: argparse.Namespace) -> Non
 
     :raises ModelFilesError: when it was not, or as :func:`export_emonet`.
     """
-    from aitable_ros.model_zoo.emonet_export import export_emonet
+    from aitable_ros.model_zoo.emonet.export import export_emonet
 
     if (folder / f'{name}.onnx').is_file() and not (arguments.force or arguments.checkpoint):
         return

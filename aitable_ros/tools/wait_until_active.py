@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from aitable_ros.tools.ros_arguments import split_ros_arguments
+from aitable_ros.tools.support.ros_arguments import split_ros_arguments
 
 POLL_S = 0.1
 PATIENCE_S = 5.0
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError as error:
         print(f'wait_until_active: {error}: source a ROS 2 installation first', file=sys.stderr)
         return 1
-    from aitable_ros.ros_support.executor import quiet_shutdown
+    from aitable_ros.ros_support.process.executor import quiet_shutdown
 
     rclpy.init(args=['--ros-args', *ros_arguments] if ros_arguments else [])
     node = rclpy.create_node('wait_until_active')

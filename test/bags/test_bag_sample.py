@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aitable_ros.bags import BagError, BagReader, BagTarget, SampleBag, make_sample_bag
-from aitable_ros.sample import AstronautSequence
+from aitable_ros.simulation import AstronautSequence
 
 START_NS = 1_700_000_000 * 10**9
 
@@ -22,8 +22,8 @@ def test_ros_reads_the_images_and_the_calibration(sample_folder: Path) -> None:
     )
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-    from aitable_ros.analysis.head_pose import CameraIntrinsics
-    from aitable_ros.ros_support.image_conversion import image_to_rgb
+    from aitable_ros.perception.head.head_pose import CameraIntrinsics
+    from aitable_ros.ros_support.frames.image_conversion import image_to_rgb
 
     classes = {c.__name__: c for c in (CameraInfo, CompressedImage, Image)}
     sequence = AstronautSequence(160, 120, 10, 0.4)

@@ -20,15 +20,15 @@ import numpy.typing as npt
 import pytest
 
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.inference.engine_sidecar import file_sha256, read_sidecar
 from aitable_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
 from aitable_ros.inference.selection import load_engine
-from aitable_ros.inference.tensorrt_engine import TensorRtEngine
-from aitable_ros.inference.tensorrt_gate import absence, local_gpu
-from aitable_ros.inference.tensorrt_runtime import load_tensorrt
+from aitable_ros.inference.tensorrt.engine import TensorRtEngine
+from aitable_ros.inference.tensorrt.gate import absence, local_gpu
+from aitable_ros.inference.tensorrt.runtime import load_tensorrt
+from aitable_ros.inference.tensorrt.sidecar import file_sha256, read_sidecar
 from aitable_ros.model_zoo.catalog import CONTRACTS
-from aitable_ros.model_zoo.half_precision import probe_images
-from aitable_ros.tools import build_engines
+from aitable_ros.model_zoo.engine_building.half_precision import probe_images
+from aitable_ros.tools.build_engines import command as build_engines
 
 MODELS = ('face_detection', 'face_mesh', 'iris_landmark')
 OPTIONS = shlex.split(os.environ.get('AITABLE_BUILD_OPTIONS', ''))

@@ -16,7 +16,7 @@ import pytest
 from aitable_ros.inference import pytorch_engine
 from aitable_ros.inference.engine import InferenceError, TensorSpec
 from aitable_ros.inference.pytorch_engine import PyTorchEngine
-from aitable_ros.model_zoo.emonet_contract import emonet_spec
+from aitable_ros.model_zoo.emonet.contract import emonet_spec
 
 SPEC = emonet_spec(8)
 
@@ -29,7 +29,7 @@ def _images(count: int, seed: int = 0) -> npt.NDArray[np.uint8]:
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch = pytest.importorskip('torch', reason='PyTorch is not installed')
-    from aitable_ros.model_zoo.emonet import random_emonet
+    from aitable_ros.model_zoo.emonet.network import random_emonet
 
     path = tmp_path_factory.mktemp('pytorch') / 'emonet.pth'
     torch.save(random_emonet(8, seed=4).state_dict(), path)
@@ -45,7 +45,7 @@ def engine(checkpoint: Path) -> Iterator[PyTorchEngine]:
 def test_outputs_are_those_of_the_module(engine: PyTorchEngine, checkpoint: Path) -> None:
     import torch
 
-    from aitable_ros.model_zoo.emonet import load_emonet
+    from aitable_ros.model_zoo.emonet.network import load_emonet
 
     images = _images(2)
     outputs = engine.infer({'image': images})
@@ -178,8 +178,8 @@ def test_pytorch_is_imported_only_when_it_is_used() -> None:
     code = (
         'import sys\n'
         'import aitable_ros.inference.ncnn_engine, aitable_ros.inference.pytorch_engine\n'
-        'import aitable_ros.model_zoo.emonet_contract, aitable_ros.model_zoo.emonet_export\n'
-        'import aitable_ros.perception.emonet\n'
+        'import aitable_ros.model_zoo.emonet.contract, aitable_ros.model_zoo.emonet.export\n'
+        'import aitable_ros.perception.emotion.emonet\n'
         'assert "torch" not in sys.modules and "ncnn" not in sys.modules\n'
     )
     subprocess.run([sys.executable, '-c', code], check=True, timeout=60)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aitable_ros.inference import selection, tensorrt_gate
+from aitable_ros.inference import selection
 from aitable_ros.inference.engine import DYNAMIC, InferenceError, TensorSpec
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.selection import (
@@ -28,8 +28,10 @@ from aitable_ros.inference.selection import (
     Selection,
     load_engine,
 )
+from aitable_ros.inference.tensorrt import gate as tensorrt_gate
 from aitable_ros.model_zoo.catalog import CONTRACTS
-from aitable_ros.tools import build_engines, fetch_models
+from aitable_ros.tools import fetch_models
+from aitable_ros.tools.build_engines import command as build_engines
 
 pytestmark = pytest.mark.models
 

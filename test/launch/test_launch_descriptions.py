@@ -213,11 +213,15 @@ def test_a_namespace_that_an_including_file_pushed_counts():
     assert parameters_of(container, context, '/hall/a/fatigue').get('backend') == 'litert'
 
 
-def test_arguments_win_over_the_parameter_file(tmp_path):
-    file = tmp_path / 'mine.yaml'
-    file.write_text('/table/fatigue: {ros__parameters: {backend: litert, max_gap: 0.4}}')
+def test_arguments_win_over_the_parameter_files_and_the_later_file_over_the_earlier(tmp_path):
+    first, second = tmp_path / 'first.yaml', tmp_path / 'second.yaml'
+    first.write_text('/table/fatigue: {ros__parameters: {backend: litert, max_gap: 0.3}}')
+    second.write_text('/table/fatigue: {ros__parameters: {max_gap: 0.4}}')
     made, context = actions_of(
-        'aitable.launch.py', namespace='table', params_file=str(file), backend='tensorrt'
+        'aitable.launch.py',
+        namespace='table',
+        params_file=f'{first}, {second}',
+        backend='tensorrt',
     )
     (container,) = (action for action in made if isinstance(action, Node))
     assert parameters_of(container, context, '/table/fatigue').get('backend') == 'tensorrt'
@@ -257,9 +261,10 @@ def test_a_running_container_is_joined_not_started():
 def test_what_is_asked_of_a_container(tmp_path):
     from launch_ros.actions.load_composable_nodes import get_composable_node_load_request
 
-    file = tmp_path / 'mine.yaml'
-    file.write_text(
-        '/**/image_source: {ros__parameters: {rate: 5.0, encoding: "mono8"}}\n'
+    file, expert = tmp_path / 'mine.yaml', tmp_path / 'expert.yaml'
+    file.write_text('/**/image_source: {ros__parameters: {rate: 4.0, encoding: "mono8"}}')
+    expert.write_text(
+        '/**/image_source: {ros__parameters: {rate: 5.0}}\n'
         '/**/fatigue: {ros__parameters: {max_gap: 0.25, words: [a, b], level: {mild_nods: 7}}}'
     )
     made, context = actions_of(
@@ -267,7 +272,7 @@ def test_what_is_asked_of_a_container(tmp_path):
         container='/c',
         namespace='table',
         source='0',
-        params_file=str(file),
+        params_file=f'{file},{expert}',
         use_sim_time='true',
         image_topic='/camera/image',
     )

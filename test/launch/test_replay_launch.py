@@ -17,7 +17,8 @@ from aitable_msgs.msg import FaceArray, Fatigue
 from aitable_ros.bags import BagReader
 from aitable_ros.launching.actions import is_installed
 from aitable_ros.paths import share_dir
-from aitable_ros.tools import process_bag, sample_bag
+from aitable_ros.tools import sample_bag
+from aitable_ros.tools.process_bag import command as process_bag
 
 LAUNCH_FILE = share_dir() / 'launch' / 'replay.launch.py'
 SECONDS = 2.0

@@ -83,8 +83,8 @@ def test_a_process_that_is_given_the_file_reads_the_same(graph, file, name):
 
 def test_the_shipped_file_serves_every_node_in_every_namespace():
     for name in ('face_detection', 'emotion', 'fatigue', 'overlay', 'image_source'):
-        parameters = parameters_for(share_dir() / 'config' / 'aitable.yaml', f'/hall/{name}')
-        assert parameters['autostart'] is True
+        file = share_dir() / 'config' / 'aitable_expert.yaml'
+        assert parameters_for(file, f'/hall/{name}')['autostart'] is True
 
 
 @pytest.mark.parametrize(

@@ -237,13 +237,13 @@ def test_the_converter_s_version_covers_every_module_that_it_is_made_of() -> Non
     folder = Path(store.__file__).parent
     prefix = 'aitable_ros.model_zoo.'
     found: set[str] = set()
-    todo = ['tflite_to_onnx']
+    todo = ['conversion/tflite_to_onnx']
     while todo:
         module = todo.pop()
         found.add(module)
         for node in ast.walk(ast.parse((folder / f'{module}.py').read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or '').startswith(prefix):
-                todo.append(str(node.module).removeprefix(prefix))
+                todo.append(str(node.module).removeprefix(prefix).replace('.', '/'))
     assert found == set(store._CONVERTER_MODULES)
 
 
@@ -270,7 +270,7 @@ def test_without_the_converter_s_packages_the_network_as_it_came_is_enough(
 def test_a_conversion_that_fails_is_reported_and_leaves_the_folder_as_it_was(
     engines: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aitable_ros.model_zoo import tflite_to_onnx
+    from aitable_ros.model_zoo.conversion import tflite_to_onnx
 
     def fail(*_: object) -> None:
         raise ValueError('unknown operator')

@@ -19,8 +19,8 @@ from ros_fixtures import graph, until
 from std_msgs.msg import String
 
 from aitable_ros.nodes.component_container import PLUGINS
-from aitable_ros.ros_support.component_manager import ComponentManager, ComponentRequest
-from aitable_ros.ros_support.plugins import PluginRegistry
+from aitable_ros.ros_support.container.component_manager import ComponentManager, ComponentRequest
+from aitable_ros.ros_support.container.plugins import PluginRegistry
 
 __all__ = ['graph']
 

@@ -17,7 +17,7 @@ from std_srvs.srv import Trigger
 
 from aitable_msgs.msg import Emotion, Face, FaceArray
 from aitable_ros.nodes.emotion_node import EmotionNode
-from aitable_ros.sample import AstronautSequence
+from aitable_ros.simulation import AstronautSequence
 
 RELIABLE = {
     'qos_overrides__/image_raw__subscription__reliability': 'reliable',
@@ -34,8 +34,8 @@ def sequence():
 def emonet_dir(tmp_path_factory):
     """An engines folder with EmoNet of seeded random weights."""
     torch = pytest.importorskip('torch', reason='needs PyTorch: scripts/test.sh --optional')
-    from aitable_ros.model_zoo.emonet import random_emonet
-    from aitable_ros.model_zoo.emonet_export import export_emonet
+    from aitable_ros.model_zoo.emonet.export import export_emonet
+    from aitable_ros.model_zoo.emonet.network import random_emonet
 
     folder = tmp_path_factory.mktemp('emonet')
     checkpoint = folder / 'weights.pth'

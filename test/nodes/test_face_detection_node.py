@@ -19,9 +19,9 @@ from std_srvs.srv import Trigger
 
 from aitable_msgs.msg import FaceArray
 from aitable_ros.nodes.face_detection_node import FaceDetectionNode
-from aitable_ros.ros_support.image_conversion import rgb_to_compressed
-from aitable_ros.ros_support.message_conversion import landmarks_of
-from aitable_ros.sample import AstronautSequence
+from aitable_ros.ros_support.frames.image_conversion import rgb_to_compressed
+from aitable_ros.ros_support.messages.results import landmarks_of
+from aitable_ros.simulation import AstronautSequence
 
 pytestmark = pytest.mark.models
 

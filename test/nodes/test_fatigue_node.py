@@ -20,9 +20,9 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from aitable_msgs.msg import Face, FaceArray, Fatigue
-from aitable_ros.analysis.canonical_face import RIGID_POINTS_M
 from aitable_ros.nodes.fatigue_node import FatigueNode
 from aitable_ros.paths import share_dir
+from aitable_ros.perception.head.canonical_face import RIGID_POINTS_M
 
 pytestmark = pytest.mark.models
 

@@ -24,8 +24,8 @@ from sensor_msgs.msg import Image
 
 from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue
 from aitable_ros.nodes.hri_node import HriNode
-from aitable_ros.ros_support.hri_conversion import ASLEEP, EXPRESSIONS, TIRED
-from aitable_ros.ros_support.image_conversion import image_to_rgb
+from aitable_ros.ros_support.frames.image_conversion import image_to_rgb
+from aitable_ros.ros_support.messages.hri import ASLEEP, EXPRESSIONS, TIRED
 
 RELIABLE = {
     'qos_overrides__/image_raw__subscription__reliability': 'reliable',

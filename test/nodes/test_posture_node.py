@@ -20,14 +20,14 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import Trigger
 
 from aitable_msgs.msg import Face, FaceArray, Posture
-from aitable_ros.analysis import rotation
-from aitable_ros.analysis.body_keypoints import BodyKeypoint as K
-from aitable_ros.analysis.head_pose import CameraIntrinsics
-from aitable_ros.analysis.posture_frames import CameraPlacement
-from aitable_ros.analysis.synthetic_body import SittingPerson, depth_image, film_body
 from aitable_ros.nodes import posture_node
 from aitable_ros.nodes.posture_node import PostureNode
-from aitable_ros.ros_support.body_networks import BodyNetwork
+from aitable_ros.perception.head.head_pose import CameraIntrinsics
+from aitable_ros.perception.maths import rotation
+from aitable_ros.perception.posture.body_keypoints import BodyKeypoint as K
+from aitable_ros.perception.posture.body_source import BodySource
+from aitable_ros.perception.posture.frames import CameraPlacement
+from aitable_ros.simulation.synthetic_body import SittingPerson, depth_image, film_body
 
 WIDTH, HEIGHT = 640, 480
 INTRINSICS = CameraIntrinsics(WIDTH, HEIGHT, (600.0, 0, 320.0, 0, 600.0, 240.0, 0, 0, 1))
@@ -56,12 +56,14 @@ class Actor:
         pass
 
 
+class ActorSource(BodySource):
+    backend = 'actor'
+
+
 @pytest.fixture
 def actor(monkeypatch):
     actor = Actor()
-    monkeypatch.setattr(
-        posture_node, 'load_body_network', lambda values, log: BodyNetwork(actor, backend='actor')
-    )
+    monkeypatch.setattr(posture_node, 'load_body_source', lambda *_, **__: ActorSource(actor, ()))
     return actor
 
 
@@ -220,7 +222,7 @@ def test_the_face_that_goes_with_the_body_gives_its_id(camera, actor):
 
 
 def test_the_face_s_landmarks_measure_the_head(camera, actor):
-    from aitable_ros.analysis.canonical_face import RIGID_POINTS_M
+    from aitable_ros.perception.head.canonical_face import RIGID_POINTS_M
 
     camera.start(max_rate=0.0)
     camera.publish(CameraInfo, 'camera_info', camera_info())

@@ -16,7 +16,7 @@ REQUIREMENTS = SCRIPTS.parent / 'requirements'
 
 
 def load(name):
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f'{name}.py')
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / 'maintenance' / f'{name}.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -120,7 +120,7 @@ class ShortSequence:
 
 @pytest.mark.parametrize('loop', [True, False])
 def test_sample_starts_again_or_ends(monkeypatch, loop):
-    monkeypatch.setattr('aitable_ros.sample.AstronautSequence', ShortSequence)
+    monkeypatch.setattr('aitable_ros.simulation.AstronautSequence', ShortSequence)
     frames = read_all(open_source('sample', fps=10.0, loop=loop), limit=7)
     expected = [0, 1, 2, 0, 1, 2, 0] if loop else [0, 1, 2]
     assert [int(f.image[0, 0, 0]) for f in frames] == expected

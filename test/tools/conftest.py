@@ -1,7 +1,27 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures ``bare_python`` and ``modules``: what preflight may meet."""
+"""What preflight may meet: modules that are broken."""
 
-from preflight_fixtures import bare_python, modules
+from __future__ import annotations
 
-__all__ = ['bare_python', 'modules']
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Writes a module that is found before an installed one of its name."""
+    folder = tmp_path / 'modules'
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+
+    def write(name: str, text: str) -> None:
+        path = folder.joinpath(*name.split('.')).with_suffix('.py')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent != folder:
+            (path.parent / '__init__.py').touch()
+        path.write_text(text)
+
+    return write

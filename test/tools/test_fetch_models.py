@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aitable_ros import paths
-from aitable_ros.model_zoo import emonet_download
+from aitable_ros.model_zoo.emonet import download as emonet_download
 from aitable_ros.model_zoo.store import SOURCES
 from aitable_ros.tools import fetch_models
 
@@ -177,7 +177,7 @@ def test_emonet_from_a_file_is_checked_exported_and_stored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch = pytest.importorskip('torch', reason='needs PyTorch: pip install torch')
-    from aitable_ros.model_zoo.emonet import random_emonet
+    from aitable_ros.model_zoo.emonet.network import random_emonet
 
     checkpoint = tmp_path / 'emonet_8.pth'
     torch.save(random_emonet(8, 0).state_dict(), checkpoint)

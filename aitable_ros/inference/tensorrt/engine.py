@@ -1,0 +1,371 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Networks on TensorRT 8.5 to 11, from engine files (plans), replayed as CUDA graphs."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import logging
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aitable_ros.inference.engine import Engine, InferenceError
+from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.tensorrt.cuda import CudaDevice, open_device
+from aitable_ros.inference.tensorrt.plan import LoadedPlan, read_plan
+from aitable_ros.inference.tensorrt.prepared_batch import (
+    PreparedBatch,
+    RunMemory,
+    workspace_bytes,
+)
+from aitable_ros.inference.tensorrt.runtime import load_tensorrt, log_of
+from aitable_ros.inference.tensorrt.tensors import BatchRange, EngineTensor, bind_tensors
+
+MAX_PREPARED_BATCHES = 8
+"""Batch sizes for which an execution context and its graph are kept; the oldest gives way."""
+
+_EXIT_WAIT_S = 5.0
+
+_log = logging.getLogger(__name__)
+
+_open_engines: weakref.WeakSet[TensorRtEngine] = weakref.WeakSet()
+_exit_gate = threading.RLock()
+
+
+def _stop_for_exit() -> None:
+    """
+    Wait for runs under way, and let no other thread begin one.
+
+    Python ends daemon threads where they next ask for its lock. When that is on the way back
+    from a CUDA call, through frames of C++, the whole process aborts.
+    """
+    _exit_gate.acquire()
+    for engine in tuple(_open_engines):
+        engine._turn.lock.acquire(timeout=_EXIT_WAIT_S)
+
+
+class _Turn:
+    """Held by an engine's thread while it works; see :func:`_stop_for_exit`."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        with _exit_gate:
+            self.lock.acquire()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.lock.release()
+
+
+@functools.cache
+def _stop_at_exit() -> None:
+    atexit.register(_stop_for_exit)
+
+
+class TensorRtEngine(Engine):
+    """
+    A network on the GPU, from an engine file built for this TensorRT and this GPU.
+
+    Host to host: inputs are put into pinned memory, copied to the GPU, run, and the outputs
+    copied back, all on a stream of its own and, with ``cuda_graph``, recorded once per batch
+    size and then launched as a whole. The record for a batch size is made at its first use
+    (a few milliseconds), for the smallest batch when the engine is created. Where recording
+    fails, the same steps run one by one, and the log says so.
+
+    A batch larger than :attr:`max_batch` is run in several pieces. One smaller than any profile
+    of the engine takes is filled up with zeros.
+
+    Expects the spec's tensor names, shapes and dtypes in the file, with two exceptions that
+    serve files converted without our steps: outputs may bear their TFLite names and fold
+    dimensions (``[1,1,1,1404]`` for ``[1,468,3]``); and the image input, when it is the only
+    one, may be float32, NHWC or NCHW, of any name. ``pixel * scale + offset`` is then computed
+    on the host, which takes longer, as does copying four times the bytes:
+    :attr:`scales_on_host`.
+
+    The GPU's primary context is used, so that PyTorch may run beside. Only the thread that
+    created the engine may use or close it; once that thread has ended, any may close it. Always
+    close it: what is left to the garbage collector is freed in no particular order.
+
+    :param spec: the network; one without tensors takes those of the file.
+    :param path: the engine file, as TensorRT or Ultralytics wrote it.
+    :param device: number of the CUDA device.
+    :param cuda_graph: record and replay, as above.
+    :param mapped_memory: let the GPU read the input from the host's pinned memory and write the
+        outputs there, instead of copying both. Saves two steps where each is read and written
+        once, and on a Jetson, whose GPU shares the memory, also the copies; ``benchmark
+        --mapped-memory`` tells.
+    :param allow_host_code: let the plan bring code that runs in this process, as
+        version-compatible plans do. Only for files from a trusted source: it is as good as
+        running a program from there.
+    :raises InferenceError: when TensorRT, PyCUDA or the device are missing, or the file is
+        missing, damaged, of another network, TensorRT or GPU, needs more GPU memory than there
+        is, or carries host code that is not allowed.
+    """
+
+    backend = 'tensorrt'
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        path: Path,
+        *,
+        device: int = 0,
+        cuda_graph: bool = True,
+        mapped_memory: bool = False,
+        allow_host_code: bool = False,
+    ) -> None:
+        super().__init__(spec.name, Path(path), spec.inputs, spec.outputs)
+        self._owner = threading.current_thread()
+        self._turn = _Turn()
+        _stop_at_exit()
+        with self._turn:
+            _open_engines.add(self)
+            self._open(spec, device, cuda_graph, mapped_memory, allow_host_code)
+
+    def _open(
+        self,
+        spec: ModelSpec,
+        device: int,
+        cuda_graph: bool,
+        mapped_memory: bool,
+        allow_host_code: bool,
+    ) -> None:
+        self._use_graphs = cuda_graph
+        self._prepared: OrderedDict[int, PreparedBatch] = OrderedDict()
+        try:
+            trt = load_tensorrt()
+            self._plan = LoadedPlan(trt, log_of(trt))
+            content = read_plan(self.path)
+            self._device: CudaDevice = open_device(device)
+            self._memory = RunMemory(self._device)
+        except InferenceError as error:
+            self._closed = True
+            raise InferenceError(f'{self}: {error}') from error
+        try:
+            with self._failing('cannot be loaded'), self._device:
+                self._plan.load(content, self.path, self._device, allow_host_code=allow_host_code)
+                spec = self._plan.complete(spec)
+                self.inputs, self.outputs = spec.inputs, spec.outputs
+                bindings = bind_tensors(spec, self._plan.tensors)
+                self._ranges = self._plan.batch_ranges(bindings[0])
+                self._max_batch = max(batches.max for batches in self._ranges)
+                activations = workspace_bytes(self._plan.engine)
+                self._memory.allocate(
+                    *bindings, self._max_batch, activations, mapped=mapped_memory
+                )
+                self._prepare(min(batches.min for batches in self._ranges))
+        except BaseException:
+            self._closed = True
+            self._close()
+            raise
+
+    def __enter__(self) -> TensorRtEngine:
+        """Return the engine itself."""
+        return self
+
+    @property
+    def max_batch(self) -> int:
+        """The largest batch that runs in one piece."""
+        return self._max_batch
+
+    @property
+    def batch_ranges(self) -> tuple[BatchRange, ...]:
+        """What each optimisation profile takes; of a static engine, one batch size."""
+        return self._ranges
+
+    @property
+    def uses_cuda_graph(self) -> bool:
+        """Whether runs are launched as CUDA graphs; False also after recording failed."""
+        return self._use_graphs
+
+    @property
+    def scales_on_host(self) -> bool:
+        """Whether the engine's image input is float32, so that the host scales the pixels."""
+        return any(binding.dtype != binding.spec.dtype for binding in self._memory.inputs)
+
+    @property
+    def device_memory_bytes(self) -> int:
+        """GPU memory for tensors and activations, allocated once; the weights come on top."""
+        return self._memory.device_bytes
+
+    @property
+    def tensorrt_version(self) -> str:
+        """Version of the TensorRT that runs the engine."""
+        return str(self._plan.trt.__version__)
+
+    def engine_tensors(self) -> tuple[EngineTensor, ...]:
+        """Return the tensors as the file has them."""
+        return self._plan.tensors
+
+    def infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:
+        """See :meth:`Engine.infer`; raises InferenceError in any thread but the owner."""
+        if threading.current_thread() is not self._owner:
+            raise InferenceError(f'{self}: {self._thread_trouble("used")}')
+        with self._turn:
+            return super().infer(inputs)
+
+    def close(self) -> None:
+        """
+        Free what the engine holds; calling it again does nothing.
+
+        :raises InferenceError: in another thread than the owner, as long as that one runs.
+        """
+        if self._closed:
+            return
+        if threading.current_thread() is not self._owner and self._owner.is_alive():
+            raise InferenceError(f'{self}: {self._thread_trouble("closed")}')
+        with self._turn:
+            super().close()
+
+    def replay(self, batch: int = 1) -> None:
+        """
+        Run once more on what the pinned memory holds, and leave the outputs there.
+
+        This is what remains of a call to :meth:`infer` without the host's part: for benchmarks.
+
+        :param batch: number of images, up to :attr:`max_batch`.
+        :raises InferenceError: as :meth:`infer`.
+        """
+        if self._closed or threading.current_thread() is not self._owner:
+            raise InferenceError(f'{self}: used after close() or outside of its thread')
+        if not 1 <= batch <= self.max_batch:
+            raise InferenceError(f'{self}: expected 1..{self.max_batch} images, got {batch}')
+        with self._turn, self._failing('running failed'), self._device:
+            self._prepare(batch).launch()
+
+    def _thread_trouble(self, verb: str) -> str:
+        return (
+            f'{verb} in thread {threading.current_thread().name}, but it belongs to'
+            f' {self._owner.name}, which created it'
+        )
+
+    def _infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:
+        count = len(inputs[self.inputs[0].name])
+        step = self._max_batch
+        with self._failing('running failed'), self._device:
+            if count <= step:
+                return self._run(inputs, count)
+            pieces = [
+                self._run(
+                    {name: array[start : start + step] for name, array in inputs.items()},
+                    min(step, count - start),
+                )
+                for start in range(0, count, step)
+            ]
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+    def _run(self, inputs: Mapping[str, npt.NDArray], count: int) -> dict[str, npt.NDArray]:
+        prepared = self._prepare(count)
+        for binding, buffer in zip(self._memory.inputs, prepared.inputs):
+            binding.write(buffer[:count], inputs[binding.spec.name])
+            if count < len(buffer):
+                buffer[count:] = 0
+        prepared.launch()
+        return {
+            binding.spec.name: buffer[:count].copy()
+            for binding, buffer in zip(self._memory.outputs, prepared.outputs)
+        }
+
+    @contextlib.contextmanager
+    def _failing(self, what: str) -> Iterator[None]:
+        """Turn errors of PyCUDA into ours, and name the engine in all of them."""
+        errors = self._device.driver
+        try:
+            yield
+        except InferenceError as error:
+            raise InferenceError(f'{self}: {what}: {error}') from error
+        except errors.MemoryError as error:
+            raise InferenceError(f'{self}: {what}: not enough GPU memory: {error}') from error
+        except errors.Error as error:
+            raise InferenceError(f'{self}: {what}: {error}') from error
+
+    def _prepare(self, count: int) -> PreparedBatch:
+        """Return what runs a batch of this size, made now or before."""
+        prepared = self._prepared.get(count)
+        if prepared is not None:
+            self._prepared.move_to_end(count)
+            return prepared
+        batches = min(
+            (batches for batches in self._ranges if batches.max >= count),
+            key=lambda batches: batches.max,
+        )
+        size = max(count, batches.min)
+        if size not in self._prepared:
+            if len(self._prepared) >= MAX_PREPARED_BATCHES:
+                self._forget(next(iter(self._prepared)))
+            try:
+                self._make(size, batches.profile)
+            except InferenceError as error:
+                if not self._prepared:
+                    raise
+                # 8.x gives a profile to one context at a time, unless it was built to share.
+                _log.debug('%s: batch %d displaces the others: %s', self, size, error)
+                for other in tuple(self._prepared):
+                    self._forget(other)
+                self._make(size, batches.profile)
+        self._prepared.move_to_end(size)
+        return self._prepared[size]
+
+    def _make(self, size: int, profile: int) -> None:
+        self._prepared[size] = prepared = PreparedBatch(self._plan, self._memory)
+        try:
+            prepared.set_up(size, profile)
+            # Also what TensorRT puts off until the first run would be missing in the record.
+            prepared.enqueue()
+            self._memory.stream.synchronize()
+            if self._use_graphs:
+                self._record(prepared, size)
+        except BaseException:
+            self._forget(size)
+            raise
+
+    def _record(self, prepared: PreparedBatch, size: int) -> None:
+        try:
+            prepared.record()
+        except (InferenceError, self._device.driver.Error) as error:
+            self._use_graphs = False
+            _log.warning(
+                '%s: recording a CUDA graph for batch %d failed, so it runs step by step, which'
+                ' takes longer: %s',
+                self,
+                size,
+                error,
+            )
+            prepared.drop_graph()
+            prepared.enqueue()
+        self._memory.stream.synchronize()
+
+    def _forget(self, size: int) -> None:
+        self._prepared.pop(size).close()
+
+    def _close(self) -> None:
+        driver = self._device.driver
+        try:
+            with self._device:
+                for free in self._in_order():
+                    try:
+                        free()
+                    except (InferenceError, driver.Error) as error:
+                        _log.warning('%s: could not be freed entirely: %s', self, error)
+                    del free  # which may be the last to hold the stream
+        except driver.Error as error:
+            _log.warning('%s: could not be freed, the device fails: %s', self, error)
+
+    def _in_order(self) -> Iterator[Callable[[], Any]]:
+        """Yield what frees each thing held, users before what they use."""
+        if self._memory.stream is not None:
+            yield self._memory.stream.synchronize
+        while self._prepared:
+            yield self._prepared.popitem()[1].close
+        self._plan.free()
+        yield from self._memory.in_order()

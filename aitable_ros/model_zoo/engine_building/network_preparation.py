@@ -1,0 +1,386 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Find a network and bring it into the form in which TensorRT gets it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aitable_ros.inference.engine import DYNAMIC, TensorSpec, is_folded
+from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.tensorrt.sidecar import file_sha256
+from aitable_ros.model_zoo.engine_building.build_options import BuildOptions, EngineBuildError
+from aitable_ros.model_zoo.store import SOURCES
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class NetworkSource:
+    """
+    The ONNX model that an engine is built from, in FP32.
+
+    :param model: its contents.
+    :param origin: where it came from.
+    """
+
+    model: bytes
+    origin: str
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the contents."""
+        return hashlib.sha256(self.model).hexdigest()
+
+
+@dataclass(frozen=True)
+class PreparedNetwork:
+    """
+    What is given to TensorRT's parser.
+
+    :param model: ONNX; with precision in it when ``typed``.
+    :param inputs: its inputs.
+    :param outputs: its outputs.
+    :param typed: whether the graph's own types decide the precision.
+    :param fp32_nodes: nodes that stay in FP32, where the precision is lower.
+    :param fp32_weighted: those of them that hold weights; no parser may lose these.
+    :param images: to calibrate INT8 on.
+    :param images_sha256: digest of the pictures that were looked at; empty: of none.
+    """
+
+    model: bytes
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    typed: bool
+    fp32_nodes: tuple[str, ...] = ()
+    fp32_weighted: tuple[str, ...] = ()
+    images: npt.NDArray[np.uint8] | None = None
+    images_sha256: str = ''
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the batch may have any size."""
+        return all(tensor.shape[:1] == (DYNAMIC,) for tensor in self.inputs)
+
+
+def find_source(
+    name: str,
+    engines_dir: Path,
+    *,
+    spec: ModelSpec | None = None,
+    onnx_file: Path | None = None,
+    float_input: bool = False,
+) -> NetworkSource:
+    """
+    Find the ONNX model to build from.
+
+    MediaPipe's networks are converted from their .tflite file in memory, with one operator for
+    each of TFLite's: the .onnx file beside it is written for ONNX Runtime's CPU kernels, which
+    takes TensorRT more layers. Other networks, and these where the converter's packages are
+    missing, are built from their .onnx file.
+
+    :param name: the model.
+    :param engines_dir: where its files are.
+    :param spec: its contract, if it has one.
+    :param onnx_file: this file, instead.
+    :param float_input: leave scaling to the host; for MediaPipe's networks only.
+    :raises EngineBuildError: when there is no such file, or it cannot be read or converted.
+    """
+    tflite = engines_dir / f'{name}.tflite'
+    if onnx_file is None and spec is not None and name in SOURCES and tflite.is_file():
+        converted = _convert_tflite(tflite, spec, float_input)
+        if converted is not None:
+            return converted
+    if float_input:
+        raise EngineBuildError(
+            f'{name}: a float input can be made only for {", ".join(SOURCES)}, from their .tflite'
+            ' files'
+        )
+    path = onnx_file or engines_dir / f'{name}.onnx'
+    try:
+        return NetworkSource(_with_weights(path, path.read_bytes()), str(path))
+    except FileNotFoundError as error:
+        how = (
+            f'python3 -m aitable_ros.tools.fetch_models {name}'
+            if spec is not None
+            else 'put it there, or name it with --onnx'
+        )
+        raise EngineBuildError(f'{path} is missing ({how})') from error
+    except OSError as error:
+        raise EngineBuildError(f'{path} cannot be read: {error.strerror or error}') from error
+
+
+def _with_weights(path: Path, content: bytes) -> bytes:
+    """Put in what the model keeps in files beside it, as PyTorch's exporter has it by default."""
+    try:
+        import onnx
+
+        model = onnx.load_model_from_string(content)
+    except Exception:  # without onnx, or if it is none: prepare() says so
+        return content
+    external = onnx.TensorProto.EXTERNAL
+    if all(entry.data_location != external for entry in model.graph.initializer):
+        return content
+    try:
+        onnx.load_external_data_for_model(model, str(path.parent))
+        return model.SerializeToString(deterministic=True)
+    except Exception as error:  # of onnx, protobuf (2 GB) and Python, without a common base
+        raise EngineBuildError(
+            f'{path} keeps its weights in files beside it, which cannot be read: {one_line(error)}'
+        ) from error
+
+
+def _convert_tflite(path: Path, spec: ModelSpec, float_input: bool) -> NetworkSource | None:
+    try:
+        import onnx
+
+        from aitable_ros.model_zoo.conversion import tflite_to_onnx
+    except ImportError:
+        return None
+    if file_sha256(path) != SOURCES[spec.name].sha256:
+        raise EngineBuildError(
+            f'{path} is damaged (python3 -m aitable_ros.tools.fetch_models {spec.name})'
+        )
+    if float_input:
+        spec = dataclasses.replace(spec, scale=1.0, offset=0.0)
+    try:
+        model = tflite_to_onnx.convert(path, spec, style=tflite_to_onnx.GraphStyle.NATIVE)
+    except tflite_to_onnx.ConversionError as error:
+        raise EngineBuildError(f'{path} cannot be converted: {error}') from error
+    if float_input:
+        model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+        onnx.checker.check_model(model, full_check=True)
+    content = model.SerializeToString(deterministic=True)
+    return NetworkSource(content, f'{path} (converted)')
+
+
+def prepare(
+    source: NetworkSource,
+    options: BuildOptions,
+    *,
+    typed: bool,
+    report: Report = lambda _: None,
+) -> PreparedNetwork:
+    """
+    Check a network and bring it into the form in which it is given to TensorRT.
+
+    :param source: the network.
+    :param options: how to build.
+    :param typed: whether the graph is to carry the precision: see :func:`needs_typed_graph`.
+    :param report: told what stays in FP32, and why.
+    :raises EngineBuildError: when the file is not ONNX, has sizes other than the batch left
+        open, or cannot be brought to the precision.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise EngineBuildError(f'module onnx is needed (pip install onnx): {error}') from error
+    from aitable_ros.model_zoo.engine_building import calibration, half_precision
+
+    try:
+        model = onnx.load_model_from_string(source.model)
+        onnx.checker.check_model(model)
+    except Exception as error:  # of protobuf, onnx and Python, without a common base
+        raise EngineBuildError(f'{source.origin} is not ONNX: {one_line(error)}') from error
+    constants = {entry.name for entry in model.graph.initializer}
+    inputs = tuple(_tensor_specs(i for i in model.graph.input if i.name not in constants))
+    outputs = tuple(_tensor_specs(model.graph.output))
+    if not inputs:
+        raise EngineBuildError(f'{source.origin} has no inputs')
+    for tensor in inputs:
+        if DYNAMIC in tensor.shape[1:]:
+            raise EngineBuildError(
+                f'{source.origin}: input {tensor}: only the batch may be left open; export it for'
+                ' one picture size'
+            )
+    _name_nodes(model)
+    if options.form != 'plain':
+        model = _fold(model, report, rectify=options.form == 'relu')
+    if options.precision in ('fp32', 'tf32'):
+        content = model.SerializeToString(deterministic=True)
+        return PreparedNetwork(content, inputs, outputs, typed)
+    images = None
+    if options.calibration_images is not None:
+        images = _calibration_images(inputs, options.calibration_images)
+    keep = set(half_precision.head_nodes(model))
+    keep |= half_precision.first_nodes(model, options.fp32_first)
+    keep |= set(_large_valued(model, inputs, images, report))
+    held = keep & half_precision.float_nodes(model)
+    kept = [node for node in model.graph.node if node.name in held]
+    names = tuple(node.name for node in kept)
+    weighted = tuple(
+        node.name for node in kept if node.op_type in half_precision.WEIGHTED_OPERATORS
+    )
+    content = model.SerializeToString(deterministic=True)
+    if typed:
+        try:
+            if images is not None and options.precision == 'int8':
+                model = calibration.quantize(model, images, keep)
+            else:
+                model = half_precision.to_half(model, keep)
+        except Exception as error:  # ours, and onnx's, which share no base class
+            raise EngineBuildError(
+                f'{source.origin} cannot be brought to {options.precision}: {one_line(error)}'
+            ) from error
+        content = model.SerializeToString(deterministic=True)
+    return PreparedNetwork(
+        content,
+        inputs,
+        outputs,
+        typed,
+        names,
+        weighted,
+        images if options.precision == 'int8' else None,
+        '' if images is None else calibration.images_digest(images),
+    )
+
+
+def _fold(model: Any, report: Report, *, rectify: bool) -> Any:
+    from onnx.shape_inference import InferenceError as ShapeError
+
+    from aitable_ros.model_zoo.engine_building.convolution_folding import (
+        fold_convolutions,
+        multiplications,
+    )
+
+    try:
+        folded = fold_convolutions(model, rectify=rectify)
+    except ShapeError as error:
+        report(f'convolutions stay as they are: shapes are not known ({one_line(error)})')
+        return model
+    if folded.model is model:
+        report('form: there is nothing to write differently; it stays plain')
+        return model
+    done = (
+        (folded.separable, 'separable convolutions made dense'),
+        (folded.residual, 'additions made part of one'),
+        (folded.rectified, 'PReLU made ReLU'),
+    )
+    before, after = (
+        f'{len(m.graph.node)} layers with {multiplications(m) / 1e6:.0f} million multiplications'
+        for m in (model, folded.model)
+    )
+    said = ', '.join(f'{count} {what}' for count, what in done if count)
+    report(f'form: {said}; {after} instead of {before}')
+    return folded.model
+
+
+def _large_valued(
+    model: Any, inputs: Sequence[TensorSpec], images: npt.NDArray | None, report: Report
+) -> dict[str, float]:
+    from aitable_ros.model_zoo.engine_building import half_precision
+
+    image = inputs[0]
+    if len(inputs) != 1 or image.dtype != np.uint8 or len(image.shape) != 4:
+        report(
+            'FP32 is kept for the heads only: what else would overflow can be found out only'
+            ' for networks that take uint8 pictures'
+        )
+        return {}
+    pictures = half_precision.probe_images(image.shape[1:])
+    if images is not None:
+        pictures += [picture[None] for picture in images[:32]]
+    batch = max(image.shape[0], 1)
+    pictures = [np.repeat(picture, batch, axis=0) for picture in pictures]
+    try:
+        large = half_precision.large_valued_nodes(
+            model, ({image.name: picture} for picture in pictures)
+        )
+    except ImportError:
+        report(
+            'FP32 is kept for the heads only: to find out what else would overflow, install'
+            ' onnxruntime'
+        )
+        return {}
+    except Exception as error:  # onnxruntime's errors share no base class
+        raise EngineBuildError(
+            f'the network does not run in ONNX Runtime: {one_line(error)}'
+        ) from error
+    if large:
+        report(
+            f'values up to {max(large.values()):.0f} on plain pictures and noise, in {len(large)}'
+            ' layers: these stay in FP32'
+        )
+    return large
+
+
+def _calibration_images(inputs: Sequence[TensorSpec], folder: Path) -> npt.NDArray[np.uint8]:
+    from aitable_ros.model_zoo.engine_building import calibration
+
+    image = inputs[0]
+    if len(inputs) != 1 or image.dtype != np.uint8 or image.shape[3:] != (3,):
+        raise EngineBuildError(
+            'pictures to calibrate on need a network that takes uint8[N,H,W,3], not '
+            + ', '.join(map(str, inputs))
+        )
+    try:
+        images = calibration.load_images(folder, *image.shape[1:3])
+    except calibration.CalibrationError as error:
+        raise EngineBuildError(str(error)) from error
+    # enough for one batch, where the network has a fixed one
+    return images[np.arange(max(len(images), image.shape[0])) % len(images)]
+
+
+def _name_nodes(model: Any) -> None:
+    """Give every node a name of its own: it is how layers are told apart."""
+    taken: set[str] = set()
+    for index, node in enumerate(model.graph.node):
+        if not node.name or node.name in taken:
+            node.name = f'{node.op_type}_unnamed_{index}'
+        taken.add(node.name)
+
+
+def _tensor_specs(infos: Any) -> Iterator[TensorSpec]:
+    from onnx import helper
+
+    for info in infos:
+        tensor = info.type.tensor_type
+        shape = tuple(
+            size.dim_value if size.WhichOneof('value') == 'dim_value' else DYNAMIC
+            for size in tensor.shape.dim
+        )
+        yield TensorSpec(
+            info.name, shape, np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+        )
+
+
+def contract_differences(spec: ModelSpec, prepared: PreparedNetwork) -> list[str]:
+    """
+    Tell how a network's tensors differ from what the model's backend will accept.
+
+    Outputs may bear their TFLite names and fold dimensions, and the picture may be float32,
+    NHWC or NCHW: see :class:`~aitable_ros.inference.tensorrt.engine.TensorRtEngine`.
+    """
+    differences = []
+    if len(prepared.inputs) != 1 or not _takes(spec.inputs[0], prepared.inputs[0]):
+        given = ', '.join(map(str, prepared.inputs))
+        differences.append(f'expected the input {spec.inputs[0]}, found {given}')
+    found = {spec.tflite_outputs.get(t.name, t.name): t for t in prepared.outputs}
+    for want in spec.outputs:
+        tensor = found.get(want.name)
+        if tensor is None:
+            differences.append(f'output {want} is missing, the file has {", ".join(found)}')
+        elif DYNAMIC not in tensor.shape[1:] and not is_folded(tensor.shape[1:], want.shape[1:]):
+            differences.append(f'output {want} is {tensor}')
+    return differences
+
+
+def _takes(want: TensorSpec, have: TensorSpec) -> bool:
+    rows = have.shape[1:]
+    if have.dtype == np.float32:
+        height, width, channels = want.shape[1:]
+        return rows in ((height, width, channels), (channels, height, width))
+    return have.dtype == want.dtype and have.name == want.name and rows == want.shape[1:]
+
+
+def one_line(error: object) -> str:
+    """Return what an error says, without line breaks."""
+    return ' '.join(str(error).split())

@@ -1,0 +1,122 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of the fatigue node, and what they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aitable_ros.perception.fatigue.blinks import BlinkSettings
+from aitable_ros.perception.fatigue.eye_baseline import (
+    UNREFINED_CLOSED_RATIO,
+    UNREFINED_MAX_CLOSED_RATIO,
+    BaselineSettings,
+)
+from aitable_ros.perception.fatigue.level import LevelSettings
+from aitable_ros.perception.fatigue.monitor import FatigueSettings
+from aitable_ros.perception.fatigue.nods import NodSettings
+from aitable_ros.perception.fatigue.perclos import PerclosSettings
+from aitable_ros.perception.fatigue.visibility import VisibilitySettings
+from aitable_ros.perception.fatigue.yawns import YawnSettings
+from aitable_ros.perception.head.head_pose import HeadPoseSettings
+from aitable_ros.perception.maths.settings import Settings
+from aitable_ros.ros_support.parameters.from_settings import settings_from, settings_parameters
+from aitable_ros.ros_support.parameters.table import (
+    BACKEND_PARAMETERS,
+    IMAGE_PARAMETERS,
+    ParameterSpec,
+    backend_parameter,
+)
+
+SETTINGS: Mapping[str, type[Settings]] = {
+    'visibility': VisibilitySettings,
+    'baseline': BaselineSettings,
+    'blinks': BlinkSettings,
+    'perclos': PerclosSettings,
+    'yawns': YawnSettings,
+    'nods': NodSettings,
+    'level': LevelSettings,
+    'head_pose': HeadPoseSettings,
+}
+"""Parameter groups and what they set."""
+
+WITH_GAPS = ('baseline', 'blinks', 'perclos', 'yawns', 'nods', 'head_pose')
+"""The groups whose ``max_gap_s`` is the parameter ``max_gap``."""
+
+FATIGUE_PARAMETERS: tuple[ParameterSpec, ...] = (
+    *IMAGE_PARAMETERS,
+    ParameterSpec(
+        'refine_eyes',
+        True,
+        'measure the eyelids with a network that sees them (iris_landmark); without it they '
+        'come from FaceMesh, which hardly sees them close',
+        basic=True,
+    ),
+    backend_parameter('iris_landmark'),
+    *BACKEND_PARAMETERS,
+    ParameterSpec(
+        'publish_tf',
+        True,
+        'broadcast the head poses as TF frames face_<id>',
+        dynamic=True,
+        basic=True,
+    ),
+    ParameterSpec(
+        'rectified',
+        False,
+        'the images are rectified: CameraInfo.P counts, not K and D',
+        dynamic=True,
+        basic=True,
+    ),
+    ParameterSpec(
+        'forget_after',
+        30.0,
+        'a face that was not seen for this long loses its state [s]',
+        (0.0, 3600.0),
+        dynamic=True,
+    ),
+    ParameterSpec(
+        'max_gap',
+        0.5,
+        'longest time for which one sample may stand; longer gaps are UNKNOWN [s] (0.5: two '
+        'to three frames at 5 Hz)',
+        (0.05, 5.0),
+    ),
+    ParameterSpec(
+        'unrefined_closed_ratio',
+        UNREFINED_CLOSED_RATIO,
+        'replaces baseline.closed_ratio where the eyes are not refined (0.62: median of '
+        'photographs, FaceMesh)',
+        (0.0, 0.9),
+    ),
+    *settings_parameters(SETTINGS, skip=('max_gap_s',)),
+)
+"""What the fatigue node can be told."""
+
+
+def settings_of(prefix: str, values: Mapping[str, Any], *, refined: bool) -> Any:
+    """
+    Make one group of settings.
+
+    :param prefix: the group's name.
+    :param values: all parameters by name.
+    :param refined: a network measures the eyelids.
+    :raises ValueError: when they do not go together.
+    """
+    others = {'max_gap_s': values['max_gap']} if prefix in WITH_GAPS else {}
+    if prefix == 'baseline' and not refined:
+        others['closed_ratio'] = values['unrefined_closed_ratio']
+        others['max_closed_ratio'] = UNREFINED_MAX_CLOSED_RATIO
+    return settings_from(values, prefix, SETTINGS[prefix], **others)
+
+
+def fatigue_settings(values: Mapping[str, Any], *, refined: bool) -> FatigueSettings:
+    """Make all of them but the head pose's; see :func:`settings_of`."""
+    return FatigueSettings(
+        **{
+            prefix: settings_of(prefix, values, refined=refined)
+            for prefix in SETTINGS
+            if prefix != 'head_pose'
+        }
+    )

@@ -1,0 +1,309 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A facial expression from the shape of the face alone: the stand-in while EmoNet has no weights.
+
+Four steps, each deterministic and documented where it stands:
+
+1. :func:`~aitable_ros.perception.emotion.face_measures.frontalise`: the 468 landmarks are turned,
+   scaled and shifted in 3-D so that the points which no facial muscle moves (eye corners, nose
+   ridge, temples, hairline) fit a neutral face. Roll, yaw, pitch, distance and position drop out.
+2. :func:`~aitable_ros.perception.emotion.face_measures.measure_face`: about a dozen distances in
+   units of the eye span (between the outer eye corners): mouth corners, lips, jaw, brows, lids,
+   cheeks, nostrils.
+3. :func:`~aitable_ros.perception.emotion.action_units.action_units`: how far each distance lies
+   outside the band of neutral faces, as intensities 0..1 of the action units (AUs) of the Facial
+   Action Coding System (Ekman & Friesen 1978; Ekman, Friesen & Hager 2002).
+4. :class:`GeometryExpression`: the AUs against the published prototypes of the expressions;
+   a softmax gives the probabilities, and these give valence and arousal.
+
+What it cannot do: FaceMesh's base model hardly moves the brows, so raised and lowered brows are
+seen only when they are strong; people differ more at rest than a slight expression moves a face,
+so without a person's own neutral face slight expressions read as neutral;
+:mod:`aitable_ros.perception.emotion.neutral_face` learns it. The confidence is capped for that
+reason, and lower for sadness, fear, disgust and anger (:data:`WEAK_EXPRESSIONS`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from aitable_ros.perception.emotion.action_units import ActionUnits, action_units
+from aitable_ros.perception.emotion.expression import (
+    ANGER,
+    DISGUST,
+    EXPRESSIONS,
+    FEAR,
+    NEUTRAL,
+    SAD,
+    EmotionEstimate,
+)
+from aitable_ros.perception.emotion.face_measures import (
+    POPULATION_NEUTRAL,
+    FaceMeasures,
+    FrontalFace,
+    NeutralFace,
+    frontalise,
+)
+
+BACKEND = 'geometry'
+
+_AU_NAMES = tuple(f.name for f in fields(ActionUnits))
+
+_PROTOTYPES: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        'happy': {
+            'lip_corner_puller': 1.0,
+            'cheek_raiser': 0.51,
+            'lips_part': 0.25,
+        },
+        'sad': {
+            'brow_lowerer': 1.0,
+            'lip_corner_depressor': 1.0,
+            'inner_brow_raiser': 0.60,
+            'cheek_raiser': 0.50,
+        },
+        'surprise': {
+            'inner_brow_raiser': 1.0,
+            'outer_brow_raiser': 1.0,
+            'lips_part': 1.0,
+            'jaw_drop': 1.0,
+            'upper_lid_raiser': 0.66,
+        },
+        'fear': {
+            'inner_brow_raiser': 1.0,
+            'brow_lowerer': 1.0,
+            'lip_stretcher': 1.0,
+            'lips_part': 1.0,
+            'upper_lid_raiser': 0.63,
+            'outer_brow_raiser': 0.57,
+            'jaw_drop': 0.33,
+        },
+        'disgust': {
+            'nose_wrinkler': 1.0,
+            'upper_lip_raiser': 1.0,
+            'brow_lowerer': 0.31,
+            'lip_corner_depressor': 0.30,
+        },
+        'anger': {
+            'brow_lowerer': 1.0,
+            'lid_tightener': 1.0,
+            'lip_pressor': 1.0,
+            'upper_lip_raiser': 0.26,
+        },
+        'contempt': {
+            'unilateral_corner': 1.0,
+        },
+    }
+)
+"""
+Share of people who show an AU with an expression.
+
+From Du, Tao & Martinez (2014), 'Compound facial expressions of emotion', PNAS 111(15), table 1,
+where 1.0 stands for 'more than 70 %'; AUs that the mesh does not show (11, 17, 23) are left out.
+Lips part in happiness counts a quarter, since talking parts them too. Lip corners down in disgust:
+EMFACS (9 + 15 + 16). Contempt is not in that study: one-sided AU12 and AU14 of EMFACS.
+"""
+
+_OPPOSED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        'happy': ('lip_corner_depressor', 'brow_lowerer', 'upper_lip_raiser'),
+        'sad': ('lip_corner_puller', 'outer_brow_raiser', 'jaw_drop', 'upper_lid_raiser'),
+        'surprise': (
+            'lip_corner_puller',
+            'brow_lowerer',
+            'nose_wrinkler',
+            'cheek_raiser',
+            'lid_tightener',
+        ),
+        'fear': ('lip_corner_puller', 'nose_wrinkler', 'lid_tightener', 'cheek_raiser'),
+        'disgust': ('lip_corner_puller', 'outer_brow_raiser', 'inner_brow_raiser'),
+        'anger': ('lip_corner_puller', 'outer_brow_raiser', 'inner_brow_raiser'),
+        'contempt': ('jaw_drop', 'brow_lowerer', 'outer_brow_raiser', 'upper_lip_raiser'),
+    }
+)
+"""AUs whose muscles pull against an expression's own or that tell it from its neighbours."""
+
+
+def _prototype_matrix(opposed_weight: float) -> npt.NDArray[np.float64]:
+    matrix = np.zeros((len(EXPRESSIONS), len(_AU_NAMES)))
+    for row, name in enumerate(EXPRESSIONS):
+        prototype = _PROTOTYPES.get(name, {})
+        total = sum(prototype.values())
+        for unit, weight in prototype.items():
+            matrix[row, _AU_NAMES.index(unit)] = weight / total
+        for unit in _OPPOSED.get(name, ()):
+            matrix[row, _AU_NAMES.index(unit)] = -opposed_weight
+    return matrix
+
+
+VALENCE_AROUSAL = np.array(
+    [
+        (0.00, 0.00),
+        (0.81, 0.51),
+        (-0.63, -0.27),
+        (0.40, 0.67),
+        (-0.64, 0.60),
+        (-0.60, 0.35),
+        (-0.51, 0.59),
+        (-0.55, 0.20),
+    ]
+)
+"""
+Valence and arousal by expression, (8, 2).
+
+Pleasure and arousal of the terms happy, sad, surprised, fearful, disgusted and angry in Russell &
+Mehrabian (1977), 'Evidence for a three-factor theory of emotions', the means that Russell's
+circumplex (1980) arranges. Neutral is the origin by definition. Contempt has no value there; it
+is placed beside disgust, less aroused.
+"""
+
+WEAK_EXPRESSIONS = frozenset({SAD, FEAR, DISGUST, ANGER})
+"""
+Expressions that are often missed or taken for one another on real faces.
+
+Their prototypes lean on the brows, which FaceMesh hardly moves, and share the rest: lowered mouth
+corners belong to sadness and disgust, a raised upper lip to disgust and anger.
+"""
+
+
+@dataclass(frozen=True)
+class GeometrySettings:
+    """
+    Parameters of the estimator.
+
+    :param gain: score of an expression whose prototype is shown completely.
+    :param neutral_score: score of neutral; against it a face must show something.
+    :param opposed_weight: what a contradicting AU costs, as a share of ``gain``.
+    :param max_confidence: the confidence of a perfect match on a large frontal face.
+    :param weak_max_confidence: the same for the expressions of :data:`WEAK_EXPRESSIONS`.
+    :param full_turn_rad: up to here a turned head costs no confidence.
+    :param max_turn_rad: from here on the expression is unknown.
+    :param min_eye_span_px: below, the expression is unknown: the mesh is a guess.
+    :param full_eye_span_px: from here on, size costs no confidence.
+    :param max_residual: from here on the mesh does not have the shape of a face, and the
+        expression is unknown; half of it costs no confidence [eye spans].
+    :raises ValueError: when a value is out of order.
+    """
+
+    gain: float = 12.0
+    neutral_score: float = 2.5
+    opposed_weight: float = 0.3
+    max_confidence: float = 0.6
+    weak_max_confidence: float = 0.4
+    full_turn_rad: float = 0.35
+    max_turn_rad: float = 1.05
+    min_eye_span_px: float = 12.0
+    full_eye_span_px: float = 48.0
+    max_residual: float = 0.20
+
+    def __post_init__(self) -> None:
+        positive = (self.gain, self.neutral_score, self.opposed_weight, self.max_residual)
+        if not all(0.0 < value < float('inf') for value in positive):
+            raise ValueError(f'gain, scores, weights and residual must be positive, got {self}')
+        if not 0.0 < self.max_confidence <= 1.0:
+            raise ValueError(f'max_confidence must lie in 0..1, got {self.max_confidence}')
+        if not 0.0 < self.weak_max_confidence <= self.max_confidence:
+            raise ValueError(f'weak_max_confidence must lie in 0..max_confidence, got {self}')
+        if not 0.0 <= self.full_turn_rad < self.max_turn_rad <= np.pi:
+            raise ValueError(f'expected 0 <= full_turn_rad < max_turn_rad <= pi, got {self}')
+        if not 0.0 <= self.min_eye_span_px < self.full_eye_span_px:
+            raise ValueError(f'expected 0 <= min_eye_span_px < full_eye_span_px, got {self}')
+
+
+def _falling(value: float, full: float, none: float) -> float:
+    """Return 1 at ``full``, 0 at ``none``, linear between, clamped outside."""
+    return min(max((none - value) / (none - full), 0.0), 1.0)
+
+
+class GeometryExpression:
+    """
+    Estimate the expression from FaceMesh landmarks, without any network.
+
+    Holds no state: the same landmarks give the same estimate.
+
+    :param settings: parameters; defaults where None.
+    """
+
+    def __init__(self, settings: GeometrySettings | None = None) -> None:
+        self.settings = settings or GeometrySettings()
+        self._prototypes = _prototype_matrix(self.settings.opposed_weight)
+
+    def estimate(
+        self, landmarks_px: npt.ArrayLike, neutral: NeutralFace = POPULATION_NEUTRAL
+    ) -> EmotionEstimate:
+        """
+        Estimate the expression of one face.
+
+        :param landmarks_px: (468 or more, 3) FaceMesh points [pixels]; see
+            :func:`~aitable_ros.perception.emotion.face_measures.frontalise`.
+        :param neutral: the neutral face to compare with: people in general, or this person's own.
+        :returns: the estimate; unknown where the points are not finite, collapsed or not shaped
+            like a face, and where the head is turned too far or too small in the image.
+        :raises ValueError: when the shape of ``landmarks_px`` is another.
+        """
+        return self.estimate_face(frontalise(landmarks_px), neutral)
+
+    def estimate_face(
+        self, face: FrontalFace | None, neutral: NeutralFace = POPULATION_NEUTRAL
+    ) -> EmotionEstimate:
+        """
+        Estimate the expression of one face that was turned to the front already.
+
+        :param face: from :func:`~aitable_ros.perception.emotion.face_measures.frontalise`.
+        :param neutral: as for :meth:`estimate`.
+        :returns: as :meth:`estimate`.
+        """
+        if face is None:
+            return EmotionEstimate.unknown(BACKEND)
+        quality = self._quality(face)
+        if quality <= 0.0:
+            return EmotionEstimate.unknown(BACKEND)
+        probabilities = self.probabilities(face.measures, neutral, face.pitch_rad)
+        expression = int(probabilities.argmax())
+        valence, arousal = probabilities @ VALENCE_AROUSAL
+        s = self.settings
+        cap = s.weak_max_confidence if expression in WEAK_EXPRESSIONS else s.max_confidence
+        return EmotionEstimate(
+            expression=expression,
+            confidence=cap * quality * float(probabilities[expression]),
+            probabilities=probabilities,
+            valence=float(valence),
+            arousal=float(arousal),
+            backend=BACKEND,
+        )
+
+    def probabilities(
+        self,
+        measures: FaceMeasures,
+        neutral: NeutralFace = POPULATION_NEUTRAL,
+        pitch_rad: float = 0.0,
+    ) -> npt.NDArray[np.float64]:
+        """
+        Weigh the expressions against each other, whatever the picture's quality.
+
+        :param measures: from :func:`~aitable_ros.perception.emotion.face_measures.measure_face`.
+        :param neutral: the neutral face to compare with.
+        :param pitch_rad: pitch of the head, up positive.
+        :returns: (8,) probabilities by the order of
+            :data:`~aitable_ros.perception.emotion.expression.EXPRESSIONS`, sum 1.
+        """
+        units = action_units(measures, neutral, pitch_rad)
+        intensities = np.array([getattr(units, name) for name in _AU_NAMES])
+        scores = self.settings.gain * (self._prototypes @ intensities)
+        scores[NEUTRAL] = self.settings.neutral_score
+        weights: npt.NDArray[np.float64] = np.exp(scores - scores.max())
+        return weights / weights.sum()
+
+    def _quality(self, face: FrontalFace) -> float:
+        s = self.settings
+        return (
+            _falling(face.turn_rad, s.full_turn_rad, s.max_turn_rad)
+            * _falling(-face.eye_span_px, -s.full_eye_span_px, -s.min_eye_span_px)
+            * _falling(face.residual, 0.5 * s.max_residual, s.max_residual)
+        )

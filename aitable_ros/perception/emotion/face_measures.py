@@ -1,0 +1,301 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The shape of a face: turned to the front, measured, and what it measures at rest.
+
+:func:`frontalise` undoes how the head is held, :func:`measure_face` takes the distances that the
+muscles of expression change, and :class:`NeutralFace` says where these lie on neutral faces.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+MESH_POINTS = 468
+"""Points of MediaPipe FaceMesh; further ones (irises) are ignored."""
+
+_RIGID_SHAPE: Mapping[int, tuple[float, float, float]] = MappingProxyType(
+    {
+        33: (-0.500, 0.000, 0.000),
+        133: (-0.193, -0.013, 0.056),
+        362: (0.193, -0.013, 0.056),
+        263: (0.500, 0.000, 0.000),
+        168: (0.000, 0.050, 0.238),
+        6: (0.000, -0.035, 0.289),
+        197: (0.000, -0.112, 0.346),
+        195: (0.000, -0.185, 0.409),
+        5: (0.000, -0.263, 0.473),
+        4: (0.000, -0.358, 0.502),
+        10: (0.000, 0.569, 0.170),
+        127: (-0.770, -0.062, -0.546),
+        356: (0.770, -0.062, -0.546),
+        234: (-0.761, -0.219, -0.591),
+        454: (0.761, -0.219, -0.591),
+    }
+)
+"""
+Landmark index -> (to the person's left, up, out of the face) in eye spans.
+
+Median shape of FaceMesh's own output on frontal neutral pictures (336 of the public collection
+muxspace/facial_expressions, mostly press photographs, and 10 of JAFFE weighted fivefold), aligned
+by generalised Procrustes analysis and made symmetric.
+"""
+
+_RIGID_INDICES = np.array(list(_RIGID_SHAPE), dtype=np.intp)
+_RIGID_POINTS = np.array(list(_RIGID_SHAPE.values()), dtype=np.float64)
+
+_RIGHT_EYE_EAR = (33, 160, 158, 133, 153, 144)
+_LEFT_EYE_EAR = (362, 385, 387, 263, 373, 380)
+
+_MEASURED = (
+    *(0, 2, 13, 14, 17, 33, 46, 55, 61, 64, 70, 107, 117, 118, 129, 133, 144, 145, 153, 158, 160),
+    *(263, 276, 285, 291, 294, 300, 336, 346, 347, 358, 362, 373, 374, 380, 385, 387),
+)
+"""The landmarks that :func:`measure_face` looks at."""
+
+_MEASURED_INDICES = np.array(_MEASURED, dtype=np.intp)
+
+
+@dataclass(frozen=True, eq=False)
+class FrontalFace:
+    """
+    A face turned to the front.
+
+    :param points: (468, 3) in eye spans: x to the person's left, y up, z out of the face, the
+        origin between the outer eye corners.
+    :param yaw_rad: how far the head was turned about its own vertical, away from the camera;
+        positive: to the person's left.
+    :param pitch_rad: how far it was tilted; up is positive.
+    :param eye_span_px: size of the face in the image: the outer eye corners' distance, were it
+        seen from the front [pixels].
+    :param residual: RMS distance of the rigid points from the neutral shape, in eye spans; 0.02
+        is usual, 0.05 the 95th percentile on pictures of real faces.
+    """
+
+    points: npt.NDArray[np.float64]
+    yaw_rad: float
+    pitch_rad: float
+    eye_span_px: float
+    residual: float
+
+    @property
+    def turn_rad(self) -> float:
+        """Angle between the face's forward direction and the line to the camera."""
+        cosine = math.cos(self.yaw_rad) * math.cos(self.pitch_rad)
+        return math.acos(min(max(cosine, -1.0), 1.0))
+
+    @cached_property
+    def measures(self) -> FaceMeasures:
+        """What :func:`measure_face` gives, taken once."""
+        return measure_face(self)
+
+
+def frontalise(landmarks_px: npt.ArrayLike) -> FrontalFace | None:
+    """
+    Undo rotation, scale and position of a face.
+
+    The similarity transform is the least-squares one (Kabsch 1976; Umeyama 1991) between the
+    rigid points and their neutral shape. FaceMesh's weak-perspective z makes that legitimate.
+
+    :param landmarks_px: (468 or more, 3) FaceMesh points: x right, y down [pixels], z in the
+        scale of x, smaller is nearer.
+    :returns: the frontal face; None where the points are not finite or have collapsed.
+    :raises ValueError: when the shape is another.
+    """
+    landmarks = np.asarray(landmarks_px, dtype=np.float64)
+    if landmarks.ndim != 2 or landmarks.shape[0] < MESH_POINTS or landmarks.shape[1] != 3:
+        raise ValueError(f'landmarks must have shape (468, 3), got {landmarks.shape}')
+    landmarks = landmarks[:MESH_POINTS]
+    if not np.isfinite(landmarks).all():
+        return None
+    points = landmarks * (1.0, -1.0, -1.0)
+    rigid = points[_RIGID_INDICES]
+    centre = rigid.mean(axis=0)
+    rigid = rigid - centre
+    target_centre = _RIGID_POINTS.mean(axis=0)
+    target = _RIGID_POINTS - target_centre
+    with np.errstate(over='ignore'):
+        spread_px = float(np.sqrt((rigid**2).sum()))
+    scale = spread_px / float(np.sqrt((target**2).sum()))
+    if not np.isfinite(scale) or scale < 1e-6:
+        return None
+    # Normalised before the SVD, so that huge or tiny coordinates cannot overflow.
+    u, _, vt = np.linalg.svd((rigid / spread_px).T @ target)
+    handedness = np.sign(np.linalg.det(u @ vt)) or 1.0
+    rotation = u @ np.diag((1.0, 1.0, handedness)) @ vt
+    frontal = (points - centre) / scale @ rotation + target_centre
+    residual = np.sqrt(((frontal[_RIGID_INDICES] - _RIGID_POINTS) ** 2).sum(axis=1).mean())
+    # The camera's direction as the head sees it: roll does not mix into yaw and pitch.
+    x, y, z = rotation[2].tolist()
+    return FrontalFace(
+        points=frontal,
+        yaw_rad=math.atan2(-x, z),
+        pitch_rad=math.asin(min(max(-y, -1.0), 1.0)),
+        eye_span_px=scale,
+        residual=float(residual),
+    )
+
+
+@dataclass(frozen=True)
+class FaceMeasures:
+    """
+    What the muscles of expression change, in eye spans; means of both sides unless said.
+
+    :param inner_brow_height: inner brow ends above the inner eye corners.
+    :param outer_brow_height: outer brow ends above the outer eye corners.
+    :param brow_slope: inner above outer brow ends: large is the oblique brow of grief, small the
+        V of anger.
+    :param brow_distance: between the inner brow ends.
+    :param eye_aspect_ratio: lid opening over eye width (Soukupova & Cech 2016), a ratio.
+    :param lower_lid_height: lower lid above the line through the eye corners (negative).
+    :param cheek_height: cheek below the eye, above that line (negative).
+    :param nostril_height: nostril wings above that line (negative).
+    :param upper_lip_length: base of the nose to the upper lip's edge.
+    :param lip_thickness: visible red of both lips.
+    :param lip_gap: between the inner lips.
+    :param mouth_width: between the mouth corners.
+    :param corner_height: mouth corners above the middle of the mouth; a quarter of the lip gap
+        is taken off, which is what an opening jaw alone adds.
+    :param corner_depth: mouth corners in front of the middle of the mouth (negative).
+    :param corner_asymmetry: pull (upwards plus half of outwards) of the right mouth corner minus
+        that of the left.
+    """
+
+    inner_brow_height: float
+    outer_brow_height: float
+    brow_slope: float
+    brow_distance: float
+    eye_aspect_ratio: float
+    lower_lid_height: float
+    cheek_height: float
+    nostril_height: float
+    upper_lip_length: float
+    lip_thickness: float
+    lip_gap: float
+    mouth_width: float
+    corner_height: float
+    corner_depth: float
+    corner_asymmetry: float
+
+
+def measure_face(face: FrontalFace) -> FaceMeasures:
+    """
+    Take the distances that the action units are read from.
+
+    :param face: from :func:`frontalise`.
+    """
+    # a few dozen numbers: in Python faster than one NumPy call for each of them
+    points = dict(zip(_MEASURED, face.points[_MEASURED_INDICES].tolist()))
+
+    def level(*indices: int) -> float:
+        return sum(points[i][1] for i in indices) / len(indices)
+
+    def distance(a: int, b: int) -> float:
+        return math.dist(points[a], points[b])
+
+    def aspect_ratio(p: tuple[int, ...]) -> float:
+        width = distance(p[0], p[3])
+        if width < 1e-6:
+            return 0.0
+        return (distance(p[1], p[5]) + distance(p[2], p[4])) / (2.0 * width)
+
+    eye_line = level(33, 133, 362, 263)
+    inner_brow = level(55, 107, 285, 336)
+    outer_brow = level(46, 70, 276, 300)
+    gap = distance(13, 14)
+    right, left = points[61], points[291]
+    pull_right = right[1] - 0.5 * right[0]
+    pull_left = left[1] + 0.5 * left[0]
+    return FaceMeasures(
+        inner_brow_height=inner_brow - level(133, 362),
+        outer_brow_height=outer_brow - level(33, 263),
+        brow_slope=inner_brow - outer_brow,
+        brow_distance=0.5 * (distance(55, 285) + distance(107, 336)),
+        eye_aspect_ratio=0.5 * (aspect_ratio(_RIGHT_EYE_EAR) + aspect_ratio(_LEFT_EYE_EAR)),
+        lower_lid_height=level(145, 153, 374, 380) - eye_line,
+        cheek_height=level(117, 118, 346, 347) - eye_line,
+        nostril_height=level(64, 129, 294, 358) - eye_line,
+        upper_lip_length=level(2) - level(0),
+        lip_thickness=distance(0, 13) + distance(14, 17),
+        lip_gap=gap,
+        mouth_width=distance(61, 291),
+        corner_height=level(61, 291) - level(13, 14) - 0.25 * gap,
+        corner_depth=0.5 * (right[2] + left[2]) - 0.5 * (points[13][2] + points[14][2]),
+        corner_asymmetry=pull_right - pull_left,
+    )
+
+
+@dataclass(frozen=True)
+class NeutralBand:
+    """
+    Where a measure lies on neutral faces.
+
+    :param low: lower edge, in the measure's unit.
+    :param high: upper edge.
+    :param per_pitch: how both edges move per radian of head pitch (up positive): turning the
+        shape to the front does not undo what FaceMesh's depth gets wrong, nor lids that follow
+        the gaze.
+    :raises ValueError: when the edges are not finite or not in order.
+    """
+
+    low: float
+    high: float
+    per_pitch: float = 0.0
+
+    def __post_init__(self) -> None:
+        finite = all(map(math.isfinite, (self.low, self.high, self.per_pitch)))
+        if not (finite and self.low < self.high):
+            raise ValueError(f'a neutral band needs finite low < high, got {self}')
+
+    def above(self, value: float, pitch_rad: float) -> float:
+        """Return by how much a value exceeds the band, 0 inside."""
+        return max(0.0, value - self.high - self.per_pitch * pitch_rad)
+
+    def below(self, value: float, pitch_rad: float) -> float:
+        """Return by how much a value falls short of the band, 0 inside."""
+        return max(0.0, self.low + self.per_pitch * pitch_rad - value)
+
+
+@dataclass(frozen=True)
+class NeutralFace:
+    """
+    The face at rest: one band per field of :class:`FaceMeasures`.
+
+    The default is the population's. The bands of one person are far narrower; a calibration
+    hands its own to
+    :meth:`~aitable_ros.perception.emotion.expression_geometry.GeometryExpression.estimate`.
+
+    The bands span about the 10th to 90th percentile of FaceMesh's output on frontal neutral
+    pictures of both collections named at the rigid shape. By judgement on half of the labelled
+    pictures there, the upper edge of ``nostril_height``, the lower one of ``upper_lip_length``
+    and both of ``corner_asymmetry`` are wider, since those differ most between people, and the
+    upper one of ``lip_gap`` is narrower, since lips part in talking. ``per_pitch`` is the slope
+    of a line fitted to the neutral pictures where |r| > 0.3 and it mattered.
+    """
+
+    inner_brow_height: NeutralBand = NeutralBand(0.165, 0.285)
+    outer_brow_height: NeutralBand = NeutralBand(0.110, 0.195)
+    brow_slope: NeutralBand = NeutralBand(0.036, 0.072)
+    brow_distance: NeutralBand = NeutralBand(0.275, 0.345)
+    eye_aspect_ratio: NeutralBand = NeutralBand(0.230, 0.335, -0.138)
+    lower_lid_height: NeutralBand = NeutralBand(-0.044, -0.023, -0.034)
+    cheek_height: NeutralBand = NeutralBand(-0.215, -0.186)
+    nostril_height: NeutralBand = NeutralBand(-0.455, -0.380, 0.080)
+    upper_lip_length: NeutralBand = NeutralBand(0.140, 0.192)
+    lip_thickness: NeutralBand = NeutralBand(0.180, 0.225, 0.040)
+    lip_gap: NeutralBand = NeutralBand(0.000, 0.080)
+    mouth_width: NeutralBand = NeutralBand(0.490, 0.605)
+    corner_height: NeutralBand = NeutralBand(-0.030, 0.003, -0.040)
+    corner_depth: NeutralBand = NeutralBand(-0.159, -0.126)
+    corner_asymmetry: NeutralBand = NeutralBand(-0.050, 0.050)
+
+
+POPULATION_NEUTRAL = NeutralFace()
+"""The neutral face of people in general."""

@@ -1,0 +1,183 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""The 468 face landmarks of MediaPipe FaceMesh in one image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from aitable_ros.inference.engine import Engine, InferenceError
+from aitable_ros.perception.faces.detector import FaceDetection
+from aitable_ros.perception.faces.landmarks import (
+    LANDMARKS,
+    LEFT_EYE_OUTER_CORNER,
+    RIGHT_EYE_OUTER_CORNER,
+)
+from aitable_ros.perception.images.checks import check_float32, check_image
+from aitable_ros.perception.images.roi import RotatedRoi
+
+INPUT_SIZE_PX = 192
+"""Side of FaceMesh's input."""
+
+ROI_SCALE = 1.5
+"""How much larger than the face the region is (MediaPipe ``RectTransformationCalculator``)."""
+
+_MAX_LOGIT = 100.0
+
+
+@dataclass(frozen=True, eq=False)
+class FaceMeshResult:
+    """
+    Landmarks of one face.
+
+    :param landmarks_px: (468, 3) float32, finite: x, y in image pixels; z in the same scale,
+        relative to the head's centre, smaller is nearer to the camera.
+    :param presence: probability that the landmarks lie on a face, 0..1.
+    :param roi: the region they were looked for in.
+    :raises ValueError: for another shape or element type, or a presence outside of 0..1.
+    """
+
+    landmarks_px: npt.NDArray[np.float32]
+    presence: float
+    roi: RotatedRoi
+
+    def __post_init__(self) -> None:
+        check_float32('landmarks_px', self.landmarks_px, (LANDMARKS, 3))
+        if not 0.0 <= self.presence <= 1.0:
+            raise ValueError(f'presence: expected 0..1, got {self.presence}')
+
+    @cached_property
+    def xywh_px(self) -> npt.NDArray[np.float32]:
+        """Tight box around the landmarks: (4,) float32 left, top, width, height."""
+        return landmark_box(self.landmarks_px)
+
+
+def landmark_box(landmarks_px: npt.NDArray) -> npt.NDArray[np.float32]:
+    """
+    Return the tight box around landmarks.
+
+    :param landmarks_px: (N, 2 or 3), x and y first.
+    :returns: (4,) float32 left, top, width, height.
+    """
+    # Reducing contiguous rows is several times faster than strided columns.
+    xy = np.ascontiguousarray(landmarks_px.T[:2])
+    box = np.empty(4, dtype=np.float32)
+    box[:2] = xy.min(axis=1)
+    box[2:] = xy.max(axis=1)
+    box[2:] -= box[:2]
+    return box
+
+
+def _roi(
+    xywh_px: npt.NDArray, from_px: npt.NDArray, to_px: npt.NDArray, scale: float
+) -> RotatedRoi:
+    x, y, width, height = (float(v) for v in xywh_px)
+    angle = math.atan2(float(to_px[1]) - float(from_px[1]), float(to_px[0]) - float(from_px[0]))
+    return RotatedRoi(x + 0.5 * width, y + 0.5 * height, scale * max(width, height), angle)
+
+
+def roi_from_detection(detection: FaceDetection, *, scale: float = ROI_SCALE) -> RotatedRoi:
+    """
+    Return where to look for the landmarks of a detected face.
+
+    The square around the box, enlarged, turned so that the eyes are level (MediaPipe
+    ``FaceDetectionFrontDetectionToRoi``).
+
+    :param detection: a face; its box must not be empty.
+    :param scale: how much larger than the box's longer side.
+    :raises ValueError: for an empty box.
+    """
+    points = detection.keypoints_px
+    return _roi(detection.xywh_px, points[0], points[1], scale)
+
+
+def roi_from_landmarks(
+    landmarks_px: npt.NDArray,
+    xywh_px: npt.NDArray | None = None,
+    *,
+    scale: float = ROI_SCALE,
+) -> RotatedRoi:
+    """
+    Return where to look for the face in the next image.
+
+    The square around the landmarks' tight box, enlarged, turned so that the outer eye corners
+    33 and 263 are level (MediaPipe ``FaceLandmarkLandmarksToRoi`` of 0.10.21).
+
+    :param landmarks_px: (468, 2 or 3), x and y first.
+    :param xywh_px: their :func:`landmark_box`, where the caller has it already.
+    :param scale: how much larger than the box's longer side.
+    :raises ValueError: when all landmarks coincide or are not finite.
+    """
+    return _roi(
+        landmark_box(landmarks_px) if xywh_px is None else xywh_px,
+        landmarks_px[RIGHT_EYE_OUTER_CORNER],
+        landmarks_px[LEFT_EYE_OUTER_CORNER],
+        scale,
+    )
+
+
+class FaceMesh:
+    """
+    Measure face landmarks with FaceMesh (Kartynnik et al. 2019, arXiv:1907.06724).
+
+    :param engine: face_mesh network: ``image`` uint8 (N, 192, 192, 3) RGB in; ``landmarks``
+        float32 (N, 468, 3) in input pixels and ``presence`` float32 (N, 1) logits out. Stays
+        the caller's: it is not closed here.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def run(
+        self, image: npt.NDArray[np.uint8], rois: Sequence[RotatedRoi]
+    ) -> list[FaceMeshResult | None]:
+        """
+        Measure one face in each region, all in one batch.
+
+        :param image: (H, W, 3) uint8 RGB.
+        :param rois: where the faces are.
+        :returns: one entry per region, in their order; None where the network's output is not
+            finite. The caller judges ``presence``.
+        :raises ValueError: when the image is not one.
+        :raises InferenceError: when the engine fails or gives other shapes than declared.
+        """
+        check_image(image)
+        count = len(rois)
+        if not count:
+            return []
+        crops = np.empty((count, INPUT_SIZE_PX, INPUT_SIZE_PX, 3), dtype=np.uint8)
+        to_images = [roi.crop(image, INPUT_SIZE_PX, out=crop)[1] for roi, crop in zip(rois, crops)]
+        outputs = self.engine.infer({'image': crops})
+        landmarks, logits = outputs['landmarks'], outputs['presence']
+        if landmarks.shape != (count, LANDMARKS, 3) or logits.shape != (count, 1):
+            raise InferenceError(
+                f'{self.engine}: expected landmarks [{count},468,3] and presence [{count},1], '
+                f'got {list(landmarks.shape)} and {list(logits.shape)}'
+            )
+        return [
+            self._result(landmarks[i], float(logits[i, 0]), rois[i], to_images[i])
+            for i in range(count)
+        ]
+
+    @staticmethod
+    def _result(
+        landmarks: npt.NDArray, logit: float, roi: RotatedRoi, to_image: npt.NDArray
+    ) -> FaceMeshResult | None:
+        projection = np.zeros((3, 3), dtype=np.float32)
+        projection[:2, :2] = to_image[:, :2].T
+        projection[2, 2] = roi.size / INPUT_SIZE_PX
+        with np.errstate(over='ignore', invalid='ignore'):
+            landmarks_px = landmarks.astype(np.float32, copy=False) @ projection
+            landmarks_px[:, :2] += to_image[:, 2].astype(np.float32)
+            # A sum is finite only if every term is (or the terms are absurdly large).
+            finite = math.isfinite(logit) and math.isfinite(float(landmarks_px.sum()))
+        if not finite:
+            return None
+        presence = 1.0 / (1.0 + math.exp(-min(max(logit, -_MAX_LOGIT), _MAX_LOGIT)))
+        return FaceMeshResult(landmarks_px, presence, roi)

@@ -1,0 +1,405 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""From an image stream to tracked faces: detector, landmarks and identities together."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from aitable_ros.perception.faces.detector import (
+    KEYPOINTS,
+    FaceDetection,
+    FaceDetector,
+)
+from aitable_ros.perception.faces.landmarks import LANDMARKS, keypoints_from_landmarks
+from aitable_ros.perception.faces.mesh import (
+    ROI_SCALE,
+    FaceMesh,
+    FaceMeshResult,
+    roi_from_detection,
+    roi_from_landmarks,
+)
+from aitable_ros.perception.faces.tracker import FaceObservation, FaceTracker
+from aitable_ros.perception.images.checks import check_float32, check_image
+from aitable_ros.perception.images.image_stream import ImageStream
+from aitable_ros.perception.images.roi import RotatedRoi
+from aitable_ros.perception.images.ssd import iou_matrix
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """
+    When to detect, and what counts as a face.
+
+    :param max_faces: at most so many faces at a time, 1..64.
+    :param min_presence: landmarks with a lower presence are not a face, 0..1 (MediaPipe: 0.5).
+    :param min_face_px: detections and landmark boxes whose longer side is shorter are ignored.
+    :param redetect_interval_s: while all faces are followed, the detector looks this often for
+        more of them, and whether they are still where their landmarks are, in header time; 0:
+        in every image.
+    :param max_gap_s: when the image before is longer ago, faces may have moved too far to be
+        followed by their landmarks alone, and the detector looks in this image too.
+    :param max_shift: landmarks that lie farther than this from where they were looked for, in
+        units of the face's size, are looked for again, with the detector's help. FaceMesh
+        measures faces up to about 0.15 beside the region's middle well; beyond that it places
+        a face where none is, at full presence.
+    :param max_slip: landmarks that are farther than this from what the detector says of the
+        same face (mean offset of eyes, nose and mouth, in units of the face's size) have slipped
+        off it and are measured anew. The two networks agree to 0.1 on faces tilted up to 50
+        degrees.
+    :param detection_iou: a detection that overlaps a followed face by less is another face, 0..1.
+    :param merge_iou: two tracked faces whose landmark boxes overlap this much have fallen onto
+        the same face, 0..1.
+    :param merge_surprise: of such two the one that was tracked longer survives, unless it is
+        farther from where it was heading by more than this, in units of the face's size: then
+        it slid onto the other one, which hides it.
+    :raises ValueError: for a value out of range.
+    """
+
+    max_faces: int = 4
+    min_presence: float = 0.5
+    min_face_px: float = 24.0
+    redetect_interval_s: float = 0.5
+    max_gap_s: float = 0.12
+    max_shift: float = 0.08
+    max_slip: float = 0.15
+    detection_iou: float = 0.1
+    merge_iou: float = 0.5
+    merge_surprise: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_faces <= 64:
+            raise ValueError(f'max_faces: expected 1..64, got {self.max_faces}')
+        for name in ('min_presence', 'detection_iou', 'merge_iou'):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f'{name}: expected 0..1, got {getattr(self, name)}')
+        for name in (
+            'min_face_px',
+            'redetect_interval_s',
+            'max_gap_s',
+            'max_shift',
+            'max_slip',
+            'merge_surprise',
+        ):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0.0):
+                raise ValueError(f'{name}: expected a finite number >= 0, got {value}')
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedFace:
+    """
+    One face in one image.
+
+    :param face_id: 'f1', 'f2', ...; stays with the person while tracked.
+    :param xywh_px: (4,) float32 left, top, width, height: tight box of the landmarks where they
+        were measured, the detector's otherwise.
+    :param confidence: score of the last detection of this face, 0..1.
+    :param presence: probability that the landmarks lie on a face, 0..1; NaN: not measured.
+    :param keypoints_px: (6, 2) float32: right eye, left eye, nose tip, mouth centre, right and
+        left ear tragion.
+    :param landmarks_px: (468, 3) float32, or None where there is no landmark network.
+    :param tracked_s: header time since the id was given [s].
+    :raises ValueError: for other shapes or element types.
+    """
+
+    face_id: str
+    xywh_px: npt.NDArray[np.float32]
+    confidence: float
+    presence: float
+    keypoints_px: npt.NDArray[np.float32]
+    landmarks_px: npt.NDArray[np.float32] | None
+    tracked_s: float
+
+    def __post_init__(self) -> None:
+        check_float32('xywh_px', self.xywh_px, (4,))
+        check_float32('keypoints_px', self.keypoints_px, (KEYPOINTS, 2))
+        if self.landmarks_px is not None:
+            check_float32('landmarks_px', self.landmarks_px, (LANDMARKS, 3))
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A face of the present image before the tracker has named it."""
+
+    xywh_px: npt.NDArray[np.float32]
+    confidence: float
+    detection: FaceDetection | None
+    mesh: FaceMeshResult | None
+    previous_id: str | None
+    doubtful: bool = False
+
+    def observation(self) -> FaceObservation:
+        landmarks = None if self.mesh is None else self.mesh.landmarks_px
+        return FaceObservation(self.xywh_px, landmarks, self.previous_id)
+
+
+class FacePipeline:
+    """
+    Follow the faces of an image stream.
+
+    While a face's landmarks hold, the next image is searched around where they are expected
+    only. The detector runs in every image while there is no face, after a gap in the stream, and
+    for ``redetect_interval_s`` from the image on in which a face was lost or its landmarks were
+    doubtful; otherwise once in that time. Without a landmark network it runs in every image.
+
+    Not thread-safe: one stream, one thread (as the engines demand).
+
+    :param detector: finds faces.
+    :param mesh: measures their landmarks, or None.
+    :param tracker: gives the ids; the pipeline's own from now on.
+    :param settings: thresholds.
+    """
+
+    def __init__(
+        self,
+        detector: FaceDetector,
+        mesh: FaceMesh | None = None,
+        tracker: FaceTracker | None = None,
+        settings: PipelineSettings | None = None,
+    ) -> None:
+        self.settings = settings if settings is not None else PipelineSettings()
+        self.tracker = tracker if tracker is not None else FaceTracker()
+        self._detector = detector
+        self._mesh = mesh
+        self._forget()
+
+    def reset(self) -> None:
+        """Forget all faces: the stream begins anew. Ids go on counting."""
+        self.tracker.reset()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._stream = ImageStream()
+        self._tracked: list[TrackedFace] = []
+        self._detected_s = -math.inf
+        self._alarm_s = -math.inf
+
+    def continue_from(self, other: FacePipeline) -> None:
+        """
+        Go on with the faces of another pipeline, whose ids they keep, with own networks and
+        thresholds.
+
+        :param other: what followed the stream until now; not to be used any more.
+        """
+        settings = self.tracker.settings
+        self.tracker = other.tracker
+        self.tracker.settings = settings
+        self._stream = other._stream
+        self._tracked = list(other._tracked)
+        self._detected_s = other._detected_s
+        self._alarm_s = other._alarm_s
+
+    def process(self, image: npt.NDArray[np.uint8], stamp_s: float) -> list[TrackedFace]:
+        """
+        Find and follow the faces of the stream's next image.
+
+        An image of another size than the one before, or an earlier one, begins a new stream.
+
+        :param image: (H, W, 3) uint8 RGB.
+        :param stamp_s: header time of the image [s].
+        :returns: faces in the order in which they were first seen.
+        :raises ValueError: when the image is not one, or the stamp is not finite.
+        :raises InferenceError: when an engine fails.
+        """
+        if not self._stream.continues(image, stamp_s):
+            self.reset()
+        gap_s = self._stream.advance(image, stamp_s)
+        image = np.ascontiguousarray(image)
+
+        faces = self._follow(image, stamp_s)
+        if len(faces) < len(self._tracked) or any(face.doubtful for face in faces):
+            self._alarm_s = stamp_s
+        interval_s = self.settings.redetect_interval_s
+        if (
+            not faces
+            or gap_s > self.settings.max_gap_s
+            or stamp_s - self._alarm_s <= interval_s
+            or stamp_s - self._detected_s >= interval_s
+        ):
+            self._detected_s = stamp_s
+            faces = self._detect(image, faces, stamp_s)
+
+        identities = self.tracker.update(stamp_s, [face.observation() for face in faces])
+        named = sorted(zip(identities, faces), key=lambda pair: pair[0].number)
+        self._tracked = [
+            _name(face, identity.face_id, identity.tracked_s) for identity, face in named
+        ]
+        return list(self._tracked)
+
+    def process_still(self, image: npt.NDArray[np.uint8]) -> list[TrackedFace]:
+        """
+        Find the faces of one picture that belongs to no stream.
+
+        Leaves what :meth:`process` remembers untouched. Keypoints are the detector's.
+
+        :param image: (H, W, 3) uint8 RGB.
+        :returns: faces, best detection first, named 'f1', 'f2', ... in every picture anew.
+        :raises ValueError: when the image is not one.
+        :raises InferenceError: when an engine fails.
+        """
+        check_image(image)
+        faces = self._detect(np.ascontiguousarray(image), [], 0.0)
+        return [
+            _name(face, f'f{i}', 0.0, detector_keypoints=True) for i, face in enumerate(faces, 1)
+        ]
+
+    def _follow(self, image: npt.NDArray[np.uint8], stamp_s: float) -> list[_Candidate]:
+        """Search where the landmarks of the image before are expected now."""
+        if self._mesh is None:
+            return []
+        rois = []
+        for face in self._tracked:
+            assert face.landmarks_px is not None  # there is a landmark network
+            roi = roi_from_landmarks(face.landmarks_px, face.xywh_px)
+            dx, dy = self.tracker.expected_shift_px(face.face_id, stamp_s)
+            rois.append(RotatedRoi(roi.cx + dx, roi.cy + dy, roi.size, roi.angle_rad))
+        faces = [
+            _Candidate(
+                mesh.xywh_px, face.confidence, None, mesh, face.face_id, self._is_doubtful(mesh)
+            )
+            for face, mesh in zip(self._tracked, self._mesh.run(image, rois))
+            if mesh is not None and self._is_face(mesh, image)
+        ]
+        return self._merge(faces, stamp_s)
+
+    def _is_doubtful(self, mesh: FaceMeshResult) -> bool:
+        x, y, width, height = mesh.xywh_px.tolist()
+        roi = mesh.roi
+        shift_px = math.hypot(x + 0.5 * width - roi.cx, y + 0.5 * height - roi.cy)
+        return shift_px > self.settings.max_shift * roi.size / ROI_SCALE
+
+    def _has_slipped(self, face: _Candidate, detection: FaceDetection) -> bool:
+        assert face.mesh is not None
+        keypoints = keypoints_from_landmarks(face.mesh.landmarks_px)
+        dx, dy = (keypoints[:4] - detection.keypoints_px[:4]).mean(axis=0).tolist()
+        return math.hypot(dx, dy) > self.settings.max_slip * float(detection.xywh_px[2:].max())
+
+    def _is_face(self, mesh: FaceMeshResult, image: npt.NDArray[np.uint8]) -> bool:
+        if mesh.presence < self.settings.min_presence:
+            return False
+        x, y, width, height = mesh.xywh_px.tolist()
+        return (
+            max(width, height) >= max(self.settings.min_face_px, 1.0)
+            and min(width, height) > 0.0
+            and 0.0 <= x + 0.5 * width < image.shape[1]
+            and 0.0 <= y + 0.5 * height < image.shape[0]
+        )
+
+    def _merge(self, candidates: Sequence[_Candidate], stamp_s: float) -> list[_Candidate]:
+        """Of faces that fell onto each other keep one; they come ordered by age, new ones last."""
+        if len(candidates) < 2:
+            return list(candidates)
+        kept: list[_Candidate] = []
+        for face in candidates:
+            i = next((i for i, other in enumerate(kept) if self._same_face(face, other)), None)
+            if i is None:
+                kept.append(face)
+                continue
+            surprise = self._surprise(kept[i], stamp_s) - self._surprise(face, stamp_s)
+            if surprise > self.settings.merge_surprise:
+                kept[i], face = face, kept[i]
+            if face.previous_id is not None:
+                self.tracker.rewind(face.previous_id)
+        return kept
+
+    def _same_face(self, a: _Candidate, b: _Candidate) -> bool:
+        overlap = iou_matrix(a.xywh_px[None], b.xywh_px[None])[0, 0]
+        return bool(overlap > self.settings.merge_iou)
+
+    def _surprise(self, face: _Candidate, stamp_s: float) -> float:
+        if face.previous_id is None:
+            return sys.float_info.max  # not infinite: two of them are compared by difference
+        return self.tracker.surprise(face.previous_id, stamp_s, face.observation())
+
+    def _detect(
+        self, image: npt.NDArray[np.uint8], followed: Sequence[_Candidate], stamp_s: float
+    ) -> list[_Candidate]:
+        """Return the faces followed, checked against the detector, and those found beside."""
+        settings = self.settings
+        detections = [
+            detection
+            for detection in self._detector.detect(image)
+            if max(detection.xywh_px[2:]) >= settings.min_face_px
+            and min(detection.xywh_px[2:]) > 0.0
+        ]
+        overlaps = iou_matrix(
+            np.reshape([face.xywh_px for face in followed], (-1, 4)),
+            np.reshape([detection.xywh_px for detection in detections], (-1, 4)),
+        )
+        fresh = [
+            detection
+            for j, detection in enumerate(detections)
+            if not (overlaps[:, j] > settings.detection_iou).any()
+        ][: settings.max_faces - len(followed)]
+        if self._mesh is None:
+            return [_Candidate(d.xywh_px, d.score, d, None, None) for d in fresh]
+
+        faces: list[_Candidate] = []
+        again: list[tuple[_Candidate, RotatedRoi]] = []
+        pairs = _pair(overlaps, settings.detection_iou)
+        for i, face in enumerate(followed):
+            detection = detections[pairs[i]] if i in pairs else None
+            if detection is not None:
+                face = replace(face, confidence=detection.score, detection=detection)
+                if face.doubtful or self._has_slipped(face, detection):
+                    again.append((face, roi_from_detection(detection)))
+                    continue
+            elif face.doubtful:
+                # Too small or too turned for the detector, perhaps: a second look must settle.
+                assert face.mesh is not None
+                again.append((face, roi_from_landmarks(face.mesh.landmarks_px, face.xywh_px)))
+                continue
+            faces.append(face)
+        for detection in fresh:
+            face = _Candidate(detection.xywh_px, detection.score, detection, None, None)
+            again.append((face, roi_from_detection(detection)))
+        for (face, _), mesh in zip(again, self._mesh.run(image, [roi for _, roi in again])):
+            if (
+                mesh is not None
+                and self._is_face(mesh, image)
+                and (face.detection is not None or not self._is_doubtful(mesh))
+            ):
+                faces.append(replace(face, xywh_px=mesh.xywh_px, mesh=mesh, doubtful=False))
+        order = {face.face_id: i for i, face in enumerate(self._tracked)}
+        faces.sort(key=lambda face: order.get(face.previous_id or '', len(order)))
+        return self._merge(faces, stamp_s)
+
+
+def _pair(overlaps: npt.NDArray, min_iou: float) -> dict[int, int]:
+    """Pair rows with columns, the greatest overlap first, each once; row to column."""
+    pairs: dict[int, int] = {}
+    for k in np.argsort(-overlaps, axis=None, kind='stable'):
+        i, j = divmod(int(k), overlaps.shape[1])
+        if overlaps[i, j] <= min_iou:
+            break
+        if i not in pairs and j not in pairs.values():
+            pairs[i] = j
+    return pairs
+
+
+def _name(
+    face: _Candidate, face_id: str, tracked_s: float, *, detector_keypoints: bool = False
+) -> TrackedFace:
+    detection, mesh = face.detection, face.mesh
+    if mesh is None or (detector_keypoints and detection is not None):
+        assert detection is not None  # a candidate comes from one of the two
+        keypoints = detection.keypoints_px
+    else:
+        # Also in the image in which the face was detected: otherwise the keypoints would jump.
+        keypoints = keypoints_from_landmarks(mesh.landmarks_px)
+    return TrackedFace(
+        face_id,
+        face.xywh_px,
+        face.confidence,
+        math.nan if mesh is None else mesh.presence,
+        keypoints,
+        None if mesh is None else mesh.landmarks_px,
+        tracked_s,
+    )

@@ -1,0 +1,301 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What this person's open and closed eyes measure: the references that turn EAR into openness.
+
+No constant threshold on the EAR fits everybody: open eyes measure 0.15 to 0.40, and closed ones
+by a factor of six differently with and without glasses (irlume issues 173 and 377). Openness is
+therefore (EAR - closed) / (open - closed), both references being the person's own:
+
+* *open*: a high percentile of the EARs seen, by pitch of the head, since eyelids follow the gaze
+  down and the opening is foreshortened;
+* *closed*: a share of the open one, at first what photographs of people gave, then what the
+  person's own blinks go down to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from aitable_ros.perception.maths.settings import Settings, setting
+
+_BINS = 160
+_MAX_EAR = 0.8
+_BIN_EAR = _MAX_EAR / _BINS
+
+_PITCH_STEP_RAD = math.radians(10.0)
+_PITCH_BINS = 4
+"""Bins of pitch to either side of the one in the middle: up to 40 degrees."""
+
+_KEPT_BLINKS = 16
+_KEPT_SAMPLES = 64
+_FLOOR_SHARE = 0.4
+_FLOOR_QUANTILE = 0.4
+
+
+UNREFINED_CLOSED_RATIO = 0.62
+"""``closed_ratio`` for lids that FaceMesh measured, which hardly close (median of photographs)."""
+
+UNREFINED_MAX_CLOSED_RATIO = 0.8
+"""``max_closed_ratio`` for the same (choice)."""
+
+
+@dataclass(frozen=True)
+class BaselineSettings(Settings):
+    """
+    How the references of one eye are learned.
+
+    :param percentile: the open eye is this percentile of the EARs seen; high, so that blinks
+        do not count, not the highest, so that single wrong frames do not either (90: choice).
+    :param memory_s: time constant with which old samples fade [s] (300: drooping lids have to
+        stay for over ten minutes before they pass for the person's normal ones).
+    :param min_observed_s: calibrated after this much observed time [s] (choice: longer than any
+        blink by far).
+    :param min_open_ear: no open eye is narrower than this: an eye that never was wider is not
+        calibrated (0.12: a fifth below the narrowest open eyes to be expected, 0.15).
+    :param closed_ratio: EAR of a closed eye as a share of the open one's, until the person's own
+        is known. What the landmark network gives for closed lids, not 0 (0.28: median of
+        photographs, iris_landmark).
+    :param closed_ratio_weight: as how many blinks of the person that counts; at 1000 the
+        person's own is hardly learned.
+    :param min_closed_ratio: lower limit of the person's own (choice).
+    :param max_closed_ratio: upper limit; raise it for landmarks that hardly see lids close
+        (0.45: 0.42 was measured with glasses, irlume issue 173).
+    :param learn_openness: at this openness or below nothing is learned about the open eye
+        (choice: well above 0.2 = closed, and below any open eye).
+    :param learn_max_yaw_rad: nothing is learned while the head is turned farther [rad].
+    :param frontal_pitch_rad: up to this pitch an eye is expected to measure the same [rad].
+    :param pitched_share: share of the open EAR that is expected at ``pitched_rad`` until the
+        person's own is known; linear in between (0.6: 0.28 to 0.63 were measured looking down,
+        irlume issue 173, and faces pitched farther are not measured at all).
+    :param pitched_rad: see ``pitched_share`` [rad].
+    :param restart_ratio: EARs this much above the open reference prove it wrong: it was learned
+        from closed eyes or from someone else; everything starts anew (1.4: eyes opened wide
+        stay below).
+    :param restart_s: ... when they last for this long [s].
+    :param max_blink_s: dips longer than this may be glances down: they can lower the closed
+        reference, not raise it [s].
+    :param max_gap_s: longest time for which one sample may stand [s].
+    :raises ValueError: for a value out of range.
+    """
+
+    percentile: float = setting(90.0, 50.0, 100.0, dynamic=False)
+    memory_s: float = setting(300.0, 10.0, 36000.0, dynamic=False)
+    min_observed_s: float = setting(2.0, 0.1, 60.0, dynamic=False)
+    min_open_ear: float = setting(0.12, 0.0, 0.5, dynamic=False)
+    closed_ratio: float = setting(0.28, 0.0, 0.9, dynamic=False)
+    closed_ratio_weight: float = setting(1.0, 0.1, 1000.0, dynamic=False)
+    min_closed_ratio: float = setting(0.02, 0.0, 0.9, dynamic=False)
+    max_closed_ratio: float = setting(0.45, 0.0, 0.95, dynamic=False)
+    learn_openness: float = setting(0.35, 0.0, 0.9, dynamic=False)
+    learn_max_yaw_rad: float = setting(math.radians(20.0), 0.05, 1.57, dynamic=False)
+    frontal_pitch_rad: float = setting(math.radians(10.0), 0.0, 1.0, dynamic=False)
+    pitched_share: float = setting(0.6, 0.1, 1.0, dynamic=False)
+    pitched_rad: float = setting(math.radians(30.0), 0.1, 1.57, dynamic=False)
+    restart_ratio: float = setting(1.4, 1.05, 5.0, dynamic=False)
+    restart_s: float = setting(0.5, 0.1, 60.0, dynamic=False)
+    max_blink_s: float = setting(0.5, 0.05, 5.0, dynamic=False)
+    max_gap_s: float = setting(0.5, 0.05, 5.0, dynamic=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.min_closed_ratio <= self.max_closed_ratio:
+            raise ValueError(f'need min_closed_ratio <= max_closed_ratio: {self}')
+        if not self.frontal_pitch_rad < self.pitched_rad:
+            raise ValueError(f'need frontal_pitch_rad < pitched_rad: {self}')
+
+
+class EyeBaseline:
+    """
+    The open-eye and closed-eye EAR of one eye of one person, learned from what is seen.
+
+    Fading, time-weighted histograms of EAR, one per 10 degrees of pitch, and the deepest points
+    of the last blinks; constant memory.
+
+    :param settings: how fast and from what to learn.
+    """
+
+    def __init__(self, settings: BaselineSettings | None = None) -> None:
+        self.settings = settings or BaselineSettings()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the person."""
+        count = 2 * _PITCH_BINS + 1
+        self._weights = np.zeros((count, _BINS))
+        self._bin_observed_s = [0.0] * count
+        self._bin_open_ear = [math.nan] * count
+        self._observed_s = 0.0
+        self._last_s = math.nan
+        self._above_s = 0.0
+        self._dip: list[float] = []
+        self._dip_start_s = math.nan
+        self._floors: deque[float] = deque(maxlen=_KEPT_BLINKS)
+        self._closed_ratio = self.settings.closed_ratio
+
+    def update(
+        self, stamp_s: float, ear: float, pitch_rad: float = 0.0, yaw_rad: float = 0.0
+    ) -> bool:
+        """
+        Learn from one sample.
+
+        :param stamp_s: header time [s]; not after the last one: nothing is learned.
+        :param ear: eye aspect ratio; NaN: not measured.
+        :param pitch_rad: of the head, down is positive [rad]; NaN: taken as 0.
+        :param yaw_rad: of the head [rad]; NaN: taken as 0.
+        :returns: whether what had been learned turned out wrong and was dropped.
+        """
+        settings = self.settings
+        elapsed_s = stamp_s - self._last_s
+        self._last_s = stamp_s
+        if elapsed_s > settings.max_gap_s:
+            self._dip.clear()
+        if not elapsed_s > 0 or math.isnan(ear) or abs(yaw_rad) > settings.learn_max_yaw_rad:
+            return False
+        weight_s = min(elapsed_s, settings.max_gap_s)
+        pitch_rad = 0.0 if math.isnan(pitch_rad) else pitch_rad
+        calibrated = self.calibrated
+        if calibrated:
+            open_ear = self.open_ear_at(pitch_rad)
+            self._above_s = (
+                self._above_s + weight_s if ear > settings.restart_ratio * open_ear else 0.0
+            )
+            if self._above_s >= settings.restart_s:
+                self.reset()
+                self._last_s = stamp_s
+                return True
+            openness = self.openness(ear, pitch_rad)
+            self._follow_dip(stamp_s, ear, openness, open_ear)
+            # a closing eye tells nothing about the open one
+            if openness <= settings.learn_openness:
+                return False
+        i = self._bin(pitch_rad)
+        weights = self._weights[i]
+        weights *= math.exp(-weight_s / settings.memory_s)
+        weights[min(int(ear / _BIN_EAR), _BINS - 1)] += weight_s
+        self._bin_observed_s[i] += weight_s
+        self._observed_s += weight_s
+        self._bin_open_ear[i] = _percentile(weights, settings.percentile)
+        return False
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether enough was seen to trust the references."""
+        return (
+            self._observed_s >= self.settings.min_observed_s
+            and self.open_ear >= self.settings.min_open_ear
+        )
+
+    @property
+    def open_ear(self) -> float:
+        """EAR of the open eye of an upright head; NaN before the first sample."""
+        return self.open_ear_at(0.0)
+
+    @property
+    def closed_ear(self) -> float:
+        """EAR of the closed eye; NaN before the first sample."""
+        return self._closed_ratio * self.open_ear
+
+    def open_ear_at(self, pitch_rad: float) -> float:
+        """
+        Tell the EAR of the open eye.
+
+        :param pitch_rad: pitch of the head, down is positive [rad].
+        :returns: between what was learned at the pitches nearest to this one; for pitches not
+            seen yet, in proportion to what is usual. NaN before the first sample.
+        """
+        position = min(max(pitch_rad / _PITCH_STEP_RAD, -_PITCH_BINS), _PITCH_BINS) + _PITCH_BINS
+        below = min(int(position), 2 * _PITCH_BINS - 1)
+        share = position - below
+        if share == 0.0:
+            return self._bin_reference(below)
+        return (1 - share) * self._bin_reference(below) + share * self._bin_reference(below + 1)
+
+    def openness(self, ear: float, pitch_rad: float = 0.0) -> float:
+        """
+        Relate an EAR to this person's eye.
+
+        :param ear: eye aspect ratio; NaN: not measured.
+        :param pitch_rad: of the head, down is positive [rad]; NaN: taken as 0.
+        :returns: 0 closed .. 1 open (clipped); NaN while not calibrated or not measured.
+        """
+        if math.isnan(ear) or not self.calibrated:
+            return math.nan
+        open_ear = self.open_ear_at(0.0 if math.isnan(pitch_rad) else pitch_rad)
+        closed_ear = self._closed_ratio * open_ear
+        return min(max((ear - closed_ear) / (open_ear - closed_ear), 0.0), 1.0)
+
+    def _usual_share(self, pitch_rad: float) -> float:
+        """Tell which share of the upright head's open EAR is usual at a pitch."""
+        settings = self.settings
+        # looking up, the opening is foreshortened but the lids stay up
+        beyond_rad = max(pitch_rad - settings.frontal_pitch_rad, 0.0)
+        slope = (1 - settings.pitched_share) / (settings.pitched_rad - settings.frontal_pitch_rad)
+        return max(1 - slope * beyond_rad, settings.pitched_share)
+
+    def _bin(self, pitch_rad: float) -> int:
+        steps = round(pitch_rad / _PITCH_STEP_RAD)
+        return min(max(steps, -_PITCH_BINS), _PITCH_BINS) + _PITCH_BINS
+
+    def _bin_reference(self, i: int) -> float:
+        if self._bin_observed_s[i] >= self.settings.min_observed_s:
+            return self._bin_open_ear[i]
+        nearest = -1
+        for k, seen_s in enumerate(self._bin_observed_s):
+            if seen_s > 0 and (
+                nearest < 0
+                or (seen_s >= self.settings.min_observed_s, -abs(k - i))
+                > (
+                    self._bin_observed_s[nearest] >= self.settings.min_observed_s,
+                    -abs(nearest - i),
+                )
+            ):
+                nearest = k
+        if nearest < 0:
+            return math.nan
+        usual = [self._usual_share((k - _PITCH_BINS) * _PITCH_STEP_RAD) for k in (i, nearest)]
+        return self._bin_open_ear[nearest] * usual[0] / usual[1]
+
+    def _follow_dip(self, stamp_s: float, ear: float, openness: float, open_ear: float) -> None:
+        """Learn the closed reference from dips of the openness: blinks, mostly."""
+        if openness < 0.5:
+            if not self._dip:
+                self._dip_start_s = stamp_s
+            if len(self._dip) < _KEPT_SAMPLES:
+                self._dip.append(ear / open_ear)
+            return
+        if not self._dip or openness < 0.7:
+            return
+        dip = sorted(self._dip)
+        self._dip.clear()
+        lowest = dip[: max(int(_FLOOR_SHARE * len(dip)), 1)]
+        floor = sum(lowest) / len(lowest)
+        # A single sample may have caught the lids half way.
+        brief = len(dip) > 1 and stamp_s - self._dip_start_s <= self.settings.max_blink_s
+        if brief or floor < self._closed_ratio:
+            self._floors.append(floor)
+            self._relearn_closed()
+
+    def _relearn_closed(self) -> None:
+        settings = self.settings
+        floors = sorted(self._floors)
+        own = floors[int(_FLOOR_QUANTILE * (len(floors) - 1))]
+        trust = len(floors) / (len(floors) + settings.closed_ratio_weight)
+        ratio = trust * own + (1 - trust) * settings.closed_ratio
+        upper = max(settings.max_closed_ratio, settings.closed_ratio)
+        lower = min(settings.min_closed_ratio, settings.closed_ratio)
+        self._closed_ratio = min(max(ratio, lower), upper)
+
+
+def _percentile(weights: np.ndarray, percent: float) -> float:
+    """Give the EAR below which this share of the weight lies; even within each bin."""
+    cumulative = np.cumsum(weights)
+    target = float(cumulative[-1]) * percent / 100
+    i = min(int(np.searchsorted(cumulative, target)), _BINS - 1)
+    weight = float(weights[i])
+    within = 1.0 - (float(cumulative[i]) - target) / weight if weight > 0 else 0.5
+    return (i + min(max(within, 0.0), 1.0)) * _BIN_EAR

@@ -1,0 +1,376 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""All signs of fatigue of one person, sample by sample."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+
+from aitable_ros.perception.fatigue.blinks import BlinkSettings, Closure, ClosureDetector, EyeState
+from aitable_ros.perception.fatigue.eye_baseline import BaselineSettings, EyeBaseline
+from aitable_ros.perception.fatigue.level import (
+    FatigueLevel,
+    FatigueSigns,
+    LevelRule,
+    LevelSettings,
+)
+from aitable_ros.perception.fatigue.nods import Nod, NodDetector, NodSettings
+from aitable_ros.perception.fatigue.perclos import Perclos, PerclosSettings, PerclosValue
+from aitable_ros.perception.fatigue.visibility import (
+    FaceView,
+    Visibility,
+    VisibilityGate,
+    VisibilitySettings,
+)
+from aitable_ros.perception.fatigue.yawns import Yawn, YawnDetector, YawnSettings
+
+_MAX_KEPT_EVENTS = 256
+
+_UNSEEN = {
+    Visibility.MEASURED: 'not measurable',
+    Visibility.NO_FACE: 'no face',
+    Visibility.LOW_PRESENCE: 'doubtful landmarks',
+    Visibility.TOO_SMALL: 'too small',
+    Visibility.TURNED: 'head turned',
+    Visibility.PITCHED: 'head pitched',
+    Visibility.NO_IMAGE: 'no image',
+}
+
+
+@dataclass(frozen=True)
+class FatigueSettings:
+    """Settings of everything that is measured on one person."""
+
+    visibility: VisibilitySettings = field(default_factory=VisibilitySettings)
+    baseline: BaselineSettings = field(default_factory=BaselineSettings)
+    blinks: BlinkSettings = field(default_factory=BlinkSettings)
+    perclos: PerclosSettings = field(default_factory=PerclosSettings)
+    yawns: YawnSettings = field(default_factory=YawnSettings)
+    nods: NodSettings = field(default_factory=NodSettings)
+    level: LevelSettings = field(default_factory=LevelSettings)
+
+
+@dataclass(frozen=True)
+class FatigueSample:
+    """
+    What one image showed of one face. NaN: not measured.
+
+    :param left_ear: eye aspect ratio of the subject's left eye.
+    :param right_ear: and of the right eye.
+    :param mar: mouth aspect ratio.
+    :param view: how the face is seen; decides whether the ratios are to be believed.
+    :param has_image: False: the face is known, but the image was not there to measure its eyes.
+    :param head_pitch_rad: pitch of the head, down is positive, for finding nods [rad]; NaN: not
+        measured. ``view`` has the angles to the line of sight, which decide what can be seen.
+    """
+
+    left_ear: float
+    right_ear: float
+    mar: float = math.nan
+    view: FaceView = field(default_factory=FaceView)
+    has_image: bool = True
+    head_pitch_rad: float = math.nan
+
+
+@dataclass(frozen=True)
+class FatigueState:
+    """
+    What is known about a person after one sample. NaN: not measured or not valid yet.
+
+    :param visibility: what the image could tell.
+    :param left_ear: EAR of the left eye; NaN unless MEASURED.
+    :param right_ear: EAR of the right eye.
+    :param left_openness: 0 closed .. 1 the person's own open eye.
+    :param right_openness: the same for the right eye.
+    :param openness: of both eyes together, see :meth:`ClosureDetector.both`.
+    :param eye_state: both eyes together.
+    :param calibrated: whether the open-eye baselines can be trusted.
+    :param left_ear_baseline: open-eye EAR of an upright head; NaN before the first sample.
+    :param right_ear_baseline: the same for the right eye.
+    :param perclos: the sliding window.
+    :param closure_duration_s: how long the eyes have been closed now [s]; 0: open.
+    :param closure_truncated: the closure began unseen, the duration is a lower bound.
+    :param blinks_valid: whether samples come often enough to see blinks.
+    :param blink_count: blinks since the person appeared.
+    :param blink_rate: blinks per minute of time in the window in which they were valid.
+    :param last_blink_duration_s: of the last one [s].
+    :param mean_blink_duration_s: over the window [s].
+    :param last_blink_amplitude: drop of openness of the last blink.
+    :param long_closure_count: since the person appeared; counted while they last.
+    :param microsleep_count: the same; closures during a yawn do not count.
+    :param mar: mouth aspect ratio; NaN while the mouth is not seen well enough.
+    :param yawning: whether a yawn is going on.
+    :param yawn_duration_s: how long the current or last yawn lasted [s].
+    :param yawn_count: yawns since the person appeared; counted when they end.
+    :param yawn_rate: yawns per minute of observed time in their window.
+    :param nod_count: nods since the person appeared; counted when they end.
+    :param level: the verdict.
+    :param level_reason: which line of the rule decided, for people.
+    :param ended_blink: the blink that was found with this sample.
+    :param ended_closure: the closure that ended with this sample.
+    :param ended_yawn: the yawn that ended with this sample.
+    :param ended_nod: the nod that ended with this sample.
+    """
+
+    visibility: Visibility
+    left_ear: float
+    right_ear: float
+    left_openness: float
+    right_openness: float
+    openness: float
+    eye_state: EyeState
+    calibrated: bool
+    left_ear_baseline: float
+    right_ear_baseline: float
+    perclos: PerclosValue
+    closure_duration_s: float
+    closure_truncated: bool
+    blinks_valid: bool
+    blink_count: int
+    blink_rate: float
+    last_blink_duration_s: float
+    mean_blink_duration_s: float
+    last_blink_amplitude: float
+    long_closure_count: int
+    microsleep_count: int
+    mar: float
+    yawning: bool
+    yawn_duration_s: float
+    yawn_count: int
+    yawn_rate: float
+    nod_count: int
+    level: FatigueLevel
+    level_reason: str
+    ended_blink: Closure | None = None
+    ended_closure: Closure | None = None
+    ended_yawn: Yawn | None = None
+    ended_nod: Nod | None = None
+
+    @property
+    def eyes_closed(self) -> bool:
+        """Whether both eyes are known to be closed."""
+        return self.eye_state is EyeState.CLOSED
+
+
+class FatigueMonitor:
+    """
+    The fatigue state of one person; make one per face id.
+
+    :param settings: thresholds and windows.
+    """
+
+    def __init__(self, settings: FatigueSettings | None = None) -> None:
+        self.settings = settings or FatigueSettings()
+        self._gate = VisibilityGate(self.settings.visibility)
+        self._left = EyeBaseline(self.settings.baseline)
+        self._right = EyeBaseline(self.settings.baseline)
+        self._closures = ClosureDetector(self.settings.blinks)
+        self._perclos = Perclos(self.settings.perclos)
+        self._yawns = YawnDetector(self.settings.yawns)
+        self._rule = LevelRule(self.settings.level)
+        self._microsleeps = _Counted(self.settings.level.event_window_s)
+        self._long_closures = _Counted(self.settings.level.event_window_s)
+        self._yawned = _Counted(self.settings.level.event_window_s)
+        self._nods = NodDetector(self.settings.nods)
+        self._nodded = _Counted(self.settings.level.event_window_s)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, the baselines included."""
+        for part in (
+            *(self._gate, self._left, self._right, self._closures, self._perclos),
+            *(self._yawns, self._nods, self._rule),
+            *(self._microsleeps, self._long_closures, self._yawned, self._nodded),
+        ):
+            part.reset()
+        self.last_stamp_s = math.nan
+        self._seen_s = math.nan
+        self._state: FatigueState | None = None
+
+    def adopt(self, settings: FatigueSettings) -> bool:
+        """
+        Go on with other thresholds, keeping what was seen.
+
+        :param settings: what holds from the next sample on.
+        :returns: False, and nothing has changed, when what was gathered does not fit them: they
+            have other windows, or learn the open eye in another way.
+        """
+        mine = self.settings
+        if settings.baseline != mine.baseline or any(
+            getattr(settings, name).window_s != getattr(mine, name).window_s
+            for name in ('blinks', 'perclos', 'yawns')
+        ):
+            return False
+        self.settings = settings
+        self._gate.settings = settings.visibility
+        self._closures.settings = settings.blinks
+        self._perclos.settings = settings.perclos
+        self._yawns.settings = settings.yawns
+        self._nods.settings = settings.nods
+        self._rule.settings = settings.level
+        for counted in (self._microsleeps, self._long_closures, self._yawned, self._nodded):
+            counted.window_s = settings.level.event_window_s
+        return True
+
+    def judge(self, view: FaceView) -> Visibility:
+        """
+        Tell whether the eyes are worth measuring, without taking the view in.
+
+        :param view: how the face is seen in the image that is to be measured.
+        """
+        return self._gate.judge(view)
+
+    def update(self, stamp_s: float, sample: FatigueSample) -> FatigueState:
+        """
+        Take one sample.
+
+        :param stamp_s: header time [s]; equal to the last one: ignored; going back starts anew.
+        :param sample: what the image showed of this person.
+        :returns: what is known now.
+        :raises ValueError: when the stamp is not finite.
+        """
+        if not math.isfinite(stamp_s):
+            raise ValueError(f'stamp_s: expected a finite number, got {stamp_s}')
+        if self._state is not None and stamp_s == self.last_stamp_s:
+            return self._state
+        if stamp_s < self.last_stamp_s:
+            self.reset()
+        if self._state is None:
+            self._seen_s = stamp_s
+        self.last_stamp_s = stamp_s
+        view = sample.view
+        visibility = self._gate.update(view)
+        if visibility is Visibility.MEASURED and not sample.has_image:
+            visibility = Visibility.NO_IMAGE
+        mar = sample.mar if self._sees_mouth(visibility, view) else math.nan
+        left_ear, right_ear = _checked(sample.left_ear), _checked(sample.right_ear)
+        if visibility is not Visibility.MEASURED:
+            left_ear = right_ear = math.nan
+        blinks_before = self._closures.blink_count
+        ended_yawn = self._yawns.update(stamp_s, _checked(mar))
+        left, right, ended_closure = self._update_eyes(stamp_s, left_ear, right_ear, view)
+        self._yawned.count_to(stamp_s, self._yawns.yawn_count)
+        ended_nod = self._nods.update(
+            stamp_s, sample.head_pitch_rad, self._closures.both(left, right)
+        )
+        self._nodded.count_to(stamp_s, self._nods.count)
+        perclos = self._perclos.value()
+        calibrated = self._left.calibrated and self._right.calibrated
+        level = self._rule.update(
+            stamp_s,
+            FatigueSigns(
+                unseen_s=stamp_s - self._seen_s,
+                unseen_why=_UNSEEN[visibility],
+                calibrated=calibrated,
+                perclos=perclos,
+                closure_s=self._closures.unexcused_duration_s,
+                microsleeps=self._microsleeps.recent(stamp_s),
+                long_closures=self._long_closures.recent(stamp_s),
+                yawns=self._yawned.recent(stamp_s),
+                nods=self._nodded.recent(stamp_s),
+            ),
+        )
+        closures = self._closures
+        blinks = closures.recent_blinks(stamp_s)
+        last = closures.last_blink
+        blinked = closures.blink_count > blinks_before
+        self._state = FatigueState(
+            visibility=visibility,
+            left_ear=left_ear,
+            right_ear=right_ear,
+            left_openness=left,
+            right_openness=right,
+            openness=closures.both(left, right),
+            eye_state=closures.state,
+            calibrated=calibrated,
+            left_ear_baseline=self._left.open_ear,
+            right_ear_baseline=self._right.open_ear,
+            perclos=perclos,
+            closure_duration_s=closures.closure_duration_s,
+            closure_truncated=closures.closure_truncated,
+            blinks_valid=closures.blinks_valid,
+            blink_count=closures.blink_count,
+            blink_rate=closures.blink_rate(stamp_s, self.settings.perclos.min_observed_s),
+            last_blink_duration_s=last.duration_s if last else math.nan,
+            mean_blink_duration_s=(
+                sum(blink.duration_s for blink in blinks) / len(blinks) if blinks else math.nan
+            ),
+            last_blink_amplitude=last.amplitude if last else math.nan,
+            long_closure_count=closures.long_closure_count,
+            microsleep_count=closures.microsleep_count,
+            mar=mar,
+            yawning=self._yawns.yawning,
+            yawn_duration_s=self._yawns.yawn_duration_s,
+            yawn_count=self._yawns.yawn_count,
+            yawn_rate=self._yawns.yawn_rate(stamp_s),
+            nod_count=self._nods.count,
+            level=level,
+            level_reason=self._rule.reason,
+            ended_blink=last if blinked else None,
+            ended_closure=ended_closure,
+            ended_yawn=ended_yawn,
+            ended_nod=ended_nod,
+        )
+        return self._state
+
+    def _update_eyes(
+        self, stamp_s: float, left_ear: float, right_ear: float, view: FaceView
+    ) -> tuple[float, float, Closure | None]:
+        pitch_rad = view.pitch_rad
+        restarted = [
+            eye.update(stamp_s, ear, pitch_rad, view.yaw_rad)
+            for eye, ear in ((self._left, left_ear), (self._right, right_ear))
+        ]
+        if any(restarted):
+            # what was measured with a wrong reference is wrong
+            self._closures.interrupt()
+            self._perclos.reset()
+        left = self._left.openness(left_ear, pitch_rad)
+        right = self._right.openness(right_ear, pitch_rad)
+        closures = self._closures
+        ended = closures.update(stamp_s, left, right, excused=self._yawns.maybe_yawning)
+        both = closures.both(left, right)
+        if not math.isnan(both):
+            self._seen_s = stamp_s
+        self._perclos.add(stamp_s, 1.0 - both, closures.closed)
+        self._microsleeps.count_to(stamp_s, closures.microsleep_count)
+        self._long_closures.count_to(stamp_s, closures.long_closure_count)
+        return left, right, ended
+
+    def _sees_mouth(self, visibility: Visibility, view: FaceView) -> bool:
+        """Tell whether the mouth can be measured: it needs less than the eyes."""
+        if visibility is Visibility.PITCHED:
+            return abs(view.pitch_rad) <= self.settings.yawns.max_pitch_rad
+        return visibility in (Visibility.MEASURED, Visibility.NO_IMAGE)
+
+
+class _Counted:
+    """When the events of a running count happened."""
+
+    def __init__(self, window_s: float) -> None:
+        self.window_s = window_s
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.total = 0
+        self._stamps_s: deque[float] = deque(maxlen=_MAX_KEPT_EVENTS)
+
+    def count_to(self, stamp_s: float, total: int) -> None:
+        """Take in what the count is now."""
+        for _ in range(min(total - self.total, _MAX_KEPT_EVENTS)):
+            self._stamps_s.append(stamp_s)
+        self.total = total
+
+    def recent(self, now_s: float) -> int:
+        """Count the events within the window."""
+        while self._stamps_s and self._stamps_s[0] < now_s - self.window_s:
+            self._stamps_s.popleft()
+        return len(self._stamps_s)
+
+
+def _checked(ratio: float) -> float:
+    """Take what cannot be an aspect ratio for not measured."""
+    return ratio if 0 <= ratio < math.inf else math.nan

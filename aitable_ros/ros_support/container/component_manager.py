@@ -1,0 +1,559 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Loading nodes into a running process, and unloading them: what a component container does."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import threading
+import time
+import traceback
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidNamespaceException, InvalidNodeNameException
+from rclpy.executors import Executor, MultiThreadedExecutor
+from rclpy.logging import LoggingSeverity
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.validate_namespace import validate_namespace
+from rclpy.validate_node_name import validate_node_name
+
+from aitable_ros.ros_support.container.plugins import PluginError
+from aitable_ros.ros_support.node.managed_node import ManagedNode
+
+SWEEP_PERIOD_S = 0.02
+UNLOAD_WAIT_S = 2.0
+_LOOKS = 5  # of SWEEP_PERIOD_S each, for a destroyed node to be let go of
+CONSTRUCTOR_KEYWORDS = ('context', 'cli_args', 'use_global_arguments', 'parameter_overrides')
+
+
+class ComponentError(Exception):
+    """
+    A component that cannot be loaded or unloaded; the message says why.
+
+    :param message: the reason, for whoever asked.
+    :param details: a traceback for the log where a plugin's own code failed, else empty.
+    """
+
+    def __init__(self, message: str, details: str = '') -> None:
+        super().__init__(message)
+        self.details = details
+
+
+@dataclass(frozen=True)
+class ComponentRequest:
+    """
+    What is to be loaded; the fields of ``composition_interfaces/srv/LoadNode``.
+
+    :param package: package of the plugin.
+    :param plugin: its name, ``package::Class`` or ``Class``.
+    :param node_name: name of the node; empty: its own.
+    :param node_namespace: namespace of the node; empty: the root.
+    :param log_level: severity of rcl_interfaces/msg/Log from which the node logs; 0: the default.
+    :param remap_rules: as after ``-r``: ``from:=to``.
+    :param parameters: values that the node's parameters start with.
+    :param extra_arguments: ``use_intra_process_comms`` (bool, accepted: Python has no such
+        thing) and ``forward_global_arguments`` (bool: the node also gets the container's own
+        parameter files and remappings), for which ``use_global_arguments`` is another name.
+    """
+
+    package: str
+    plugin: str
+    node_name: str = ''
+    node_namespace: str = ''
+    log_level: int = 0
+    remap_rules: tuple[str, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    extra_arguments: tuple[Parameter, ...] = ()
+
+    @classmethod
+    def from_message(cls, message: Any) -> ComponentRequest:
+        """
+        Read a ``composition_interfaces/srv/LoadNode`` request.
+
+        :raises ValueError: for a parameter of an unknown type.
+        """
+        return cls(
+            message.package_name,
+            message.plugin_name,
+            message.node_name,
+            message.node_namespace,
+            message.log_level,
+            tuple(message.remap_rules),
+            tuple(Parameter.from_parameter_msg(p) for p in message.parameters),
+            tuple(Parameter.from_parameter_msg(p) for p in message.extra_arguments),
+        )
+
+
+@dataclass(frozen=True)
+class Component:
+    """
+    A loaded node.
+
+    :param unique_id: number of the component, from 1; never given twice by one manager.
+    :param full_name: name of the node with its namespace.
+    :param node: the node.
+    """
+
+    unique_id: int
+    full_name: str
+    node: Node = field(compare=False)
+
+
+class Plugins(Protocol):
+    """Where plugins come from."""
+
+    def find(self, package: str, plugin: str) -> Callable[..., Any]:
+        """Return the callable that makes the node, or raise ``PluginError``."""
+
+
+class ComponentManager:
+    """
+    The nodes that are composed in one process, on one executor.
+
+    Methods are called in the executor's thread (a service callback's, say), or while nothing
+    spins. With a multi-threaded executor any of its threads will do, and a node is destroyed
+    only when none of its callbacks runs.
+
+    :meth:`load` constructs the node and returns: what takes time, a network say, a node loads in
+    a thread of its own. A :class:`~aitable_ros.ros_support.node.managed_node.ManagedNode` that is
+    still loading is destroyed once that has ended; nothing waits for it.
+
+    :param container: node that the components live beside: gives context, logger and timer.
+    :param executor: spins the components.
+    :param plugins: finds them.
+    :param ros_args: what components that ask for it get of the container's command line.
+    """
+
+    def __init__(
+        self,
+        container: Node,
+        executor: Executor,
+        plugins: Plugins,
+        ros_args: Sequence[str] = (),
+    ) -> None:
+        self._container = container
+        self._executor = executor
+        self._plugins = plugins
+        self._ros_args = list(ros_args)
+        self._is_threaded = isinstance(executor, MultiThreadedExecutor)
+        self._components: dict[int, Component] = {}
+        self._departures: list[_Departure] = []
+        self._last_id = 0
+        self._lock = threading.Lock()
+        # two threads of the executor may be asked for the same name
+        self._loading = threading.Lock()
+        # /clock may stand still
+        self._timer = container.create_timer(
+            SWEEP_PERIOD_S,
+            self._sweep,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+        self._timer.cancel()
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """The loaded components, oldest first."""
+        with self._lock:
+            return tuple(self._components.values())
+
+    @property
+    def departing(self) -> tuple[str, ...]:
+        """Full names of the nodes that were unloaded, but are not destroyed yet."""
+        with self._lock:
+            return tuple(d.name for d in self._departures)
+
+    def find(self, request: ComponentRequest) -> Callable[..., Any]:
+        """
+        Import the plugin that is asked for; from any thread.
+
+        :raises ComponentError: when there is none, or its module raises.
+        """
+        try:
+            return self._plugins.find(request.package, request.plugin)
+        except PluginError as error:
+            raise ComponentError(str(error), _traceback_of(error.__cause__)) from None
+
+    def load(
+        self, request: ComponentRequest, factory: Callable[..., Any] | None = None
+    ) -> Component:
+        """
+        Construct a node and have it spun.
+
+        :param factory: the plugin, where it was found already (:meth:`find`).
+        :raises ComponentError: when there is no such plugin, an argument is wrong, the name is
+            taken, or the node's constructor raises. Nothing is left behind then.
+        """
+        forward = self._forwards_arguments(request.extra_arguments)
+        level = _severity(request.log_level)
+        cli_args = _name_rules(request)
+        factory = factory or self.find(request)
+        for rule in request.remap_rules:
+            cli_args += ['-r', rule]
+        if forward:
+            cli_args += self._ros_args
+        name = request.node_name or _default_name(factory)
+        with self._loading:
+            if name:
+                # before it is constructed: even short-lived, a namesake takes over /rosout
+                self._refuse_duplicate(f'{_absolute(request.node_namespace).rstrip("/")}/{name}')
+            node = self._construct(request, factory, cli_args)
+            full_name = node.get_fully_qualified_name()
+            try:
+                self._refuse_duplicate(full_name)
+            except ComponentError:
+                node.destroy_node()
+                raise
+            if level is not None:
+                node.get_logger().set_level(level)
+            with self._lock:
+                self._last_id += 1
+                component = Component(self._last_id, full_name, node)
+                self._components[component.unique_id] = component
+            self._executor.add_node(node)
+        return component
+
+    def unload(self, unique_id: int) -> Future[str]:
+        """
+        Destroy a component: its subscriptions, timers, threads and memory.
+
+        Nothing of it is called any more, but what runs already is waited for: a network that
+        loads, a callback in another thread. :attr:`departing` has the node until then.
+
+        :param unique_id: number that :meth:`load` gave it.
+        :returns: its full name, once it is destroyed or :data:`UNLOAD_WAIT_S` have gone by.
+        :raises ComponentError: when there is none with this number.
+        """
+        with self._lock:
+            component = self._components.pop(unique_id, None)
+            if component is None:
+                there = ', '.join(str(i) for i in self._components) or 'none'
+                raise ComponentError(f'no component has unique id {unique_id}; there are {there}')
+        self._executor.remove_node(component.node)
+        departure = _Departure(component, self._is_threaded)
+        departure.begin()
+        with self._lock:
+            self._departures.append(departure)
+        self._timer.reset()
+        return departure.left
+
+    def close(self, patience_s: float | None = None) -> tuple[str, ...]:
+        """
+        Destroy all components, when nothing spins any more.
+
+        :param patience_s: how long to wait for nodes that are still loading [s]; None: until
+            they are done.
+        :returns: full names of the nodes that were left because they are still loading.
+        """
+        deadline_s = None if patience_s is None else time.monotonic() + patience_s
+        with self._lock:
+            departures = [
+                *self._departures,
+                *(_Departure(c, self._is_threaded) for c in self._components.values()),
+            ]
+            self._components.clear()
+            self._departures = []
+        for departure in departures:
+            self._executor.remove_node(departure.node)
+        left = []
+        for departure in departures:
+            if departure.wait(deadline_s):
+                self._destroy(departure)
+            else:
+                left.append(departure.name)
+        gc.collect()
+        return tuple(left)
+
+    def _construct(
+        self, request: ComponentRequest, factory: Callable[..., Any], cli_args: list[str]
+    ) -> Node:
+        arguments = {
+            'context': self._container.context,
+            'cli_args': ['--ros-args', *cli_args],
+            # the process's own arguments may rename the container: not its components
+            'use_global_arguments': False,
+            'parameter_overrides': list(request.parameters),
+        }
+        with suppress(ValueError):  # some callables do not tell their signature
+            signature = inspect.signature(factory)
+            try:
+                signature.bind(**arguments)
+            except TypeError as error:
+                raise ComponentError(
+                    f'{request.plugin} cannot be composed: its constructor has to take the '
+                    f'keyword arguments {", ".join(CONSTRUCTOR_KEYWORDS)} and hand them to '
+                    f'rclpy.node.Node ({error})'
+                ) from None
+        problem: ComponentError | None = None
+        node: Any = None
+        try:
+            node = _call(factory, arguments)
+        except (Exception, SystemExit) as error:  # whatever a stranger's constructor does
+            problem = ComponentError(
+                f'{request.plugin}: {_brief(error)}',
+                '' if _is_of_rclpy(error) else _traceback_of(error),
+            )
+        if problem is not None:
+            # outside of the handler, where nothing holds the half-made node any more
+            gc.collect()
+            raise problem
+        if not isinstance(node, Node):
+            raise ComponentError(f'{request.plugin} made a {type(node).__name__}, not a node')
+        if node.context is not self._container.context:
+            node.destroy_node()
+            raise ComponentError(f'{request.plugin} did not hand `context` to rclpy.node.Node')
+        return node
+
+    def _refuse_duplicate(self, full_name: str) -> None:
+        if full_name == self._container.get_fully_qualified_name():
+            raise ComponentError(f'{full_name} is the name of the container')
+        for component in self.components:
+            if component.full_name == full_name:
+                raise ComponentError(
+                    f'{full_name} is loaded already, with unique id {component.unique_id}'
+                )
+        if full_name in self.departing:
+            raise ComponentError(f'{full_name} was unloaded, but is still busy; try again later')
+
+    def _forwards_arguments(self, extra_arguments: Sequence[Parameter]) -> bool:
+        forward = False
+        for argument in extra_arguments:
+            if argument.name in ('forward_global_arguments', 'use_global_arguments'):
+                forward = _boolean(argument)
+            elif argument.name == 'use_intra_process_comms':
+                _boolean(argument)
+            else:
+                self._container.get_logger().warning(
+                    f'extra argument {argument.name} means nothing to this container; ignored'
+                )
+        return forward
+
+    def _sweep(self) -> None:
+        """Destroy what is ready to be; called until nothing is left to do."""
+        with self._lock:
+            departures = list(self._departures)
+        destroyed = [d for d in departures if d.node is None]
+        if destroyed:
+            # since the last time the executor, too, has let go of them; nodes are full of
+            # cycles, and hold images and networks
+            gc.collect()
+        gone = [d for d in destroyed if d.is_gone()]
+        with self._lock:
+            for departure in gone:
+                self._departures.remove(departure)
+            if not self._departures:
+                self._timer.cancel()
+        for departure in departures:
+            if departure in gone:
+                departure.answer()
+            elif departure in destroyed:
+                continue
+            elif departure.is_ready():
+                self._destroy(departure)
+            elif departure.is_late():
+                self._container.get_logger().info(
+                    f'{departure.name} is still busy; it is destroyed when that ends'
+                )
+                departure.answer()
+
+    def _destroy(self, departure: _Departure) -> None:
+        # rcutils keeps levels by name: the next node of this name would inherit it
+        with suppress(Exception):
+            departure.node.get_logger().set_level(LoggingSeverity.UNSET)
+        try:
+            departure.node.destroy_node()
+        except Exception as error:
+            if self._container.context.ok():
+                text = f'destroying {departure.name}: {_brief(error)}\n{_traceback_of(error)}'
+                self._container.get_logger().error(text.encode(errors='replace').decode())
+        departure.forget()
+
+
+class _Departure:
+    """
+    A component on its way out, which no executor spins any more.
+
+    A managed node frees its networks in its own thread, after whatever it is doing there.
+
+    With a multi-threaded executor its callbacks may be running, and the thread that waits may
+    be looking at its entities. So its callback groups are taken and never given back, and the
+    executor has to have gone round since it was told to forget the node.
+    """
+
+    def __init__(self, component: Component, is_threaded: bool) -> None:
+        self.name = component.full_name
+        self.node: Any = component.node
+        self._node = weakref.ref(component.node)
+        self._looks = 0
+        self.left: Future[str] = Future()
+        self._is_threaded = is_threaded
+        self._rounds = 0
+        self._taken: set[CallbackGroup] = set()
+        self._deadline_s = time.monotonic() + UNLOAD_WAIT_S
+        self._freed: Future[bool] | None = None
+
+    def begin(self) -> None:
+        if isinstance(self.node, ManagedNode):
+            self._freed = self.node.request_transition('shutdown')
+
+    def is_ready(self) -> bool:
+        if self._freed is not None and not self._freed.done():
+            return False
+        if not self._is_threaded:
+            return True
+        # the timer that asks was made ready by the executor's waiting thread: when it fires
+        # again, that thread has begun a round that does not know the node
+        self._rounds += 1
+        return self._take_groups() and self._rounds > 1
+
+    def is_late(self) -> bool:
+        """Tell whether it is time to answer, though the node is not destroyed."""
+        return not self.left.done() and time.monotonic() > self._deadline_s
+
+    def wait(self, deadline_s: float | None) -> bool:
+        """
+        Wait, while no executor spins, until nothing of the node runs.
+
+        :param deadline_s: of what the node does in its own thread; None: it is waited for when
+            the node is destroyed.
+        """
+        while self._is_threaded and not self._take_groups():
+            if time.monotonic() > self._deadline_s:
+                break
+            time.sleep(SWEEP_PERIOD_S)
+        if deadline_s is None or not isinstance(self.node, ManagedNode):
+            return True
+        idle = self.node.operations.submit(lambda: None)
+        return not wait([idle], max(0.0, deadline_s - time.monotonic())).not_done
+
+    def answer(self) -> None:
+        if not self.left.done():
+            self.left.set_result(self.name)
+
+    def is_gone(self) -> bool:
+        """
+        Tell whether nobody holds the destroyed node any more; asked after each collection.
+
+        A thread that is about to end may hold it that one time. Who holds it for longer keeps it
+        in memory, and on the ROS graph.
+        """
+        self._looks += 1
+        return self._node() is None or self._looks >= _LOOKS
+
+    def forget(self) -> None:
+        """Let go of the node, whoever still holds the departure."""
+        self._taken.clear()
+        self._freed = None
+        self.node = None
+
+    def _take_groups(self) -> bool:
+        all_taken = True
+        for entity in _entities(self.node):
+            group = entity.callback_group
+            if group is None or group in self._taken:
+                continue
+            if group.beginning_execution(entity):
+                self._taken.add(group)
+            else:
+                all_taken = False
+        return all_taken
+
+
+def _call(factory: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """Call a factory; a node whose constructor raises is taken off the graph."""
+    if not (isinstance(factory, type) and issubclass(factory, Node)):
+        return factory(**arguments)
+    node = factory.__new__(factory, **arguments)
+    try:
+        node.__init__(**arguments)  # type: ignore[misc]
+    except BaseException:
+        # the base class's: what a subclass adds to it may count on a whole node
+        with suppress(Exception):
+            Node.destroy_node(node)
+        raise
+    return node
+
+
+def _entities(node: Node) -> Iterator[Any]:
+    for entities in (
+        node.subscriptions,
+        node.clients,
+        node.services,
+        node.timers,
+        node.guards,
+        node.waitables,
+    ):
+        yield from list(entities)
+
+
+def _name_rules(request: ComponentRequest) -> list[str]:
+    """Give the remap rules for name and namespace, which come before all others."""
+    rules = []
+    try:
+        if request.node_name:
+            validate_node_name(request.node_name)
+            rules += ['-r', f'__node:={request.node_name}']
+        if request.node_namespace:
+            namespace = _absolute(request.node_namespace)
+            validate_namespace(namespace)
+            rules += ['-r', f'__ns:={namespace}']
+    except (InvalidNodeNameException, InvalidNamespaceException) as error:
+        raise ComponentError(_brief(error)) from None
+    return rules
+
+
+def _absolute(namespace: str) -> str:
+    return namespace if namespace.startswith('/') else f'/{namespace}'
+
+
+def _default_name(factory: Callable[..., Any]) -> str:
+    """Give the name that a class gives its node, where its signature tells."""
+    with suppress(TypeError, ValueError):
+        parameters = inspect.signature(factory).parameters
+        for key in ('name', 'node_name'):
+            if key in parameters and isinstance(parameters[key].default, str):
+                return str(parameters[key].default)
+    return ''
+
+
+def _severity(level: int) -> LoggingSeverity | None:
+    if level == 0:
+        return None
+    try:
+        return LoggingSeverity(level)
+    except ValueError:
+        known = ', '.join(f'{s.value} ({s.name})' for s in LoggingSeverity if s.value)
+        raise ComponentError(f'log_level {level} is none of {known}') from None
+
+
+def _boolean(argument: Parameter) -> bool:
+    if argument.type_ is not Parameter.Type.BOOL:
+        raise ComponentError(
+            f'extra argument {argument.name}: {argument.value!r} is neither true nor false'
+        )
+    return bool(argument.value)
+
+
+def _brief(error: BaseException) -> str:
+    text = ' '.join(str(error).split())
+    if text and _is_of_rclpy(error):
+        return text
+    return f'{type(error).__name__}: {text}' if text else type(error).__name__
+
+
+def _is_of_rclpy(error: BaseException) -> bool:
+    """Tell errors whose message says it all: names, namespaces and parameters that are refused."""
+    return type(error).__module__.split('.')[0] == 'rclpy'
+
+
+def _traceback_of(error: BaseException | None) -> str:
+    return '' if error is None else ''.join(traceback.format_exception(error))

@@ -1,0 +1,40 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""The latest frames by stamp, for nodes that work on an image and on results made from it."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from aitable_ros.ros_support.frames.frame_hub import Frame
+
+
+class FrameBuffer:
+    """
+    Keeps the latest frames until the results that belong to them arrive.
+
+    :param size: how many frames are kept.
+    """
+
+    def __init__(self, size: int = 15) -> None:
+        self._size = size
+        self._frames: OrderedDict[int, Frame] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def add(self, frame: Frame) -> None:
+        """Keep a frame; the oldest one goes."""
+        with self._lock:
+            self._frames[frame.stamp_ns] = frame
+            while len(self._frames) > self._size:
+                self._frames.popitem(last=False)
+
+    def get(self, stamp_ns: int) -> Frame | None:
+        """Return the frame with exactly this stamp [ns], or None."""
+        with self._lock:
+            return self._frames.get(stamp_ns)
+
+    def clear(self) -> None:
+        """Let go of all frames."""
+        with self._lock:
+            self._frames.clear()

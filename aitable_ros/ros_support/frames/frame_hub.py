@@ -1,0 +1,194 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Camera frames shared inside a process: received, deserialised and converted once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+from rclpy.context import Context
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
+
+from aitable_ros.ros_support.frames.image_conversion import ImageConversionError, image_to_rgb
+
+if TYPE_CHECKING:
+    from sensor_msgs.msg import CompressedImage, Image
+    from std_msgs.msg import Header
+
+
+class Frame:
+    """
+    One received image message and, from the first time somebody asks, its pixels.
+
+    Shared by all nodes of the process, from any thread; nobody may write to it.
+
+    :param message: the message as received.
+    """
+
+    __slots__ = ('_error', '_lock', '_rgb', 'message')
+
+    def __init__(self, message: Image | CompressedImage) -> None:
+        self.message = message
+        self._lock = threading.Lock()
+        self._rgb: npt.NDArray[np.uint8] | None = None
+        self._error: ImageConversionError | None = None
+
+    @property
+    def header(self) -> Header:
+        """Header of the image: stamp of the exposure, frame_id of the camera."""
+        return self.message.header
+
+    @property
+    def stamp_ns(self) -> int:
+        """Header stamp in nanoseconds."""
+        return stamp_to_ns(self.message.header.stamp)
+
+    def rgb(self) -> npt.NDArray[np.uint8]:
+        """
+        Give the pixels, converting them on the first call only.
+
+        :returns: (H, W, 3) uint8 RGB, not to be written to.
+        :raises ImageConversionError: when the message is malformed or of an unknown encoding;
+            the same error for everyone who asks.
+        """
+        with self._lock:
+            if self._error is not None:
+                raise self._error
+            if self._rgb is None:
+                try:
+                    self._rgb = image_to_rgb(self.message)
+                except ImageConversionError as error:
+                    self._error = error
+                    raise
+            return self._rgb
+
+
+def stamp_to_ns(stamp: Any) -> int:
+    """Convert a ``builtin_interfaces/Time`` to nanoseconds."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+class FrameSubscription:
+    """A node's share in a topic of the hub; :meth:`close` gives it back."""
+
+    def __init__(self, channel: _Channel, node: Node, callback: Callable[[Frame], None]) -> None:
+        self._channel = channel
+        self.node = node
+        self.callback = callback
+
+    def close(self) -> None:
+        """Stop receiving; calling it again does nothing."""
+        self._channel.remove(self)
+
+
+class _Channel:
+    """
+    One topic of one process: a single ROS subscription and everyone who listens.
+
+    The ROS subscription has to live on some node. It lives on the node of the oldest listener
+    and moves when that one leaves.
+    """
+
+    def __init__(self, topic: str, message_type: type, qos: QoSProfile) -> None:
+        self._topic = topic
+        self._message_type = message_type
+        self._qos = qos
+        self._lock = threading.Lock()
+        self._listeners: tuple[FrameSubscription, ...] = ()
+        self._carrier: Node | None = None
+        self._subscription: Subscription | None = None
+        self.received = 0
+
+    def add(self, node: Node, callback: Callable[[Frame], None]) -> FrameSubscription:
+        listener = FrameSubscription(self, node, callback)
+        with self._lock:
+            if self._subscription is None:
+                self._attach(node)
+            self._listeners = (*self._listeners, listener)
+        return listener
+
+    def remove(self, listener: FrameSubscription) -> None:
+        with self._lock:
+            if listener not in self._listeners:
+                return
+            self._listeners = tuple(x for x in self._listeners if x is not listener)
+            if any(x.node is self._carrier for x in self._listeners):
+                return
+            carrier, subscription = self._carrier, self._subscription
+            self._carrier = self._subscription = None
+            # while the process ends there is nothing to receive any more
+            if self._listeners and self._listeners[0].node.context.ok():
+                self._attach(self._listeners[0].node)
+        if carrier is not None and subscription is not None:
+            carrier.destroy_subscription(subscription)
+
+    def _attach(self, node: Node) -> None:
+        self._subscription = node.create_subscription(
+            self._message_type, self._topic, self._dispatch, self._qos
+        )
+        self._carrier = node
+
+    def _dispatch(self, message: Any) -> None:
+        self.received += 1
+        frame = Frame(message)
+        for listener in self._listeners:
+            listener.callback(frame)
+
+
+class FrameHub:
+    """
+    Where the nodes of one process get camera frames from.
+
+    However many nodes listen to an image topic, one ROS subscription receives it and every
+    message is deserialised and converted once. The nodes must be spun (by any executor).
+    """
+
+    _hubs: ClassVar[WeakKeyDictionary[Context, FrameHub]] = WeakKeyDictionary()
+    _hubs_lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self) -> None:
+        self._channels: dict[tuple[Any, ...], _Channel] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, node: Node) -> FrameHub:
+        """Return the hub that the nodes of this node's ROS context share."""
+        with cls._hubs_lock:
+            return cls._hubs.setdefault(node.context, cls())
+
+    def subscribe(
+        self,
+        node: Node,
+        message_type: type,
+        topic: str,
+        qos: QoSProfile,
+        callback: Callable[[Frame], None],
+    ) -> FrameSubscription:
+        """
+        Listen to an image topic.
+
+        :param node: the listening node.
+        :param message_type: ``sensor_msgs.msg.Image`` or ``CompressedImage``.
+        :param topic: topic name, resolved against the node (namespace, remapping).
+        :param qos: nodes asking for the same topic with another QoS get a subscription of
+            their own.
+        :param callback: gets every frame, in the executor's thread: it must return at once.
+        """
+        return self._channel(node, message_type, topic, qos).add(node, callback)
+
+    def received(self, node: Node, message_type: type, topic: str, qos: QoSProfile) -> int:
+        """Return how many messages were taken and deserialised for a topic so far."""
+        return self._channel(node, message_type, topic, qos).received
+
+    def _channel(self, node: Node, message_type: type, topic: str, qos: QoSProfile) -> _Channel:
+        resolved = node.resolve_topic_name(topic)
+        key = (message_type, resolved, qos.reliability, qos.history, qos.depth, qos.durability)
+        with self._lock:
+            return self._channels.setdefault(key, _Channel(resolved, message_type, qos))

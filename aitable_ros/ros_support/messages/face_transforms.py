@@ -1,0 +1,67 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Head poses as TF frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from geometry_msgs.msg import TransformStamped
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from std_msgs.msg import Header
+
+from aitable_ros.perception.head.head_pose import HeadPose
+
+
+class FaceTransforms:
+    """
+    Broadcasts the frames ``face_<id>`` of REP-155 in the frame of the camera.
+
+    x points out of the face, y to the person's left, z up; the origin is the sellion. Where
+    tf2_msgs is not installed nothing is sent, and :attr:`problem` says so.
+
+    :param node: the node that publishes.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.problem = ''
+        self._message_type: Any = None
+        try:
+            from tf2_msgs.msg import TFMessage
+        except ImportError as error:
+            self.problem = f'not broadcast: {error}'
+            node.get_logger().info(f'TF frames are {self.problem}')
+            return
+        self._message_type = TFMessage
+        # what tf2_ros.TransformBroadcaster does, without the listener's dependencies
+        self._publisher = node.create_publisher(TFMessage, '/tf', 100)
+
+    def results(
+        self, header: Header, poses: Mapping[str, HeadPose]
+    ) -> Iterator[tuple[Publisher, Any]]:
+        """
+        Give what broadcasts the poses found in one image.
+
+        :param header: of the image; its frame_id is the parent.
+        :param poses: by face id.
+        :returns: the publisher of /tf and its message, or nothing.
+        """
+        if self._message_type is None or not poses or not header.frame_id:
+            return
+        yield (
+            self._publisher,
+            self._message_type(
+                transforms=[transform(header, face_id, pose) for face_id, pose in poses.items()]
+            ),
+        )
+
+
+def transform(header: Header, face_id: str, pose: HeadPose) -> TransformStamped:
+    """Give the transform of one face."""
+    message = TransformStamped(header=header, child_frame_id=f'face_{face_id}')
+    translation, rotation = message.transform.translation, message.transform.rotation
+    translation.x, translation.y, translation.z = pose.position_m
+    rotation.x, rotation.y, rotation.z, rotation.w = pose.orientation_xyzw
+    return message

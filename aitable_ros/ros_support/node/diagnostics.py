@@ -1,0 +1,195 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a managed node counts, and its status on /diagnostics."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+
+from aitable_ros.inference.engine import InferenceError
+from aitable_ros.ros_support.frames.image_conversion import ImageConversionError
+from aitable_ros.ros_support.node.gpu_memory import gpu_memory_bytes
+from aitable_ros.ros_support.node.health import HealthLimits, Level, Vitals, judge
+from aitable_ros.ros_support.node.statistics import LatencyMeter, RateMeter, RecentCounts
+
+if TYPE_CHECKING:
+    from aitable_ros.ros_support.node.working_node import WorkingNode
+
+PERIOD_S = 1.0
+WINDOW_S = 5.0
+WARN_INTERVAL_S = 5.0
+MIB = 1 << 20
+
+LEVELS = {
+    Level.OK: DiagnosticStatus.OK,
+    Level.WARN: DiagnosticStatus.WARN,
+    Level.ERROR: DiagnosticStatus.ERROR,
+}
+
+
+class NodeDiagnostics:
+    """
+    Counts what a node does and publishes it at 1 Hz, from construction on.
+
+    :param node: the node.
+    """
+
+    def __init__(self, node: WorkingNode) -> None:
+        self._node = node
+        self.input_rate = RateMeter(WINDOW_S)
+        self.output_rate = RateMeter(WINDOW_S)
+        self.latency = LatencyMeter()
+        self.malformed = 0
+        self.failures = 0
+        self.last_error = ''
+        self.problem = ''
+        self.problem_is_error = True
+        self.reload_problem = ''
+        self._recent = RecentCounts(WINDOW_S)
+        self._active_since_s = time.monotonic()
+        self._gpu_bytes: tuple[int, int] | None = None
+        self._gpu_read_s = 0.0
+        self._vitals = Vitals(node.state)
+        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        # goes on while simulated time stands still
+        self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(PERIOD_S, self.publish, clock=self.steady_clock)
+
+    def note_activation(self) -> None:
+        """Begin to wait for input: what was before says nothing about what is to come."""
+        self._active_since_s = time.monotonic()
+        self._recent.restart(self._counts())
+        self._vitals = Vitals(self._node.state)
+        self.latency.clear()
+
+    def note_error(self, error: Exception) -> None:
+        """Count and log what the work on an input raised; in the worker thread."""
+        node = self._node
+        if not node.context.ok():
+            return  # the process is ending: publishing fails, and so would logging
+        log = node.get_logger()
+        if isinstance(error, ImageConversionError):
+            self.malformed += 1
+            log.warning(
+                f'image dropped ({self.malformed} so far): {error}',
+                throttle_duration_sec=WARN_INTERVAL_S,
+            )
+            return
+        self.failures += 1
+        kind = '' if isinstance(error, InferenceError) else f'{type(error).__name__}: '
+        self.last_error = f'{kind}{error}'
+        log.error(
+            f'frame dropped ({self.failures} so far): {self.last_error}',
+            throttle_duration_sec=WARN_INTERVAL_S,
+        )
+
+    def look_at_gpu(self, *, now: bool = False) -> None:
+        """Note the GPU's memory, at most once a period; in the worker thread."""
+        time_s = time.monotonic()
+        if now or time_s - self._gpu_read_s >= PERIOD_S:
+            self._gpu_read_s = time_s
+            self._gpu_bytes = gpu_memory_bytes(self._node.selections())
+
+    def health(self) -> tuple[Level, str]:
+        """Give the node's level and the reasons for it, as of now."""
+        return judge(self._measure(self._vitals), self._limits())
+
+    def publish(self) -> None:
+        """Publish the node's status."""
+        self._vitals = self._count(self._measure(self._vitals))
+        node = self._node
+        level, text = judge(self._vitals, self._limits())
+        status = DiagnosticStatus(
+            name=f'{node.get_fully_qualified_name()}'.lstrip('/'),
+            hardware_id='aitable',
+            level=LEVELS[level],
+            message=text,
+            values=[KeyValue(key=key, value=str(value)) for key, value in self._values()],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = node.get_clock().now().to_msg()
+        self._publisher.publish(message)
+
+    def _limits(self) -> HealthLimits:
+        params = self._node.params
+        return HealthLimits(
+            warn_latency_s=params['diagnostics.warn_latency'],
+            error_latency_s=params['diagnostics.error_latency'],
+            min_rate_hz=params['diagnostics.min_rate'],
+            max_overtaken_share=params['diagnostics.max_overtaken_share'],
+            stale_after_s=params['diagnostics.stale_after'],
+        )
+
+    def _counts(self) -> dict[str, int]:
+        return {
+            'inputs': self.input_rate.count,
+            'outputs': self.output_rate.count,
+            'overtaken': self._node.overtaken,
+            'malformed': self.malformed,
+            'failures': self.failures,
+        }
+
+    def _count(self, vitals: Vitals) -> Vitals:
+        recent: dict[str, Any] = dict(self._recent.since(self._counts()))
+        return replace(vitals, **recent)
+
+    def _measure(self, counted: Vitals) -> Vitals:
+        node = self._node
+        active_s = time.monotonic() - self._active_since_s
+        return replace(
+            counted,
+            state=node.state,
+            enabled=node.is_enabled,
+            problem=self.problem,
+            problem_is_error=self.problem_is_error,
+            reload_problem=self.reload_problem,
+            notice=node.notice,
+            needs_input=node.NEEDS_INPUT,
+            idle_s=min(self.input_rate.idle_s(), active_s),
+            settled=active_s > WINDOW_S,
+            input_rate_hz=self.input_rate.rate(),
+            latency_s=self.latency.quantiles(0.5)[0],
+            last_error=self.last_error,
+        )
+
+    def _values(self) -> list[tuple[str, Any]]:
+        node = self._node
+        p50_s, p99_s = self.latency.quantiles(0.5, 0.99)
+        values: list[tuple[str, Any]] = [
+            ('state', node.state),
+            ('enabled', node.is_enabled),
+            ('inputs', self.input_rate.count),
+            ('outputs', self.output_rate.count),
+            ('input rate [Hz]', f'{self.input_rate.rate():.1f}'),
+            ('output rate [Hz]', f'{self.output_rate.rate():.1f}'),
+            ('latency p50 [ms]', f'{p50_s * 1e3:.1f}'),
+            ('latency p99 [ms]', f'{p99_s * 1e3:.1f}'),
+            ('overtaken', node.overtaken),
+            ('overtaken share', f'{self._vitals.overtaken_share:.2f}'),
+            ('malformed images', self.malformed),
+            ('failures', self.failures),
+        ]
+        if self.last_error:
+            values.append(('last failure', self.last_error))
+        if self.reload_problem:
+            values.append(('last reload', f'failed: {self.reload_problem}'))
+        for selection in node.selections():
+            name = selection.engine.name
+            values.append((f'{name} backend', selection.backend))
+            values.append((f'{name} file', selection.path))
+            values += [
+                (f'{name} skipped {skipped.backend}', skipped.reason)
+                for skipped in selection.skipped
+            ]
+        if self._gpu_bytes is not None:
+            used, total = self._gpu_bytes
+            values.append(('GPU memory used [MiB]', f'{used / MIB:.0f}'))
+            values.append(('GPU memory total [MiB]', f'{total / MIB:.0f}'))
+        values += node.diagnostics()
+        return values

@@ -1,0 +1,184 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""The part of a node that works on inputs: parameters, frames, worker thread, results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Set
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.publisher import Publisher
+from rclpy.time import Time
+
+from aitable_ros.ros_support.frames.frame_buffer import FrameBuffer
+from aitable_ros.ros_support.frames.frame_hub import FrameHub, FrameSubscription
+from aitable_ros.ros_support.node.diagnostics import NodeDiagnostics
+from aitable_ros.ros_support.node.health import HealthLimits, Level
+from aitable_ros.ros_support.node.hooks import NodeHooks
+from aitable_ros.ros_support.node.worker import Worker
+from aitable_ros.ros_support.parameters.table import COMMON_PARAMETERS, ParameterTable, image_qos
+
+
+class WorkingNode(NodeHooks, LifecycleNode):
+    """
+    What subclasses of :class:`~aitable_ros.ros_support.node.managed_node.ManagedNode` use.
+
+    :param name: node name.
+    :param kwargs: passed to :class:`rclpy.lifecycle.LifecycleNode`.
+    """
+
+    def __init__(self, name: str, **kwargs: Any) -> None:
+        super().__init__(name, **kwargs)
+        self.params = ParameterTable(self, (*COMMON_PARAMETERS, *self.PARAMETERS), self._check)
+        self.frames = FrameBuffer()
+        """For nodes that work on an image and on results made from it."""
+        self.values: Mapping[str, Any] = self.params.values()
+        """
+        The parameters that the node works with, by name: dynamic ones as they were set before
+        the present frame, the others as they were when it was loaded.
+        """
+        self._values_loaded: Mapping[str, Any] = self.values
+        self._worker: Worker[Any] | None = None
+        self._enabled = True
+        self._frame_subscription: tuple[Any, FrameSubscription] | None = None
+        self.meters = NodeDiagnostics(self)
+        self.input_rate = self.meters.input_rate
+        self.output_rate = self.meters.output_rate
+
+    def subscribe_to_frames(self, callback: Callable[[Any], None]) -> None:
+        """
+        Get the camera frames of topic ``image_raw`` through the process's frame hub.
+
+        Where the node does so already, nothing changes unless ``image_transport`` did.
+
+        :param callback: gets each :class:`~aitable_ros.ros_support.frames.frame_hub.Frame` in the
+            executor's thread and must return at once.
+        """
+        from sensor_msgs.msg import CompressedImage, Image
+
+        topic: str = 'image_raw'
+        message_type: type = Image
+        if self._values_loaded['image_transport'] == 'compressed':
+            # remapping image_raw moves the compressed topic along, as image_transport does
+            topic = self.resolve_topic_name(topic) + '/compressed'
+            message_type = CompressedImage
+        before, wanted = self._frame_subscription, (topic, callback)
+        if before is not None and before[0] == wanted:
+            return
+        qos = image_qos(self, self.resolve_topic_name(topic))
+        hub = FrameHub.of(self)
+        self._frame_subscription = (
+            wanted,
+            hub.subscribe(self, message_type, topic, qos, callback),
+        )
+        if before is not None:
+            before[1].close()
+
+    def unsubscribe_from_frames(self) -> None:
+        """Give back what :meth:`subscribe_to_frames` took."""
+        before, self._frame_subscription = self._frame_subscription, None
+        if before is not None:
+            before[1].close()
+
+    def offer(self, item: Any) -> None:
+        """Leave an item for the worker thread; the newest wins."""
+        self.input_rate.tick()
+        worker = self._worker
+        if worker is not None:
+            worker.offer(item)
+
+    def note_published(self, stamp: Any) -> None:
+        """
+        Count one published result.
+
+        :param stamp: header stamp of the image it was computed from.
+        """
+        self.output_rate.tick()
+        age_s = (self.get_clock().now() - Time.from_msg(stamp)).nanoseconds * 1e-9
+        self.meters.latency.add(age_s)
+
+    @property
+    def is_active(self) -> bool:
+        """True while the node is in the lifecycle state *active*."""
+        return self.state == 'active'
+
+    @property
+    def is_enabled(self) -> bool:
+        """False after ``~/set_enabled`` said so; the lifecycle state has nothing to do with it."""
+        return self._enabled
+
+    @property
+    def state(self) -> str:
+        """Label of the lifecycle state: unconfigured, inactive, active, finalized, …"""
+        return str(self._state_machine.current_state[1])
+
+    @property
+    def overtaken(self) -> int:
+        """How many inputs were replaced by a newer one before they were worked on."""
+        return self._worker.overtaken if self._worker is not None else 0
+
+    @property
+    def malformed(self) -> int:
+        """How many images could not be decoded."""
+        return self.meters.malformed
+
+    @property
+    def failures(self) -> int:
+        """How many inputs raised an error while they were worked on."""
+        return self.meters.failures
+
+    def health(self) -> tuple[Level, str]:
+        """Give what /diagnostics says: a level, and the reasons for it."""
+        return self.meters.health()
+
+    def process(self, item: Any) -> None:
+        """Publish the results of one item; in the worker thread."""
+        noted = None
+        for publisher, message in self._work(item):
+            publisher.publish(message)
+            header = getattr(message, 'header', None)
+            # several messages of one image are one result
+            if header is not None and header.stamp != noted:
+                noted = header.stamp
+                self.note_published(noted)
+        self.meters.look_at_gpu()
+
+    def results_of(self, item: Any) -> list[tuple[Publisher, Any]]:
+        """
+        Work on one item now and give its results instead of publishing them.
+
+        For tools that feed a configured node themselves, without spinning it (``process_bag``).
+
+        :param item: as for :meth:`results`.
+        :returns: pairs of publisher and message; ``publisher.topic_name`` is resolved.
+        :raises RuntimeError: when the node is not configured.
+        :raises Exception: what the work raised.
+        """
+        worker = self._worker
+        if worker is None:
+            raise RuntimeError(f'{self.get_name()} is not configured')
+        # networks are used by the thread that made them
+        return worker.call(lambda: list(self._work(item))).result()
+
+    def _work(self, item: Any) -> Iterator[tuple[Publisher, Any]]:
+        if self.params.take_change():
+            values: Mapping[str, Any] = self.params.effective(self._values_loaded)
+            try:
+                self.apply(values)
+                self.values = values
+            except Exception as error:  # what was set before goes on
+                self.get_logger().error(f'parameters not applied: {error}')
+        yield from self.results(item)
+
+    def _check(self, values: Mapping[str, Any], changed: Set[str]) -> None:
+        names = [name for name in changed if name.startswith('diagnostics.')]
+        if names:
+            HealthLimits(
+                warn_latency_s=values['diagnostics.warn_latency'],
+                error_latency_s=values['diagnostics.error_latency'],
+            )
+        self.check(values, changed)
+
+    def _new_worker(self) -> Worker[Any]:
+        return Worker(self.get_name(), self.process, self.meters.note_error, self.QUEUE_DEPTH)

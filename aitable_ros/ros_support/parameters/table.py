@@ -1,0 +1,325 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters as a table: declared once with description, range and default, checked on set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+from aitable_ros.inference.selection import AUTO, BACKENDS
+from aitable_ros.ros_support.node.health import HealthLimits
+
+ParameterValue = bool | int | float | str | list[str]
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """
+    One row of a node's parameter table.
+
+    :param name: parameter name; dots group.
+    :param default: default value; its Python type is the parameter's type.
+    :param description: what it does, with unit; shown by ``ros2 param describe``.
+    :param limits: smallest and largest allowed value (numbers only), inclusive.
+    :param choices: the allowed values (strings only).
+    :param dynamic: takes effect on the next frame. Others are read when the node is
+        configured; a value set later takes effect on the next ``~/reload`` or ``configure``.
+    :param read_only: fixed when the node is constructed.
+    :param basic: one of the few that people really change, which README.md and
+        config/aitable.yaml show.
+    """
+
+    name: str
+    default: ParameterValue
+    description: str
+    limits: tuple[float, float] | None = None
+    choices: tuple[str, ...] = ()
+    dynamic: bool = False
+    read_only: bool = False
+    basic: bool = False
+
+    def problem_with(self, value: Any) -> str | None:
+        """
+        Say what is wrong with a value.
+
+        :returns: the reason for refusing the value, or None when it is fine.
+        """
+        if value is None:  # "not set" would undeclare the parameter
+            return f'{self.name}: cannot be deleted'
+        if self.choices and value not in self.choices:
+            return f'{self.name}: {value!r} is not one of {", ".join(self.choices)}'
+        # rclpy checks ranges itself; where there is none, these would get through
+        if isinstance(value, float) and not math.isfinite(value):
+            return f'{self.name}: {value} is not a value'
+        return None
+
+    @property
+    def effect(self) -> str:
+        """When a value that is set takes effect: dynamic, read-only, or on reload."""
+        if self.read_only:
+            return 'read-only'
+        return 'dynamic' if self.dynamic else 'on reload'
+
+    def descriptor(self) -> ParameterDescriptor:
+        """Give the ROS descriptor: description, constraints, range, read-only flag."""
+        descriptor = ParameterDescriptor(description=self.description, read_only=self.read_only)
+        constraints = ['one of: ' + ', '.join(self.choices)] if self.choices else []
+        if self.effect == 'on reload':
+            constraints.append('takes effect on ~/reload')
+        descriptor.additional_constraints = '; '.join(constraints)
+        if self.limits is not None:
+            low, high = self.limits
+            if isinstance(self.default, float):
+                descriptor.floating_point_range = [
+                    FloatingPointRange(from_value=float(low), to_value=float(high))
+                ]
+            else:
+                descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+        return descriptor
+
+
+COMMON_PARAMETERS = (
+    ParameterSpec(
+        'autostart',
+        True,
+        'configure and activate the node by itself as soon as it is spun',
+        read_only=True,
+    ),
+    ParameterSpec(
+        'diagnostics.warn_latency',
+        HealthLimits.warn_latency_s,
+        'diagnostics: the median age of the images when their results are published is a warning '
+        'above this [s]',
+        (0.0, 3600.0),
+        dynamic=True,
+    ),
+    ParameterSpec(
+        'diagnostics.error_latency',
+        HealthLimits.error_latency_s,
+        'diagnostics: and an error above this [s]',
+        (0.0, 3600.0),
+        dynamic=True,
+    ),
+    ParameterSpec(
+        'diagnostics.min_rate',
+        HealthLimits.min_rate_hz,
+        'diagnostics: input below this rate is a warning; 0: any rate will do [Hz]',
+        (0.0, 1000.0),
+        dynamic=True,
+    ),
+    ParameterSpec(
+        'diagnostics.max_overtaken_share',
+        HealthLimits.max_overtaken_share,
+        'diagnostics: it is a warning when a larger share of the inputs of the last 5 s was '
+        'overtaken by newer ones',
+        (0.0, 1.0),
+        dynamic=True,
+    ),
+    ParameterSpec(
+        'diagnostics.stale_after',
+        HealthLimits.stale_after_s,
+        'diagnostics: no input for this long is a warning [s]',
+        (0.0, 3600.0),
+        dynamic=True,
+    ),
+)
+
+IMAGE_PARAMETERS = (
+    ParameterSpec(
+        'image_transport',
+        'raw',
+        'raw: sensor_msgs/Image on image_raw; compressed: sensor_msgs/CompressedImage on '
+        'image_raw/compressed',
+        choices=('raw', 'compressed'),
+        basic=True,
+    ),
+)
+
+BACKEND_PARAMETERS = (
+    ParameterSpec(
+        'engines_dir',
+        '',
+        'folder with the model files; empty: environment variable AITABLE_ENGINES_DIR, else the '
+        "package's engines folder",
+        basic=True,
+    ),
+    ParameterSpec(
+        'models_file',
+        '',
+        "catalog of networks and their backends; empty: the package's config/models.yaml",
+    ),
+    ParameterSpec(
+        'threads',
+        1,
+        'CPU threads for a network that runs on the CPU; more than one rarely pays',
+        (1, 64),
+        basic=True,
+    ),
+)
+
+
+class ParameterTable:
+    """
+    A node's declared parameters.
+
+    :param node: the node to declare them on.
+    :param specs: the rows; names are unique.
+    :param check: told all values as they would be, and the names of those that are to change;
+        raises ValueError when the values do not go together, which refuses the change. Not asked
+        about the values that the node starts with.
+    :raises rclpy.exceptions.InvalidParameterValueException: when an override (launch file,
+        command line) is out of range or not one of the choices; names parameter and value.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        specs: Sequence[ParameterSpec],
+        check: Callable[[Mapping[str, Any], Set[str]], None] | None = None,
+    ) -> None:
+        self._node = node
+        self._check: Callable[[Mapping[str, Any], Set[str]], None] | None = None
+        self._changed = False
+        self._seen: dict[str, Any] | None = None
+        self.specs: Mapping[str, ParameterSpec] = {spec.name: spec for spec in specs}
+        node.add_on_set_parameters_callback(self._on_set)
+        for spec in specs:
+            node.declare_parameter(spec.name, spec.default, spec.descriptor())
+        self._check = check
+        self._tells = hasattr(node, 'add_post_set_parameters_callback')
+        if self._tells:
+            node.add_post_set_parameters_callback(self._on_changed)
+
+    def take_change(self) -> bool:
+        """
+        Tell whether values were set since the last call, or :meth:`touch` was called.
+
+        Call it before reading the values, so that no change is missed; from one thread.
+        """
+        if self._tells:
+            changed, self._changed = self._changed, False
+            return changed
+        # Humble does not tell when values were set
+        before, self._seen = self._seen, self.values()
+        return before != self._seen
+
+    def touch(self) -> None:
+        """Let the next :meth:`take_change` return True."""
+        self._changed = True
+        self._seen = None
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the current value."""
+        return self._node.get_parameter(name).value
+
+    def values(self) -> dict[str, Any]:
+        """Return a snapshot of all values by name."""
+        return {name: self[name] for name in self.specs}
+
+    def effective(self, loaded: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Return the values that hold now.
+
+        :param loaded: all values as they were when the node was configured.
+        :returns: of the dynamic parameters the current values, of the others those.
+        """
+        return {
+            name: self[name] if spec.dynamic else loaded[name] for name, spec in self.specs.items()
+        }
+
+    def _on_set(self, parameters: Sequence[Parameter]) -> SetParametersResult:
+        problems = [
+            problem
+            for parameter in parameters
+            if parameter.name in self.specs
+            and (problem := self.specs[parameter.name].problem_with(parameter.value))
+        ]
+        if not problems and self._check is not None:
+            changes = {p.name: p.value for p in parameters if p.name in self.specs}
+            try:
+                self._check({**self.values(), **changes}, changes.keys())
+            except ValueError as error:
+                problems.append(str(error))
+        return SetParametersResult(successful=not problems, reason='; '.join(problems))
+
+    def _on_changed(self, parameters: Sequence[Parameter]) -> None:
+        self._changed = True
+
+
+def image_qos(node: Node, topic: str) -> QoSProfile:
+    """
+    Give the QoS for subscribing to images: best effort, keep last 1, overridable.
+
+    A best-effort subscriber accepts reliable and best-effort publishers alike. The overrides are
+    the ROS ones: ``qos_overrides.<topic>.subscription.{reliability,depth}``.
+
+    :param node: node whose parameters override.
+    :param topic: fully resolved topic name.
+    :returns: a new profile.
+    :raises rclpy.exceptions.InvalidParameterValueException: for an override that is no QoS.
+    """
+    prefix = f'qos_overrides.{topic}.subscription'
+    reliability = _declare_once(
+        node,
+        ParameterSpec(
+            f'{prefix}.reliability',
+            'best_effort',
+            f'reliability of the subscription to {topic}',
+            choices=('best_effort', 'reliable'),
+            read_only=True,
+        ),
+    )
+    depth = _declare_once(
+        node,
+        ParameterSpec(
+            f'{prefix}.depth',
+            1,
+            f'history depth of the subscription to {topic}',
+            (1, 100),
+            read_only=True,
+        ),
+    )
+    policies = {
+        'best_effort': ReliabilityPolicy.BEST_EFFORT,
+        'reliable': ReliabilityPolicy.RELIABLE,
+    }
+    if reliability not in policies:
+        raise ValueError(f'{prefix}.reliability: {reliability!r} is not one of {set(policies)}')
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=policies[reliability]
+    )
+
+
+def _declare_once(node: Node, spec: ParameterSpec) -> Any:
+    if not node.has_parameter(spec.name):
+        node.declare_parameter(spec.name, spec.default, spec.descriptor())
+    return node.get_parameter(spec.name).value
+
+
+def backend_parameter(networks: str, *further: str) -> ParameterSpec:
+    """
+    Make the ``backend`` parameter of a node.
+
+    :param networks: what it is for, in words.
+    :param further: backends that only this node knows.
+    """
+    return ParameterSpec(
+        'backend',
+        AUTO,
+        f'what runs {networks}; auto takes the first of the catalog chain that loads',
+        choices=(AUTO, *BACKENDS, *further),
+        basic=True,
+    )

@@ -1,0 +1,87 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""What this machine has for images: shared memory and cameras."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import struct
+from pathlib import Path
+
+from aitable_ros.tools.preflight.check import Check, Status
+
+MIN_FREE_SHM_BYTES = 72 * 10**6
+"""Eight participants (nodes, source, viewer) of 8.6 MB each; docs/transport.md."""
+
+
+def check_shared_memory(folder: Path = Path('/dev/shm')) -> list[Check]:
+    """
+    See whether there is room for the images that nodes in several processes exchange.
+
+    :param folder: where shared memory is mounted.
+    """
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError as error:
+        summary = f'{folder}: {error.strerror or error}'
+        advice = 'images between processes go through UDP, and may be lost (docs/transport.md)'
+        return [Check('shared memory', Status.WARNING, summary, advice)]
+    summary = f'{usage.free / 1e6:.0f} of {usage.total / 1e6:.0f} MB free in {folder}'
+    if usage.free >= MIN_FREE_SHM_BYTES:
+        return [Check('shared memory', Status.OK, summary)]
+    advice = (
+        'enough for one process with all nodes, not for one process each; in Docker:'
+        ' --shm-size=256m or --ipc=host'
+    )
+    return [Check('shared memory', Status.WARNING, summary, advice)]
+
+
+# From linux/videodev2.h: VIDIOC_QUERYCAP = _IOR('V', 0, struct v4l2_capability), and its flags.
+_QUERYCAP = 0x80685600
+_CAPABILITY = struct.Struct('16s32s32sIII3I')
+_CAN_CAPTURE = 0x00000001 | 0x00001000  # single- and multi-planar
+_HAS_DEVICE_CAPS = 0x80000000
+
+
+def check_cameras(folder: Path = Path('/dev')) -> list[Check]:
+    """
+    Look for cameras (V4L2), and whether this user may open them.
+
+    :param folder: of the device files.
+    """
+    devices = sorted(
+        (path for path in folder.glob('video*') if path.name[5:].isdecimal()),
+        key=lambda path: int(path.name[5:]),
+    )
+    cameras, problems = [], []
+    for path in devices:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        except PermissionError:
+            advice = 'sudo usermod -aG video $USER, then log in anew'
+            problems.append(Check('cameras', Status.WARNING, f'{path}: no permission', advice))
+            continue
+        except OSError as error:
+            summary, advice = f'{path}: {error.strerror or error}', 'unplug it and plug it in'
+            problems.append(Check('cameras', Status.WARNING, summary, advice))
+            continue
+        try:
+            answer = fcntl.ioctl(descriptor, _QUERYCAP, bytes(_CAPABILITY.size))
+        except OSError:
+            continue  # no V4L2 device
+        finally:
+            os.close(descriptor)
+        _, card, _, _, capabilities, device_capabilities, *_ = _CAPABILITY.unpack(answer)
+        if capabilities & _HAS_DEVICE_CAPS:
+            capabilities = device_capabilities
+        if capabilities & _CAN_CAPTURE:  # else metadata, or an encoder
+            cameras.append(f'{path} ({card.split(bytes(1))[0].decode(errors="replace")})')
+    if cameras:
+        return [Check('cameras', Status.OK, ', '.join(cameras)), *problems]
+    advice = (
+        'images can come from a topic, a file or the built-in sample; in Docker:'
+        ' --device /dev/video0'
+    )
+    return problems or [Check('cameras', Status.WARNING, f'none ({folder}/video*)', advice)]

@@ -1,0 +1,377 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""One run of the nodes over a bag: what they are fed, what is copied, what is written."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aitable_ros import __version__
+from aitable_ros.bags import (
+    BagError,
+    BagMessage,
+    BagReader,
+    BagTarget,
+    BagTopic,
+    BagWriter,
+    find_definition,
+)
+from aitable_ros.bags.definitions import Canonical
+from aitable_ros.bags.reading import CAMERA_INFO, IMAGE
+from aitable_ros.bags.topics import choose_camera_info, choose_images
+from aitable_ros.bags.writing import offered_qos
+from aitable_ros.tools.process_bag.offline_pipeline import (
+    MalformedFrame,
+    OfflinePipeline,
+    available_nodes,
+    image_inputs,
+)
+
+MALFORMED_SHOWN = 3
+"""So many refused images are reported one by one."""
+
+TF_TYPE = 'tf2_msgs/msg/TFMessage'
+
+SHARED_TYPES = (TF_TYPE,)
+"""Types of topics on which others publish, too: recorded messages on them are kept."""
+
+FACE_FRAME = re.compile(r'face_f\d+')
+"""Names of the frames that the nodes broadcast."""
+
+_NS = 1_000_000_000
+
+
+@dataclass
+class Summary:
+    """
+    What a run did.
+
+    :param images: images that were fed.
+    :param malformed: of these, how many were refused.
+    :param bag_s: time that the processed part of the bag spans, in log time [s].
+    :param wall_s: how long that took, without loading the networks [s].
+    :param results: messages written by topic.
+    :param copied: messages of the originals that were written.
+    :param skipped: nodes that were left out, and why.
+    """
+
+    images: int = 0
+    malformed: int = 0
+    bag_s: float = 0.0
+    wall_s: float = math.nan
+    results: dict[str, int] = field(default_factory=dict)
+    copied: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def speed(self) -> float:
+        """How many times faster than the recording."""
+        return self.bag_s / self.wall_s if self.wall_s > 0 else math.nan
+
+    def lines(self) -> list[str]:
+        """Say it in lines for people."""
+        rate_hz = self.images / self.wall_s if self.wall_s > 0 else math.nan
+        lines = [
+            f'{self.images} images, {self.bag_s:.1f} s of recording in {self.wall_s:.1f} s:'
+            f' {self.speed:.1f} x real time, {rate_hz:.1f} images/s'
+        ]
+        lines += [f'{topic}: {count} messages' for topic, count in self.results.items()]
+        lines += [f'{name} did not run: {why}' for name, why in self.skipped.items()]
+        if self.copied:
+            lines.append(f'{self.copied} messages of the original')
+        if self.malformed:
+            lines.append(f'{self.malformed} images were refused: nothing was computed from them')
+        return lines
+
+
+@dataclass(frozen=True)
+class Request:
+    """
+    What is to be done.
+
+    :param source: the bag to read.
+    :param target: the bag to write.
+    :param nodes: names of the nodes to run; empty: all that there are.
+    :param image_topic: topic of the images; empty: chosen, see
+        :func:`~aitable_ros.bags.topics.choose_images`.
+    :param camera_info: topic of the calibration; empty or None: see
+        :func:`~aitable_ros.bags.topics.choose_camera_info`.
+    :param merge: copy the originals.
+    :param keep: copy only these topics; empty: all.
+    :param drop: do not copy these topics.
+    :param start_s: begin so far into the bag [s].
+    :param duration_s: process no more than this [s].
+    :param arguments: ROS arguments for the nodes (parameter files, remaps).
+    :param backend: replaces the parameter ``backend`` of all nodes; empty: leave it.
+    :param namespace: in which the nodes are.
+    :param force: replace the bag that is there.
+    """
+
+    source: Path
+    target: BagTarget
+    nodes: tuple[str, ...] = ()
+    image_topic: str = ''
+    camera_info: str | None = ''
+    merge: bool = True
+    keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    start_s: float = 0.0
+    duration_s: float = math.inf
+    arguments: tuple[str, ...] = ()
+    backend: str = ''
+    namespace: str = ''
+    force: bool = False
+
+
+def process_bag(request: Request, *, quiet: bool = True) -> Summary:
+    """
+    Run the nodes over a bag and write what they find.
+
+    Messages are taken in the order of their log time. A result gets the log time of the message
+    that it was computed from, and comes after it.
+
+    :param request: what is to be done.
+    :param quiet: no progress bar, no notes.
+    :returns: what was done.
+    :raises BagError: when a bag cannot be read or written, or a topic is missing.
+    :raises PipelineError: when a node cannot be configured or fails.
+    """
+    import cv2
+
+    cv2.setNumThreads(1)  # as in the nodes' own executables
+    _check_apart(request.source, request.target.path)
+    request.target.check_free(force=request.force)
+    with BagReader(request.source) as bag:
+        images = choose_images(bag, request.image_topic)
+        parameters: dict[str, Any] = {}
+        if images is not None:
+            transport = 'raw' if images.type_name == IMAGE else 'compressed'
+            parameters['image_transport'] = transport
+        if request.backend:
+            parameters['backend'] = request.backend
+        pipeline = OfflinePipeline(
+            request.nodes or available_nodes(),
+            arguments=request.arguments,
+            parameters=parameters,
+            namespace=request.namespace,
+            optional=not request.nodes,
+        )
+        with pipeline:
+            run = _Run(request, bag, images, pipeline)
+            run.check()
+            custom_data = {'aitable_ros': __version__, 'nodes': ' '.join(pipeline.nodes)}
+            writer = BagWriter(request.target, force=request.force, custom_data=custom_data)
+            try:
+                with writer:
+                    run.run(writer, quiet=quiet)
+            finally:
+                writer.discard()  # an interruption can come between two lines
+    return run.summary
+
+
+class _Run:
+    """One run over a bag."""
+
+    def __init__(
+        self,
+        request: Request,
+        bag: BagReader,
+        images: BagTopic | None,
+        pipeline: OfflinePipeline,
+    ) -> None:
+        self._request = request
+        self._bag = bag
+        self._images = images
+        self._pipeline = pipeline
+        self._outputs = pipeline.outputs
+        self._feeds = self._choose_feeds()
+        self._shared = {o.topic for o in self._outputs if o.definition.type_name in SHARED_TYPES}
+        self.summary = Summary(skipped=dict(pipeline.skipped))
+
+    def check(self) -> None:
+        """
+        Make sure that there is something to do.
+
+        :raises BagError: when a topic is missing.
+        """
+        bag, inputs = self._bag, self._pipeline.inputs
+        if image_inputs(inputs) and self._images is None:
+            topics = ', '.join(f'{t.name} ({t.type_name})' for t in bag.topics)
+            raise BagError(f'{bag.path}: no images in it; its topics: {topics or "none"}')
+        for name in (*self._request.keep, *self._request.drop):
+            if bag.topic(name) is None:
+                topics = ', '.join(topic.name for topic in bag.topics)
+                raise BagError(f'{bag.path}: there is no topic {name}; its topics: {topics}')
+        if not self._feeds:
+            wanted = ', '.join(f'{topic} ({kind})' for topic, kind in inputs.items())
+            raise BagError(f'{bag.path}: nothing in it that the nodes listen to: {wanted}')
+
+    def run(self, writer: BagWriter, *, quiet: bool) -> None:
+        """Copy the originals, feed the nodes, write their results."""
+        from tqdm import tqdm
+
+        originals = self._announce_originals(writer)
+        results = {
+            output.topic: writer.add_topic(
+                output.topic,
+                output.definition,
+                offered_qos(reliable=output.reliable, depth=output.depth),
+            )
+            for output in self._outputs
+        }
+        originals |= {
+            topic: results[topic.name] for topic in self._originals() if topic.name in self._shared
+        }
+        self.summary.results = {output.topic: 0 for output in self._outputs}
+        start_ns, stop_ns = self._span()
+        topics = {*originals, *self._feeds}
+        whole = start_ns is None and stop_ns is None
+        total = self._images.count if self._images is not None and whole else None
+        first_ns = last_ns = None
+        begun_s = time.perf_counter()
+        # in the bag's own order, so that what it holds, not a set, decides the output
+        chosen = [topic for topic in self._bag.topics if topic in topics]
+        with tqdm(total=total, unit=' images', disable=quiet or None) as progress:
+            for message in self._bag.messages(chosen, start_ns, stop_ns):
+                first_ns = message.log_time_ns if first_ns is None else first_ns
+                last_ns = message.log_time_ns
+                if message.topic in originals:
+                    self._copy(message, writer, originals[message.topic])
+                if message.topic in self._feeds:
+                    self._feed(message, writer, results, progress)
+        self.summary.wall_s = time.perf_counter() - begun_s
+        if first_ns is not None and last_ns is not None:
+            self.summary.bag_s = (last_ns - first_ns) / _NS
+
+    def _copy(self, message: BagMessage, writer: BagWriter, handle: Any) -> None:
+        data: bytes | None = message.data
+        if message.topic.name in self._shared:
+            data = without_faces(message.data)
+        if data is not None:
+            writer.write(handle, message.log_time_ns, data)
+            self.summary.copied += 1
+
+    def _feed(
+        self, message: Any, writer: BagWriter, results: dict[str, Any], progress: Any
+    ) -> None:
+        topic, summary = message.topic, self.summary
+        try:
+            found = self._pipeline.feed(self._feeds[topic], topic.type_name, message.data)
+        except MalformedFrame as error:
+            found = []
+            summary.malformed += 1
+            if summary.malformed <= MALFORMED_SHOWN:
+                at_s = (message.log_time_ns - self._bag.start_ns) / _NS
+                progress.write(
+                    f'process_bag: warning: {topic.name} at {at_s:.3f} s: {error}',
+                    file=sys.stderr,
+                )
+        for result in found:
+            writer.write(results[result.topic], message.log_time_ns, result.data)
+            summary.results[result.topic] += 1
+        if topic is self._images:
+            summary.images += 1
+            progress.update()
+
+    def _choose_feeds(self) -> dict[BagTopic, str]:
+        """Decide which topics of the bag are fed, and where to."""
+        inputs = self._pipeline.inputs
+        produced = {output.topic for output in self._outputs}
+        feeds = {
+            topic: topic.name
+            for topic in self._bag.topics
+            if inputs.get(topic.name) == topic.type_name
+            and topic.name not in produced
+            and not topic.is_image
+            and topic.type_name != CAMERA_INFO
+        }
+        wanted = image_inputs(inputs)
+        if self._images is not None and wanted:
+            feeds[self._images] = wanted[0]
+        calibration = choose_camera_info(self._bag, self._images, self._request.camera_info)
+        targets = [topic for topic, kind in inputs.items() if kind == CAMERA_INFO]
+        if calibration is not None and targets:
+            feeds[calibration] = targets[0]
+        return feeds
+
+    def _originals(self) -> list[BagTopic]:
+        """Choose what is copied; what this run computes takes the place of the recorded."""
+        request = self._request
+        if not request.merge:
+            return []
+        computed = {output.topic for output in self._outputs} - self._shared
+        return [
+            topic
+            for topic in self._bag.topics
+            if topic.name not in computed
+            and topic.name not in request.drop
+            and (not request.keep or topic.name in request.keep)
+        ]
+
+    def _announce_originals(self, writer: BagWriter) -> dict[BagTopic, Any]:
+        """Announce what is copied, except on the topics that are announced with the results."""
+        announced = {}
+        for topic in self._originals():
+            if topic.name in self._shared:
+                continue
+            definition = self._bag.definition(topic)
+            if definition is None:
+                raise BagError(
+                    f'{self._bag.path}: {topic.name}: neither the bag nor this machine has the'
+                    f' definition of {topic.type_name}: source the workspace that has it, or'
+                    f' leave the topic out with --drop {topic.name}'
+                )
+            announced[topic] = writer.add_topic(topic.name, definition, topic.qos)
+        return announced
+
+    def _span(self) -> tuple[int | None, int | None]:
+        """Return from where to where messages are processed [ns]; None: without limit."""
+        request = self._request
+        start_ns = stop_ns = None
+        if request.start_s > 0:
+            start_ns = self._bag.start_ns + round(request.start_s * _NS)
+        if request.duration_s < math.inf:
+            begin_ns = self._bag.start_ns if start_ns is None else start_ns
+            stop_ns = begin_ns + round(request.duration_s * _NS)
+        return start_ns, stop_ns
+
+
+def without_faces(data: bytes) -> bytes | None:
+    """
+    Take the frames of faces, which are computed anew, out of a recorded TF message.
+
+    :param data: a serialised tf2_msgs/TFMessage.
+    :returns: what is left: the message itself where it has no face; None where it has nothing
+        else, or cannot be read.
+    """
+    from rclpy.serialization import deserialize_message, serialize_message
+    from tf2_msgs.msg import TFMessage
+
+    try:
+        message = deserialize_message(data, TFMessage)
+    except Exception:  # rclpy raises what the middleware does
+        return None
+    others = [t for t in message.transforms if not FACE_FRAME.fullmatch(t.child_frame_id)]
+    if len(others) == len(message.transforms):
+        return data
+    definition = find_definition(TF_TYPE)
+    if not others or definition is None:
+        return None
+    return Canonical(definition)(serialize_message(TFMessage(transforms=others)))
+
+
+def _check_apart(source: Path, target: Path) -> None:
+    """
+    Refuse to write into what is being read.
+
+    :raises BagError: when the two overlap.
+    """
+    there, here = source.resolve(), target.resolve()
+    if there == here or there in here.parents or here in there.parents:
+        raise BagError(f'{target}: the output would lie on the input {source}')

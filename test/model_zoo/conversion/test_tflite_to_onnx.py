@@ -1,0 +1,757 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import flatbuffers
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+from onnx import numpy_helper
+from skimage import data
+
+from aitable_ros.inference.engine import DYNAMIC, TensorSpec
+from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
+from aitable_ros.model_zoo.conversion.tflite_to_onnx import ConversionError, GraphStyle, convert
+
+FLOAT32 = np.dtype(np.float32)
+OPERATOR = schema.BuiltinOperator
+ACTIVATION = schema.ActivationFunctionType
+SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
+
+STYLES = list(GraphStyle)
+
+
+def make_spec(
+    image_shape: Sequence[int],
+    outputs: Mapping[str, tuple[str, Sequence[int]]],
+    scale: float = 1.0,
+    offset: float = 0.0,
+) -> ModelSpec:
+    """`outputs`: (canonical name, shape without batch) by TFLite name."""
+    return ModelSpec(
+        name='network',
+        inputs=(TensorSpec('image', (DYNAMIC, *image_shape), np.dtype(np.uint8)),),
+        outputs=tuple(
+            TensorSpec(name, (DYNAMIC, *shape), FLOAT32) for name, shape in outputs.values()
+        ),
+        scale=scale,
+        offset=offset,
+        tflite_outputs={tflite: name for tflite, (name, _) in outputs.items()},
+    )
+
+
+REAL = {
+    'face_detection_short_range': make_spec(
+        (128, 128, 3),
+        {'regressors': ('boxes', (896, 16)), 'classificators': ('scores', (896, 1))},
+        scale=2 / 255,
+        offset=-1.0,
+    ),
+    'face_landmark': make_spec(
+        (192, 192, 3),
+        {'conv2d_21': ('landmarks', (468, 3)), 'conv2d_31': ('presence', (1,))},
+        scale=1 / 255,
+    ),
+    'iris_landmark': make_spec(
+        (64, 64, 3),
+        {
+            'output_eyes_contours_and_brows': ('eye_contour', (71, 3)),
+            'output_iris': ('iris', (5, 3)),
+        },
+        scale=1 / 255,
+    ),
+    'pose_detection': make_spec(
+        (224, 224, 3),
+        {'Identity': ('boxes', (2254, 12)), 'Identity_1': ('scores', (2254, 1))},
+        scale=2 / 255,
+        offset=-1.0,
+    ),
+    'pose_landmark_full': make_spec(
+        (256, 256, 3),
+        {
+            'Identity': ('landmarks', (39, 5)),
+            'Identity_1': ('presence', (1,)),
+            'Identity_3': ('heatmap', (64, 64, 39)),
+            'Identity_4': ('world', (39, 3)),
+        },
+        scale=1 / 255,
+    ),
+}
+
+
+def run_litert(
+    content: bytes, spec: ModelSpec, images: npt.NDArray[np.uint8]
+) -> dict[str, npt.NDArray[np.float32]]:
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    results: dict[str, list[npt.NDArray[np.float32]]] = {out.name: [] for out in spec.outputs}
+    for image in images:
+        pixels = image[None].astype(np.float32) * np.float32(spec.scale) + np.float32(spec.offset)
+        interpreter.set_tensor(interpreter.get_input_details()[0]['index'], pixels)
+        interpreter.invoke()
+        for details in interpreter.get_output_details():
+            name = spec.tflite_outputs.get(details['name'])
+            if name is not None:
+                results[name].append(interpreter.get_tensor(details['index']))
+    return {
+        out.name: np.stack(results[out.name]).reshape(-1, *out.shape[1:]) for out in spec.outputs
+    }
+
+
+def run_onnx(
+    model: onnx.ModelProto, images: npt.NDArray[np.uint8]
+) -> dict[str, npt.NDArray[np.float32]]:
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=['CPUExecutionProvider']
+    )
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {'image': images})))
+
+
+def sample_images(spec: ModelSpec, batch: int) -> dict[str, npt.NDArray[np.uint8]]:
+    shape = (batch, *spec.inputs[0].shape[1:])
+    return {
+        'noise': np.random.default_rng(7).integers(0, 256, shape, np.uint8),
+        'black': np.zeros(shape, np.uint8),
+        'white': np.full(shape, 255, np.uint8),
+    }
+
+
+@pytest.fixture(scope='module', params=STYLES, ids=lambda style: style.value)
+def style(request: pytest.FixtureRequest) -> GraphStyle:
+    return request.param
+
+
+@pytest.fixture(scope='module', params=list(REAL))
+def real_name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope='module')
+def real_path(real_name: str, tflite_dir: Path) -> Path:
+    return tflite_dir / f'{real_name}.tflite'
+
+
+@pytest.fixture(scope='module')
+def real_model(real_name: str, real_path: Path, style: GraphStyle) -> onnx.ModelProto:
+    return convert(real_path, REAL[real_name], style=style)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize('kind', ['noise', 'black', 'white'])
+@pytest.mark.parametrize('batch', [1, 3])
+def test_real_networks_agree_with_litert(
+    real_name: str, real_path: Path, real_model: onnx.ModelProto, kind: str, batch: int
+) -> None:
+    spec = REAL[real_name]
+    images = sample_images(spec, batch)[kind]
+    ours = run_onnx(real_model, images)
+    theirs = run_litert(real_path.read_bytes(), spec, images)
+    for output in spec.outputs:
+        assert ours[output.name].shape == (batch, *output.shape[1:])
+        # 1e-3 of a pixel; a black image drives face detection's logits to 30,000, where
+        # LiteRT's own kernels differ from each other by 0.04. The pose networks' values reach
+        # hundreds on pictures without anybody, after three times the layers.
+        atol = 1e-3
+        if 'pose' in real_name:
+            atol += 3e-4 * float(np.abs(theirs[output.name]).max())
+        np.testing.assert_allclose(
+            ours[output.name], theirs[output.name], rtol=1e-6, atol=atol, err_msg=output.name
+        )
+
+
+POSE_ATOL = {
+    # pixels of the input (and logits of scores and visibility), metres, probability
+    'boxes': 5e-3,
+    'scores': 1e-3,
+    'landmarks': 5e-3,
+    'presence': 1e-4,
+    'heatmap': 2e-3,
+    'world': 1e-4,
+}
+
+
+@pytest.mark.models
+@pytest.mark.parametrize('name', ['pose_detection', 'pose_landmark_full'])
+def test_pose_networks_agree_with_litert_on_a_person(
+    name: str, style: GraphStyle, tflite_dir: Path
+) -> None:
+    spec = REAL[name]
+    side = spec.inputs[0].shape[1]
+    picture = data.astronaut()[: 2 * side, : 2 * side]
+    images = np.stack([picture[::2, ::2], picture[::2, ::-2], picture[::2, ::2] // 3])
+    path = tflite_dir / f'{name}.tflite'
+    ours = run_onnx(convert(path, spec, style=style), images)
+    theirs = run_litert(path.read_bytes(), spec, images)
+    for output in spec.outputs:
+        np.testing.assert_allclose(
+            ours[output.name], theirs[output.name], rtol=0, atol=POSE_ATOL[output.name]
+        )
+
+
+@pytest.mark.models
+def test_items_of_a_batch_do_not_mix(real_name: str, real_model: onnx.ModelProto) -> None:
+    images = np.concatenate(list(sample_images(REAL[real_name], 1).values()))
+    together = run_onnx(real_model, images)
+    for position in range(len(images)):
+        alone = run_onnx(real_model, images[position : position + 1])
+        for name, values in alone.items():
+            np.testing.assert_allclose(together[name][position], values[0], rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.models
+def test_model_presents_the_spec(
+    real_name: str, real_path: Path, real_model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    path = tmp_path / 'model.onnx'
+    onnx.save(real_model, path)
+    with OnnxRuntimeEngine(REAL[real_name], path):
+        pass  # the engine compares names, types and shapes with the spec
+    batches = {
+        tensor.type.tensor_type.shape.dim[0].dim_param
+        for tensor in [*real_model.graph.input, *real_model.graph.output]
+    }
+    assert batches == {'N'}
+    assert real_model.ir_version == 8
+    assert [(opset.domain, opset.version) for opset in real_model.opset_import] == [('', 17)]
+    properties = {prop.key: prop.value for prop in real_model.metadata_props}
+    assert properties['source_sha256'] == hashlib.sha256(real_path.read_bytes()).hexdigest()
+    assert properties['licence'] == 'Apache-2.0'
+    assert properties['producer_name'] == 'aitable'
+    assert properties['producer_version'] == real_model.producer_version != ''
+
+
+@pytest.mark.models
+def test_graph_has_only_operators_that_tensorrt_8_6_parses(real_model: onnx.ModelProto) -> None:
+    assert {node.domain for node in real_model.graph.node} == {''}
+    assert {node.op_type for node in real_model.graph.node} <= {
+        'Add', 'Cast', 'Clip', 'Concat', 'Conv', 'DepthToSpace', 'Identity', 'MaxPool', 'PRelu',
+        'Pad', 'Relu', 'Reshape', 'Resize', 'Sigmoid', 'Transpose',
+    }  # fmt: skip
+    # TensorRT takes a uint8 input only where a cast follows directly.
+    readers = [node.op_type for node in real_model.graph.node if 'image' in node.input]
+    assert readers == ['Cast']
+
+
+@pytest.mark.models
+def test_default_style_leaves_nothing_that_breaks_the_blocked_layout(
+    real_name: str, real_path: Path
+) -> None:
+    model = convert(real_path, REAL[real_name])
+    assert 'PRelu' not in {node.op_type for node in model.graph.node}
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == 'Pad':  # of rows and columns: ONNX Runtime makes it the convolution's
+            amounts = constants[node.input[1]].reshape(2, 4)
+            assert not amounts[:, :2].any()
+            assert 'pose' in real_name
+
+
+@pytest.mark.models
+def test_path_and_bytes_give_the_same_file_every_time(real_name: str, real_path: Path) -> None:
+    first = convert(real_path, REAL[real_name]).SerializeToString()
+    second = convert(real_path.read_bytes(), REAL[real_name]).SerializeToString()
+    assert first == second
+
+
+class TinyNetwork:
+    """Writes a TFLite file operator by operator, for networks that no real file shows."""
+
+    def __init__(self, image_shape: Sequence[int]) -> None:
+        self.model = schema.ModelT()
+        self.model.version = 3
+        self.model.buffers = [schema.BufferT()]
+        self.model.operatorCodes = []
+        self.graph = schema.SubGraphT()
+        self.graph.tensors = []
+        self.graph.operators = []
+        self.graph.outputs = []
+        self.model.subgraphs = [self.graph]
+        self.image = self.tensor('image', (1, *image_shape))
+        self.graph.inputs = [self.image]
+
+    def tensor(
+        self, name: str, shape: Sequence[int], kind: int = schema.TensorType.FLOAT32
+    ) -> int:
+        tensor = schema.TensorT()
+        tensor.name = name
+        tensor.shape = list(shape)
+        tensor.type = kind
+        tensor.buffer = 0
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
+
+    def constant(self, values: npt.NDArray) -> int:
+        kind = {
+            'float32': schema.TensorType.FLOAT32,
+            'float16': schema.TensorType.FLOAT16,
+            'int32': schema.TensorType.INT32,
+            'int8': schema.TensorType.INT8,
+        }[values.dtype.name]
+        index = self.tensor(f'constant_{len(self.graph.tensors)}', values.shape, kind)
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+        self.model.buffers.append(buffer)
+        self.graph.tensors[index].buffer = len(self.model.buffers) - 1
+        return index
+
+    def operator(
+        self,
+        code: int,
+        inputs: Sequence[int],
+        shape: Sequence[int],
+        options: str = '',
+        *,
+        name: str = '',
+        kind: int = schema.TensorType.FLOAT32,
+        custom: str = '',
+        **fields: int,
+    ) -> int:
+        operator_code = schema.OperatorCodeT()
+        operator_code.builtinCode = code
+        operator_code.deprecatedBuiltinCode = min(code, 127)
+        operator_code.customCode = custom or None
+        operator_code.version = 1
+        self.model.operatorCodes.append(operator_code)
+        output = self.tensor(name or f'tensor_{len(self.graph.tensors)}', shape, kind)
+        operator = schema.OperatorT()
+        operator.opcodeIndex = len(self.model.operatorCodes) - 1
+        operator.inputs = list(inputs)
+        operator.outputs = [output]
+        if options:
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+            operator.builtinOptions = getattr(schema, f'{options}T')()
+            for field, value in fields.items():
+                setattr(operator.builtinOptions, field, value)
+        self.graph.operators.append(operator)
+        return output
+
+    def conv(
+        self,
+        source: int,
+        weights: npt.NDArray | int,
+        shape: Sequence[int],
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        padding: int = SAME,
+        activation: int = ACTIVATION.NONE,
+        depthwise: bool = False,
+        name: str = '',
+    ) -> int:
+        if isinstance(weights, np.ndarray):
+            weights = self.constant(weights)
+        tensors = self.graph.tensors
+        channels = tensors[weights].shape[3 if depthwise else 0]
+        return self.operator(
+            OPERATOR.DEPTHWISE_CONV_2D if depthwise else OPERATOR.CONV_2D,
+            [source, weights, self.constant(np.linspace(-1, 1, channels, dtype=np.float32))],
+            shape,
+            'DepthwiseConv2DOptions' if depthwise else 'Conv2DOptions',
+            name=name,
+            strideH=stride,
+            strideW=stride,
+            dilationHFactor=dilation,
+            dilationWFactor=dilation,
+            padding=padding,
+            fusedActivationFunction=activation,
+            depthMultiplier=channels // tensors[source].shape[3],  # of depthwise ones only
+        )
+
+    def reshape(self, source: int, shape: Sequence[int]) -> int:
+        target = self.constant(np.array(shape, np.int32))
+        return self.operator(OPERATOR.RESHAPE, [source, target], shape, 'ReshapeOptions')
+
+    def content(self, *outputs: int) -> bytes:
+        self.graph.outputs = list(outputs)
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(self.model.Pack(builder), b'TFL3')
+        return bytes(builder.Output())
+
+    def spec(self, *outputs: int, scale: float = 2 / 255, offset: float = -1.0) -> ModelSpec:
+        tensors = [self.graph.tensors[index] for index in outputs]
+        return make_spec(
+            self.graph.tensors[self.image].shape[1:],
+            {tensor.name: (f'out_{tensor.name}', tensor.shape[1:]) for tensor in tensors},
+            scale,
+            offset,
+        )
+
+
+def weights(*shape: int) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(3).normal(0, 0.3, shape).astype(np.float32)
+
+
+def assert_same_as_litert(network: TinyNetwork, *outputs: int, style: GraphStyle) -> None:
+    content = network.content(*outputs)
+    spec = network.spec(*outputs)
+    model = convert(content, spec, style=style)
+    for images in sample_images(spec, 2).values():
+        ours, theirs = run_onnx(model, images), run_litert(content, spec, images)
+        for name, values in theirs.items():
+            np.testing.assert_allclose(ours[name], values, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ('size', 'kernel', 'stride', 'dilation', 'padding', 'result'),
+    [
+        (8, 3, 1, 1, SAME, 8),
+        (8, 3, 2, 1, SAME, 4),  # one row of padding, at the end
+        (7, 3, 2, 1, SAME, 4),
+        (9, 2, 1, 1, SAME, 9),
+        (9, 5, 2, 1, VALID, 3),
+        (9, 3, 1, 2, SAME, 9),
+        (8, 1, 2, 1, SAME, 4),
+    ],
+)
+@pytest.mark.parametrize('depthwise', [False, True])
+def test_convolution_windows(
+    size: int,
+    kernel: int,
+    stride: int,
+    dilation: int,
+    padding: int,
+    result: int,
+    depthwise: bool,
+) -> None:
+    # Zero padding is a zero after scaling: pixel 127.5, not black.
+    network = TinyNetwork((size, size, 3))
+    shape = (1, kernel, kernel, 3) if depthwise else (5, kernel, kernel, 3)
+    output = network.conv(
+        network.image,
+        weights(*shape),
+        (1, result, result, 3 if depthwise else 5),
+        stride=stride,
+        dilation=dilation,
+        padding=padding,
+        depthwise=depthwise,
+    )
+    assert_same_as_litert(network, output, style=GraphStyle.NATIVE)
+
+
+@pytest.mark.parametrize(
+    'activation', [ACTIVATION.RELU, ACTIVATION.RELU6, ACTIVATION.RELU_N1_TO_1]
+)
+def test_fused_activations(activation: int) -> None:
+    network = TinyNetwork((6, 6, 3))
+    output = network.conv(
+        network.image, 10 * weights(4, 3, 3, 3), (1, 6, 6, 4), activation=activation
+    )
+    assert_same_as_litert(network, output, style=GraphStyle.NATIVE)
+
+
+def test_depthwise_convolution_with_several_results_for_each_channel() -> None:
+    network = TinyNetwork((5, 5, 3))
+    output = network.conv(network.image, weights(1, 3, 3, 6), (1, 5, 5, 6), depthwise=True)
+    assert_same_as_litert(network, output, style=GraphStyle.NATIVE)
+
+
+def test_float16_weights_are_dequantized() -> None:
+    network = TinyNetwork((4, 4, 2))
+    half = network.constant(weights(3, 1, 1, 2).astype(np.float16))
+    full = network.operator(OPERATOR.DEQUANTIZE, [half], (3, 1, 1, 2), 'DequantizeOptions')
+    output = network.conv(network.image, full, (1, 4, 4, 3))
+    assert_same_as_litert(network, output, style=GraphStyle.NATIVE)
+
+
+@pytest.mark.parametrize('slopes', [[0.3, -0.7, 1.4, 0.0], [0.25]], ids=['each', 'shared'])
+def test_prelu(slopes: list[float], style: GraphStyle) -> None:
+    network = TinyNetwork((5, 5, 4))
+    constant = network.constant(np.array(slopes, np.float32).reshape(1, 1, -1))
+    output = network.operator(OPERATOR.PRELU, [network.image, constant], (1, 5, 5, 4))
+    assert_same_as_litert(network, output, style=style)
+
+
+@pytest.mark.parametrize(
+    'amounts',
+    [
+        [[0, 0], [0, 0], [0, 0], [0, 3]],
+        [[0, 0], [0, 0], [0, 0], [2, 1]],
+        [[0, 0], [1, 0], [0, 2], [0, 0]],
+        [[0, 0], [1, 2], [3, 4], [0, 5]],
+    ],
+    ids=['channels', 'channels at both ends', 'space', 'both'],
+)
+def test_padding_of_the_image_and_of_a_result(amounts: list[list[int]], style: GraphStyle) -> None:
+    network = TinyNetwork((4, 4, 3))
+    shape = tuple(size + sum(pad) for size, pad in zip((1, 4, 4, 3), amounts))
+    pads = network.constant(np.array(amounts, np.int32))
+    padded = network.operator(OPERATOR.PAD, [network.image, pads], shape, 'PadOptions')
+    output = network.conv(padded, weights(2, 3, 3, shape[3]), (1, *shape[1:3], 2))
+    features = network.conv(network.image, weights(3, 1, 1, 3), (1, 4, 4, 3))
+    other = network.operator(OPERATOR.PAD, [features, pads], shape, 'PadOptions')
+    assert_same_as_litert(network, padded, output, other, style=style)
+
+
+def test_operators_without_weights_get_the_scaled_image(style: GraphStyle) -> None:
+    network = TinyNetwork((6, 6, 8))
+    pool = network.operator(
+        OPERATOR.MAX_POOL_2D,
+        [network.image],
+        (1, 3, 3, 8),
+        'Pool2DOptions',
+        padding=SAME,
+        strideH=2,
+        strideW=2,
+        filterHeight=3,
+        filterWidth=3,
+    )
+    relu = network.operator(OPERATOR.RELU, [network.image], (1, 6, 6, 8))
+    sigmoid = network.operator(OPERATOR.LOGISTIC, [network.image], (1, 6, 6, 8))
+    offsets = network.constant(weights(8))
+    added = network.operator(OPERATOR.ADD, [relu, offsets], (1, 6, 6, 8), 'AddOptions')
+    both = network.operator(
+        OPERATOR.ADD, [added, sigmoid], (1, 6, 6, 8), 'AddOptions', fusedActivationFunction=1
+    )
+    depth = network.operator(
+        OPERATOR.DEPTH_TO_SPACE, [both], (1, 12, 12, 2), 'DepthToSpaceOptions', blockSize=2
+    )
+    assert_same_as_litert(network, pool, sigmoid, both, depth, style=style)
+
+
+@pytest.mark.parametrize(('corners', 'half_pixel'), [(False, False), (True, False), (False, True)])
+def test_resize_bilinear(corners: bool, half_pixel: bool) -> None:
+    network = TinyNetwork((4, 6, 3))
+    size = network.constant(np.array([8, 18], np.int32))
+    output = network.operator(
+        OPERATOR.RESIZE_BILINEAR,
+        [network.image, size],
+        (1, 8, 18, 3),
+        'ResizeBilinearOptions',
+        alignCorners=corners,
+        halfPixelCenters=half_pixel,
+    )
+    assert_same_as_litert(network, output, style=GraphStyle.NATIVE)
+
+
+def test_reshape_and_concatenation_keep_the_order_of_values() -> None:
+    network = TinyNetwork((4, 2, 6))
+    flat = network.reshape(network.image, (1, 16, 3))
+    joined = network.operator(
+        OPERATOR.CONCATENATION, [flat, flat], (1, 32, 3), 'ConcatenationOptions', axis=1
+    )
+    last = network.operator(
+        OPERATOR.CONCATENATION, [flat, flat], (1, 16, 6), 'ConcatenationOptions', axis=-1
+    )
+    back = network.reshape(flat, (1, 2, 8, 3))
+    channels = network.operator(
+        OPERATOR.CONCATENATION, [back, back], (1, 2, 8, 6), 'ConcatenationOptions', axis=3
+    )
+    output = network.conv(channels, weights(2, 3, 3, 6), (1, 2, 8, 2))
+    assert_same_as_litert(network, joined, last, output, style=GraphStyle.NATIVE)
+
+
+def test_sparse_weights_are_expanded() -> None:
+    network = TinyNetwork((4, 4, 4))
+    dense = np.zeros((3, 1, 1, 4), np.float32)
+    dense[0, 0, 0, 1], dense[2, 0, 0, 0], dense[2, 0, 0, 3] = 1.5, -2.0, 0.5
+    values = network.constant(np.array([1.5, -2.0, 0.5], np.float32))
+    tensor = network.graph.tensors[values]
+    tensor.shape = [3, 1, 1, 4]
+    tensor.sparsity = schema.SparsityParametersT()
+    tensor.sparsity.traversalOrder = [0, 1, 2, 3]
+    tensor.sparsity.dimMetadata = []
+    for size in (3, 1, 1):
+        metadata = schema.DimensionMetadataT()
+        metadata.format = schema.DimensionType.DENSE
+        metadata.denseSize = size
+        tensor.sparsity.dimMetadata.append(metadata)
+    rows = schema.DimensionMetadataT()
+    rows.format = schema.DimensionType.SPARSE_CSR
+    for field, numbers in (('arraySegments', [0, 1, 1, 3]), ('arrayIndices', [1, 0, 3])):
+        vector = schema.Uint8VectorT()
+        vector.values = numbers
+        setattr(rows, field, vector)
+        setattr(rows, f'{field}Type', schema.SparseIndexVector.Uint8Vector)
+    tensor.sparsity.dimMetadata.append(rows)
+    expanded = network.operator(OPERATOR.DENSIFY, [values], dense.shape, 'DensifyOptions')
+    output = network.conv(network.image, expanded, (1, 4, 4, 3))
+    content, spec = network.content(output), network.spec(output)
+    images = sample_images(spec, 2)['noise']
+    scaled = images.astype(np.float32) * np.float32(spec.scale) + np.float32(spec.offset)
+    (ours,) = run_onnx(convert(content, spec), images).values()
+    np.testing.assert_allclose(ours, scaled @ dense[:, 0, 0].T + [-1, 0, 1], rtol=1e-5, atol=1e-5)
+
+
+def simple_network() -> tuple[TinyNetwork, int]:
+    network = TinyNetwork((4, 4, 3))
+    return network, network.conv(network.image, weights(2, 3, 3, 3), (1, 4, 4, 2), name='result')
+
+
+def test_operators_that_no_wanted_output_needs_are_left_out() -> None:
+    network, output = simple_network()
+    unwanted = network.operator(OPERATOR.ELU, [output], (1, 4, 4, 2))
+    model = convert(network.content(output, unwanted), network.spec(output))
+    assert [node.op_type for node in model.graph.node if node.op_type == 'Conv'] == ['Conv']
+
+
+def test_output_is_chosen_by_name_and_size() -> None:
+    network, output = simple_network()
+    twin = network.operator(OPERATOR.RELU, [network.image], (1, 4, 4, 3), name='result')
+    content = network.content(twin, output)
+    (ours,) = run_onnx(
+        convert(content, network.spec(output)), np.zeros((1, 4, 4, 3), np.uint8)
+    ).values()
+    assert ours.shape == (1, 4, 4, 2)
+
+
+@pytest.mark.parametrize(
+    ('outputs', 'message'),
+    [
+        ({'nothing': ('out', (4, 4, 2))}, r'one output named nothing .* found 0; .*result'),
+        ({'result': ('out', (4, 4, 3))}, r'named result with 48 values .* found 0'),
+    ],
+    ids=['name', 'size'],
+)
+def test_missing_output_is_named(
+    outputs: dict[str, tuple[str, Sequence[int]]], message: str
+) -> None:
+    network, output = simple_network()
+    with pytest.raises(ConversionError, match=message):
+        convert(network.content(output), make_spec((4, 4, 3), outputs))
+
+
+def test_ambiguous_output_is_refused() -> None:
+    network, output = simple_network()
+    twin = network.operator(OPERATOR.RELU, [output], (1, 4, 4, 2), name='result')
+    with pytest.raises(ConversionError, match='found 2'):
+        convert(network.content(output, twin), network.spec(output))
+
+
+def test_unknown_operators_are_named_together() -> None:
+    network, output = simple_network()
+    elu = network.operator(OPERATOR.ELU, [output], (1, 4, 4, 2))
+    custom = network.operator(OPERATOR.CUSTOM, [elu], (1, 4, 4, 2), custom='Landmarks')
+    with pytest.raises(ConversionError, match=r'unsupported operators: CUSTOM:Landmarks, ELU'):
+        convert(network.content(custom), network.spec(custom))
+
+
+@pytest.mark.models
+def test_unknown_operator_in_a_real_file_is_named(tflite_dir: Path) -> None:
+    content = (tflite_dir / 'face_landmark.tflite').read_bytes()
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    for code in model.operatorCodes:
+        if code.deprecatedBuiltinCode == OPERATOR.PRELU:
+            code.deprecatedBuiltinCode = code.builtinCode = OPERATOR.LEAKY_RELU
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), b'TFL3')
+    with pytest.raises(ConversionError, match='unsupported operators: LEAKY_RELU'):
+        convert(bytes(builder.Output()), REAL['face_landmark'])
+
+
+def test_unsupported_activation_is_named() -> None:
+    network = TinyNetwork((4, 4, 3))
+    output = network.conv(
+        network.image, weights(2, 3, 3, 3), (1, 4, 4, 2), activation=ACTIVATION.TANH
+    )
+    with pytest.raises(ConversionError, match='CONV_2D: unsupported fused activation TANH'):
+        convert(network.content(output), network.spec(output))
+
+
+def test_unsupported_element_types_are_named() -> None:
+    network = TinyNetwork((4, 4, 3))
+    quantized = network.constant(np.ones((2, 1, 1, 3), np.int8))
+    output = network.conv(network.image, quantized, (1, 4, 4, 2))
+    with pytest.raises(ConversionError, match=r'constant_1 INT8\[2,1,1,3\] must be a constant'):
+        convert(network.content(output), network.spec(output))
+    network = TinyNetwork((4, 4, 3))
+    output = network.operator(
+        OPERATOR.RELU, [network.image], (1, 4, 4, 3), kind=schema.TensorType.INT8, name='q'
+    )
+    with pytest.raises(ConversionError, match=r'RELU: result q INT8.* unsupported element type'):
+        convert(network.content(output), network.spec(output))
+
+
+def test_weights_that_are_not_numbers_are_refused() -> None:
+    network = TinyNetwork((4, 4, 3))
+    damaged = weights(2, 3, 3, 3)
+    damaged[1, 2, 0, 1] = np.nan
+    output = network.conv(network.image, damaged, (1, 4, 4, 2))
+    with pytest.raises(ConversionError, match=r'CONV_2D: .* holds infinite or NaN values'):
+        convert(network.content(output), network.spec(output))
+
+
+def test_other_image_size_than_the_file_has_is_refused() -> None:
+    network, output = simple_network()
+    spec = make_spec((8, 8, 3), {'result': ('out', (4, 4, 2))})
+    with pytest.raises(ConversionError, match=r'\[1, 8, 8, 3\] .* found image FLOAT32\[1,4,4,3\]'):
+        convert(network.content(output), spec)
+
+
+def test_shapes_that_contradict_the_weights_are_refused() -> None:
+    network = TinyNetwork((4, 4, 3))
+    output = network.conv(network.image, weights(2, 3, 3, 5), (1, 4, 4, 2))
+    with pytest.raises(ConversionError, match='weights of 5 channels do not fit'):
+        convert(network.content(output), network.spec(output))
+    network = TinyNetwork((4, 4, 3))
+    features = network.conv(network.image, weights(2, 3, 3, 3), (1, 4, 4, 2))
+    output = network.operator(
+        OPERATOR.CONCATENATION, [features, features], (1, 4, 5, 2), 'ConcatenationOptions', axis=1
+    )
+    spec = network.spec(output)
+    with pytest.raises(ConversionError, match='shapes do not fit together'):
+        convert(network.content(output), spec)
+
+
+@pytest.mark.parametrize(
+    'content',
+    [b'', b'TFL3', b'PK\x03\x04 a zip file', b'\x00' * 4096, bytes(range(256)) * 16],
+    ids=['empty', 'short', 'zip', 'zeros', 'garbage'],
+)
+def test_other_files_are_refused(content: bytes) -> None:
+    network, output = simple_network()
+    with pytest.raises(ConversionError, match=r'not a TFLite file: \d+ bytes'):
+        convert(content, network.spec(output))
+
+
+@pytest.mark.models
+@pytest.mark.parametrize('fraction', [0.0001, 0.01, 0.5, 0.9, 0.999])
+def test_truncated_file_is_refused(real_name: str, real_path: Path, fraction: float) -> None:
+    content = real_path.read_bytes()
+    with pytest.raises(ConversionError, match='truncated'):
+        convert(content[: 8 + int(len(content) * fraction)], REAL[real_name])
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    network, output = simple_network()
+    with pytest.raises(ConversionError, match=r'absent\.tflite: cannot be read: No such file'):
+        convert(tmp_path / 'absent.tflite', network.spec(output))
+
+
+def test_errors_name_the_file(tmp_path: Path) -> None:
+    network, output = simple_network()
+    (tmp_path / 'broken.tflite').write_bytes(b'nothing of the kind')
+    with pytest.raises(ConversionError, match=r'broken\.tflite: not a TFLite file'):
+        convert(tmp_path / 'broken.tflite', network.spec(output))
+
+
+def test_damaged_files_raise_nothing_else() -> None:
+    network = TinyNetwork((4, 4, 4))
+    slopes = network.constant(np.full((1, 1, 4), 0.2, np.float32))
+    features = network.conv(network.image, weights(4, 3, 3, 4), (1, 4, 4, 4))
+    active = network.operator(OPERATOR.PRELU, [features, slopes], (1, 4, 4, 4))
+    pads = network.constant(np.array([[0, 0], [0, 0], [0, 0], [0, 4]], np.int32))
+    wide = network.operator(OPERATOR.PAD, [active, pads], (1, 4, 4, 8), 'PadOptions')
+    output = network.reshape(wide, (1, 16, 8))
+    content, spec = network.content(output), network.spec(output)
+    convert(content, spec)
+    rng = np.random.default_rng(11)
+    refused = 0
+    for _ in range(400):
+        damaged = bytearray(content)
+        for position in rng.integers(8, len(content), rng.integers(1, 6)):
+            damaged[position] = rng.integers(256)
+        try:
+            convert(bytes(damaged), spec)
+        except ConversionError:
+            refused += 1
+    assert refused > 100

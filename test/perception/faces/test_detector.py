@@ -1,0 +1,192 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""BlazeFace: decoding, letterbox, hostile outputs, and real faces."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from aitable_ros.inference.engine import InferenceError
+from aitable_ros.perception.faces.detector import (
+    FaceDetection,
+    FaceDetector,
+    blazeface_anchors,
+)
+
+SCORE_73_LOGIT = 1.0  # sigmoid(1) = 0.731
+
+
+def silence() -> dict[str, np.ndarray]:
+    """Outputs without any face."""
+    return {
+        'boxes': np.zeros((1, 896, 16), dtype=np.float32),
+        'scores': np.full((1, 896, 1), -50.0, dtype=np.float32),
+    }
+
+
+def with_box(outputs, anchor, logit, vector):
+    outputs['scores'][0, anchor, 0] = logit
+    outputs['boxes'][0, anchor] = vector
+    return outputs
+
+
+def vector(dx=0.0, dy=0.0, width=32.0, height=32.0):
+    """A box relative to its anchor; the keypoints 1, 2, ... pixels right of the anchor."""
+    keypoints = [[dx + i + 1, dy] for i in range(6)]
+    return np.array([dx, dy, width, height, *np.ravel(keypoints)], dtype=np.float32)
+
+
+IMAGE = np.zeros((480, 640, 3), dtype=np.uint8)
+
+
+def test_anchors_are_the_two_grids_of_blazeface():
+    anchors = blazeface_anchors()
+    assert anchors.shape == (896, 2)
+    np.testing.assert_allclose(anchors[0], anchors[1])
+    np.testing.assert_allclose(anchors[0], (0.5 / 16, 0.5 / 16))
+    np.testing.assert_allclose(anchors[2], (1.5 / 16, 0.5 / 16))  # x runs first
+    np.testing.assert_allclose(anchors[32], (0.5 / 16, 1.5 / 16))
+    np.testing.assert_allclose(anchors[512:518], np.full((6, 2), 0.5 / 8))
+    np.testing.assert_allclose(anchors[-1], (7.5 / 8, 7.5 / 8))
+
+
+def test_a_box_is_decoded_into_image_pixels(scripted_engine):
+    # Anchor 271 is the centre of column 7, row 8 of the 16x16 grid: (60, 68) of 128.
+    outputs = with_box(silence(), 2 * (8 * 16 + 7), SCORE_73_LOGIT, vector(dx=4.0, dy=-4.0))
+    detector = FaceDetector(scripted_engine('face_detection', lambda _: outputs))
+    (face,) = detector.detect(IMAGE)
+    # 640x480 is letterboxed: 5 image pixels per input pixel, 80 rows of border above.
+    np.testing.assert_allclose(face.xywh_px, ((64 - 16) * 5, (64 - 16) * 5 - 80, 160, 160))
+    np.testing.assert_allclose(face.keypoints_px[0], ((60 + 5) * 5, (68 - 4) * 5 - 80))
+    np.testing.assert_allclose(np.diff(face.keypoints_px[:, 0]), 5.0)
+    assert face.score == pytest.approx(0.7310586)
+    assert face.xywh_px.dtype == face.keypoints_px.dtype == np.float32
+
+
+def test_the_network_sees_the_letterboxed_image_with_a_black_border(scripted_engine):
+    engine = scripted_engine('face_detection', lambda _: silence())
+    FaceDetector(engine).detect(np.full((240, 320, 3), 9, dtype=np.uint8))
+    (batch,) = engine.images
+    assert batch.shape == (1, 128, 128, 3)
+    assert not batch[0, :15].any()
+    assert not batch[0, -15:].any()
+    assert (batch[0, 17:111] == 9).all()
+
+
+def test_overlapping_boxes_become_their_weighted_mean_with_the_best_score(scripted_engine):
+    outputs = with_box(silence(), 200, 0.0, vector(width=32.0))
+    outputs = with_box(outputs, 201, 2.0, vector(width=40.0, height=32.0))
+    detector = FaceDetector(scripted_engine('face_detection', lambda _: outputs))
+    (face,) = detector.detect(np.zeros((128, 128, 3), dtype=np.uint8))
+    weight, best = 0.5, 1.0 / (1.0 + np.exp(-2.0))
+    assert face.score == pytest.approx(best)
+    assert face.xywh_px[2] == pytest.approx((weight * 32 + best * 40) / (weight + best))
+
+
+def test_distant_faces_stay_apart_best_first_and_are_limited(scripted_engine):
+    outputs = with_box(silence(), 0, 1.0, vector())
+    outputs = with_box(outputs, 500, 3.0, vector())
+    outputs = with_box(outputs, 30, 2.0, vector())
+    engine = scripted_engine('face_detection', lambda _: outputs)
+    scores = [face.score for face in FaceDetector(engine).detect(IMAGE)]
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) == 3
+    assert [f.score for f in FaceDetector(engine, max_faces=2).detect(IMAGE)] == scores[:2]
+
+
+def test_min_score_is_a_probability(scripted_engine):
+    outputs = with_box(silence(), 0, SCORE_73_LOGIT, vector())
+    engine = scripted_engine('face_detection', lambda _: outputs)
+    assert FaceDetector(engine, min_score=0.73).detect(IMAGE)
+    assert not FaceDetector(engine, min_score=0.74).detect(IMAGE)
+    assert not FaceDetector(engine, min_score=1.0).detect(IMAGE)
+    assert FaceDetector(engine, min_score=0.0).detect(IMAGE)
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
+def test_outputs_that_are_not_finite_are_dropped_and_the_others_stay(scripted_engine, bad):
+    outputs = with_box(silence(), 0, bad, vector())
+    outputs = with_box(outputs, 100, 3.0, vector(width=bad))
+    broken_keypoint = vector()
+    broken_keypoint[15] = bad
+    outputs = with_box(outputs, 400, 3.0, broken_keypoint)
+    outputs = with_box(outputs, 700, 3.0, vector())
+    detector = FaceDetector(scripted_engine('face_detection', lambda _: outputs))
+    (face,) = detector.detect(IMAGE)
+    assert np.isfinite(face.xywh_px).all()
+
+
+def test_absurd_logits_and_sizes_neither_warn_nor_fail(scripted_engine):
+    outputs = with_box(silence(), 0, 30680.0, vector())
+    outputs = with_box(outputs, 100, 3.0, vector(width=-5.0))
+    outputs = with_box(outputs, 101, 3.0, vector(height=0.0))
+    outputs['scores'][0, 200:] = -30680.0
+    detector = FaceDetector(
+        scripted_engine('face_detection', lambda _: outputs), min_score=0.0, max_faces=1
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        (face,) = detector.detect(IMAGE)
+    assert face.score == 1.0
+
+
+def test_an_engine_that_gives_other_shapes_is_refused(scripted_engine):
+    outputs = silence()
+    outputs['boxes'] = outputs['boxes'][:, :100]
+    with pytest.raises(InferenceError, match=r'expected boxes \[1,896,16\]'):
+        FaceDetector(scripted_engine('face_detection', lambda _: outputs)).detect(IMAGE)
+
+
+@pytest.mark.parametrize(
+    'setting', [{'min_score': -0.1}, {'min_score': 1.1}, {'nms_iou': 2.0}, {'max_faces': 0}]
+)
+def test_settings_out_of_range_are_refused(scripted_engine, setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        FaceDetector(scripted_engine('face_detection', lambda _: silence()), **setting)
+
+
+@pytest.mark.parametrize(
+    ('box', 'score', 'keypoints', 'named'),
+    [
+        (np.zeros(3, np.float32), 0.5, np.zeros((6, 2), np.float32), 'xywh_px'),
+        (np.zeros(4), 0.5, np.zeros((6, 2), np.float32), 'xywh_px'),
+        (np.zeros(4, np.float32), 1.5, np.zeros((6, 2), np.float32), 'score'),
+        (np.zeros(4, np.float32), float('nan'), np.zeros((6, 2), np.float32), 'score'),
+        (np.zeros(4, np.float32), 0.5, np.zeros((5, 2), np.float32), 'keypoints_px'),
+    ],
+)
+def test_a_detection_checks_its_fields(box, score, keypoints, named):
+    with pytest.raises(ValueError, match=named):
+        FaceDetection(box, score, keypoints)
+
+
+@pytest.mark.models
+def test_the_astronauts_face_is_found(detection_engine, astronaut):
+    (face,) = FaceDetector(detection_engine).detect(astronaut)
+    assert face.score > 0.8
+    right_eye, left_eye, nose, mouth = face.keypoints_px[:4]
+    np.testing.assert_allclose(right_eye, (203, 103), atol=6)
+    np.testing.assert_allclose(left_eye, (246, 106), atol=6)
+    assert right_eye[1] < nose[1] < mouth[1]
+    x, y, width, height = face.xywh_px
+    assert x < right_eye[0] < left_eye[0] < x + width
+    assert y < right_eye[1] < mouth[1] < y + height
+
+
+@pytest.mark.models
+@pytest.mark.parametrize('level', [0, 128, 255])
+@pytest.mark.parametrize('shape', [(480, 640), (1, 1), (1, 4000), (4000, 1), (40000, 2)])
+def test_nobody_is_found_in_plain_images_of_any_shape(detection_engine, shape, level):
+    image = np.full((*shape, 3), level, dtype=np.uint8)
+    assert FaceDetector(detection_engine).detect(image) == []
+
+
+@pytest.mark.models
+def test_a_view_with_odd_strides_gives_the_same_as_its_copy(detection_engine, astronaut):
+    view = astronaut[:, ::-1]
+    (of_view,) = FaceDetector(detection_engine).detect(view)
+    (of_copy,) = FaceDetector(detection_engine).detect(np.ascontiguousarray(view))
+    np.testing.assert_array_equal(of_view.xywh_px, of_copy.xywh_px)

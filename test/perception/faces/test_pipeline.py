@@ -1,0 +1,431 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""When the pipeline detects, follows, loses, recovers and merges faces; no networks involved."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from aitable_ros.perception.faces.detector import FaceDetection
+from aitable_ros.perception.faces.landmarks import keypoints_from_landmarks
+from aitable_ros.perception.faces.mesh import FaceMeshResult
+from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings, TrackedFace
+
+IMAGE = np.zeros((480, 640, 3), dtype=np.uint8)
+FRAME_S = 1.0 / 30.0
+
+SHAPE = np.random.default_rng(5).uniform(-0.5, 0.5, (468, 3)).astype(np.float32)
+SHAPE[33, :2], SHAPE[263, :2] = (-0.3, -0.2), (0.3, -0.2)
+SHAPE[0, :2], SHAPE[1, :2] = (-0.5, -0.5), (0.5, 0.5)
+"""A face of unit size around the origin."""
+
+
+@dataclass
+class Person:
+    x: float
+    y: float
+    size: float = 100.0
+    presence: float = 0.95
+    score: float = 0.8
+
+    def landmarks_px(self):
+        landmarks = SHAPE * np.float32(self.size)
+        landmarks[:, :2] += (self.x, self.y)
+        return landmarks
+
+    def detected_keypoints_px(self):
+        """As the landmarks have them, one pixel to the right: tells where keypoints are from."""
+        return keypoints_from_landmarks(self.landmarks_px()) + np.array((1, 0), np.float32)
+
+
+@dataclass
+class World:
+    """Stands for both networks: knows who is where, counts how often it was asked."""
+
+    people: list[Person] = field(default_factory=list)
+    ghosts: list[Person] = field(default_factory=list)
+    """What the landmark network takes for a face, and the detector does not."""
+    detectable: bool = True
+    drift_px: float = 0.0
+    """The landmark network sees every face that far to the right of where it looks."""
+    detections: int = 0
+    mesh_runs: list[int] = field(default_factory=list)
+
+    def detect(self, image):
+        self.detections += 1
+        faces = sorted(self.people, key=lambda person: -person.score)
+        return [
+            FaceDetection(
+                np.array((p.x - p.size / 2, p.y - p.size / 2, p.size, p.size), np.float32),
+                p.score,
+                p.detected_keypoints_px(),
+            )
+            for p in faces
+            if self.detectable
+        ]
+
+    def run(self, image, rois):
+        """Find the nearest person within half the region, as FaceMesh roughly does."""
+        self.mesh_runs.append(len(rois))
+        results = []
+        for roi in rois:
+            near = [
+                (math.dist((person.x, person.y), (roi.cx, roi.cy)), person)
+                for person in self.people + self.ghosts
+            ]
+            distance, person = min(near, key=lambda pair: pair[0], default=(math.inf, None))
+            if distance >= 0.5 * roi.size:
+                results.append(FaceMeshResult(SHAPE * np.float32(roi.size), 0.01, roi))
+                continue
+            landmarks = person.landmarks_px()
+            if self.drift_px:
+                landmarks[:, 0] += np.float32(roi.cx + self.drift_px - person.x)
+            results.append(FaceMeshResult(landmarks, person.presence, roi))
+        return results
+
+
+def pipeline(world, *, mesh=True, **settings):
+    return FacePipeline(world, world if mesh else None, settings=PipelineSettings(**settings))
+
+
+def ids(faces):
+    return [face.face_id for face in faces]
+
+
+def test_first_image_detects_then_landmarks_carry_on_alone():
+    world = World([Person(200, 200)])
+    faces = pipeline(world, max_faces=1, redetect_interval_s=10.0)
+    for i in range(60):
+        world.people[0].x += 3
+        (face,) = faces.process(IMAGE, i * FRAME_S)
+        assert face.face_id == 'f1'
+        np.testing.assert_allclose(face.xywh_px, (world.people[0].x - 50, 150, 100, 100))
+        assert face.tracked_s == pytest.approx(i * FRAME_S)
+    assert world.detections == 1
+    # one region per image; the first image has no landmarks to follow
+    assert [runs for runs in world.mesh_runs if runs] == [1] * 60
+
+
+@pytest.mark.parametrize('max_faces', [1, 2])
+def test_the_detector_looks_again_after_the_interval(max_faces):
+    # with room for further faces, and without it to see whether the landmarks are still right
+    world = World([Person(200, 200)])
+    faces = pipeline(world, max_faces=max_faces, redetect_interval_s=0.5)
+    seen = []
+    for i in range(46):
+        before = world.detections
+        faces.process(IMAGE, 100 + i * FRAME_S)
+        if world.detections > before:
+            seen.append(i)
+    assert seen == [0, 15, 30, 45]
+
+
+def test_a_second_person_is_found_within_the_interval_and_gets_the_next_id():
+    world = World([Person(150, 200)])
+    faces = pipeline(world, max_faces=2)
+    for i in range(20):
+        faces.process(IMAGE, i * FRAME_S)
+    world.people.append(Person(450, 200, score=0.95))
+    for i in range(20, 36):
+        result = faces.process(IMAGE, i * FRAME_S)
+    assert ids(result) == ['f1', 'f2']  # as first seen, not by score
+    assert result[1].confidence == pytest.approx(0.95)
+    world.people.append(Person(300, 400, score=0.99))
+    for i in range(36, 60):
+        result = faces.process(IMAGE, i * FRAME_S)
+    assert ids(result) == ['f1', 'f2']  # no room for a third
+
+
+def test_without_any_face_every_image_is_searched():
+    world = World()
+    faces = pipeline(world)
+    for i in range(10):
+        assert faces.process(IMAGE, i * FRAME_S) == []
+    assert world.detections == 10
+
+
+def test_a_lost_face_is_detected_again_in_the_same_image_and_keeps_its_id():
+    world = World([Person(200, 200)])
+    faces = pipeline(world, max_faces=1)
+    faces.process(IMAGE, 0.0)
+    world.people[0].x += 90  # farther than the region follows
+    (face,) = faces.process(IMAGE, FRAME_S)
+    assert face.face_id == 'f1'
+    assert face.xywh_px[0] == pytest.approx(240)
+    assert world.detections == 2
+
+
+def test_after_a_loss_the_detector_stays_alert_for_one_interval():
+    world = World([Person(150, 200), Person(450, 200)])
+    faces = pipeline(world, max_faces=2, redetect_interval_s=0.5)
+    faces.process(IMAGE, 0.0)
+    hidden = world.people.pop(0)
+    counts = []
+    for i in range(1, 31):
+        before = world.detections
+        assert ids(faces.process(IMAGE, i * FRAME_S)) == ['f2']
+        counts.append(world.detections - before)
+    assert counts[:15] == [1] * 15
+    assert sum(counts[16:]) <= 1
+    world.people.append(hidden)
+    for i in range(31, 47):
+        result = faces.process(IMAGE, i * FRAME_S)
+    assert ids(result) == ['f1', 'f2']
+
+
+def test_landmarks_far_from_where_they_were_looked_for_are_measured_anew_where_detected():
+    world = World([Person(200, 200)])
+    faces = pipeline(world, max_faces=1)
+    faces.process(IMAGE, 0.0)
+    world.people[0].x += 20
+    (face,) = faces.process(IMAGE, FRAME_S)
+    assert (face.face_id, world.detections, sum(world.mesh_runs)) == ('f1', 2, 3)
+    # ... and stay under observation for one interval
+    for i in range(2, 15):
+        faces.process(IMAGE, i * FRAME_S)
+    assert world.detections == 15
+    world.detections = 0
+    for i in range(17, 29):
+        faces.process(IMAGE, i * FRAME_S)
+    assert world.detections == 0
+
+
+def test_doubtful_landmarks_of_a_face_that_the_detector_does_not_see_get_a_second_look():
+    world = World([Person(200, 200)])
+    faces = pipeline(world, max_faces=1)
+    faces.process(IMAGE, 0.0)
+    world.detectable = False
+    world.people[0].x += 20
+    (face,) = faces.process(IMAGE, FRAME_S)
+    assert (face.face_id, face.confidence) == ('f1', pytest.approx(0.8))
+    assert sum(world.mesh_runs) == 3
+    assert face.xywh_px[0] == pytest.approx(170)
+
+
+def test_landmarks_that_never_settle_are_dropped():
+    world = World([Person(200, 200)])
+    faces = pipeline(world, max_faces=1)
+    faces.process(IMAGE, 0.0)
+    world.detectable = False
+    world.drift_px = 20.0  # wherever it is looked for, the face seems to be beside
+    assert faces.process(IMAGE, FRAME_S) == []
+
+
+def test_landmarks_that_slipped_off_the_face_are_put_right_by_the_next_detection():
+    world = World([Person(200, 200)])
+    faces = pipeline(world, max_faces=1, redetect_interval_s=0.5)
+    faces.process(IMAGE, 0.0)
+    # The face jumps aside, and the landmark network goes on seeing one where it was.
+    world.people[0].x = 160
+    world.ghosts.append(Person(200, 200))
+    for i in range(1, 5):
+        (face,) = faces.process(IMAGE, i * 0.1)
+        assert face.xywh_px[0] == pytest.approx(150)
+    (face,) = faces.process(IMAGE, 0.5)
+    assert face.xywh_px[0] == pytest.approx(110)
+    assert face.face_id == 'f1'
+
+
+def test_after_a_gap_in_the_stream_the_detector_looks():
+    world = World([Person(200, 200)])
+    faces = pipeline(world, max_faces=1, max_gap_s=0.12)
+    for stamp_s, detections in ((0.0, 1), (0.1, 1), (0.2, 1), (0.35, 2), (0.45, 2)):
+        faces.process(IMAGE, stamp_s)
+        assert world.detections == detections, stamp_s
+
+
+def test_low_presence_means_lost():
+    world = World([Person(200, 200)])
+    faces = pipeline(world, min_presence=0.5)
+    faces.process(IMAGE, 0.0)
+    world.people[0].presence = 0.49
+    assert faces.process(IMAGE, FRAME_S) == []
+    world.people[0].presence = 0.51
+    assert ids(faces.process(IMAGE, 2 * FRAME_S)) == ['f1']
+
+
+def test_confidence_is_that_of_the_last_detection_presence_that_of_this_image():
+    world = World([Person(200, 200, score=0.8, presence=0.9)])
+    faces = pipeline(world, max_faces=2, redetect_interval_s=0.5)
+    faces.process(IMAGE, 0.0)
+    world.people[0].score, world.people[0].presence = 0.6, 0.7
+    (face,) = faces.process(IMAGE, 0.1)
+    assert (face.confidence, face.presence) == (pytest.approx(0.8), pytest.approx(0.7))
+    (face,) = faces.process(IMAGE, 0.6)
+    assert face.confidence == pytest.approx(0.6)
+    assert world.detections == 2
+
+
+def test_two_tracks_on_one_face_are_merged_and_the_older_survives():
+    world = World([Person(200, 200)])
+    faces = pipeline(world, max_faces=2, redetect_interval_s=0.1)
+    faces.process(IMAGE, 0.0)
+    world.people.append(Person(330, 200))
+    for i in range(1, 60):
+        result = faces.process(IMAGE, i * FRAME_S)
+    assert ids(result) == ['f1', 'f2']
+    world.people.pop()  # the second person leaves; its region is near enough to slide over
+    world.people[0].x = 262.0
+    result = faces.process(IMAGE, 60 * FRAME_S)
+    assert ids(result) in (['f1'], ['f2'])
+    assert len(result) == 1
+
+
+def test_of_merged_tracks_the_one_that_was_heading_there_survives():
+    # f1 stands still, f2 walks in front of it: f1's landmarks slide onto f2's face.
+    world = World([Person(300, 200)])
+    faces = pipeline(world, max_faces=2, redetect_interval_s=0.0)
+    faces.process(IMAGE, 0.0)
+    walker = Person(600, 200)
+    world.people.append(walker)
+    for i in range(1, 100):
+        walker.x = 600 - 4 * i
+        if abs(walker.x - 300) < 50:
+            world.people = [walker]
+        else:
+            world.people = [Person(300, 200), walker]
+        result = faces.process(IMAGE, i * FRAME_S)
+        nearest = min(result, key=lambda f: abs(f.xywh_px[0] + 50 - walker.x))
+        assert nearest.face_id == 'f2', i
+    assert ids(result) == ['f1', 'f2']
+    assert result[0].xywh_px[0] == pytest.approx(250)
+
+
+def test_faces_close_together_but_apart_are_not_merged():
+    world = World([Person(250, 200), Person(340, 200)])  # overlapping boxes, IoU 0.05
+    faces = pipeline(world, max_faces=4, redetect_interval_s=0.0)
+    for i in range(30):
+        assert ids(faces.process(IMAGE, i * FRAME_S)) == ['f1', 'f2']
+
+
+def test_small_detections_and_more_than_max_faces_are_ignored():
+    people = [
+        Person(100, 100, size=20, score=0.99),
+        Person(200, 300, score=0.6),
+        Person(500, 300, score=0.9),
+        Person(350, 100, score=0.7),
+    ]
+    world = World(people)
+    result = pipeline(world, max_faces=2, min_face_px=24.0).process(IMAGE, 0.0)
+    assert [face.confidence for face in result] == pytest.approx([0.9, 0.7])
+
+
+def test_a_face_that_shrinks_below_the_minimum_or_leaves_the_image_is_dropped():
+    world = World([Person(320, 240, size=60)])
+    faces = pipeline(world, min_face_px=50.0)
+    assert len(faces.process(IMAGE, 0.0)) == 1
+    world.people[0].size = 45.0
+    assert faces.process(IMAGE, 0.1) == []
+    world.people[0].size, world.people[0].x = 100.0, -20.0
+    assert faces.process(IMAGE, 0.2) == []
+
+
+def test_without_landmarks_every_image_is_detected_and_ids_stay():
+    world = World([Person(100, 100), Person(400, 300)])
+    faces = pipeline(world, mesh=False, max_faces=2)
+    for i in range(20):
+        world.people[0].x += 5
+        world.people[1].x -= 5
+        first, second = faces.process(IMAGE, i * FRAME_S)
+        assert ids((first, second)) == ['f1', 'f2']
+        assert first.landmarks_px is None
+        assert math.isnan(first.presence)
+        np.testing.assert_allclose(first.keypoints_px, world.people[0].detected_keypoints_px())
+    assert world.detections == 20
+    assert world.mesh_runs == []
+
+
+def test_time_going_backwards_begins_anew_with_new_ids():
+    world = World([Person(200, 200)])
+    faces = pipeline(world, max_faces=1)
+    faces.process(IMAGE, 50.0)
+    faces.process(IMAGE, 50.1)
+    (face,) = faces.process(IMAGE, 3.0)
+    assert (face.face_id, face.tracked_s) == ('f2', 0.0)
+    assert world.detections == 2
+
+
+def test_another_image_size_begins_anew():
+    world = World([Person(200, 200)])
+    faces = pipeline(world)
+    faces.process(IMAGE, 0.0)
+    (face,) = faces.process(np.zeros((240, 320, 3), dtype=np.uint8), FRAME_S)
+    assert face.face_id == 'f2'
+
+
+def test_reset_forgets_faces_but_never_gives_an_id_twice():
+    world = World([Person(200, 200)])
+    faces = pipeline(world)
+    assert ids(faces.process(IMAGE, 0.0)) == ['f1']
+    faces.reset()
+    assert ids(faces.process(IMAGE, 0.1)) == ['f2']
+
+
+def test_still_pictures_are_independent_and_leave_the_stream_alone():
+    world = World([Person(200, 200)])
+    faces = pipeline(world, max_faces=2)
+    faces.process(IMAGE, 0.0)
+    for _ in range(3):
+        world.people = [Person(400, 300, score=0.7), Person(100, 100, score=0.9)]
+        detections = world.detections
+        stills = faces.process_still(IMAGE)
+        assert world.detections == detections + 1
+        assert ids(stills) == ['f1', 'f2']  # best first
+        assert stills[0].confidence == pytest.approx(0.9)
+        assert stills[0].tracked_s == 0.0
+        # the detector's keypoints, not those of the landmarks
+        np.testing.assert_allclose(stills[0].keypoints_px, world.people[1].detected_keypoints_px())
+    world.people = [Person(202, 200)]
+    (face,) = faces.process(IMAGE, FRAME_S)
+    assert (face.face_id, face.tracked_s) == ('f1', pytest.approx(FRAME_S))
+    np.testing.assert_allclose(
+        face.keypoints_px, keypoints_from_landmarks(world.people[0].landmarks_px())
+    )
+    world.people[0].presence = 0.2
+    assert faces.process_still(IMAGE) == []
+
+
+def test_what_is_not_an_image_or_a_time_is_refused_and_the_stream_goes_on():
+    world = World([Person(200, 200)])
+    faces = pipeline(world)
+    faces.process(IMAGE, 0.0)
+    with pytest.raises(ValueError, match='expected an image'):
+        faces.process(IMAGE[..., 0], 0.1)
+    with pytest.raises(ValueError, match='stamp_s'):
+        faces.process(IMAGE, math.nan)
+    assert ids(faces.process(IMAGE, 0.1)) == ['f1']
+
+
+@pytest.mark.parametrize(
+    'setting',
+    [
+        {'max_faces': 0},
+        {'max_faces': 65},
+        {'min_presence': 1.5},
+        {'min_presence': math.nan},
+        {'min_face_px': -1.0},
+        {'redetect_interval_s': math.inf},
+        {'max_gap_s': -1.0},
+        {'max_shift': math.nan},
+        {'max_slip': -0.1},
+        {'detection_iou': -0.1},
+        {'merge_iou': 2.0},
+        {'merge_surprise': math.nan},
+    ],
+)
+def test_settings_out_of_range_are_refused(setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        PipelineSettings(**setting)
+
+
+def test_a_tracked_face_checks_its_arrays():
+    box, keypoints = np.zeros(4, np.float32), np.zeros((6, 2), np.float32)
+    TrackedFace('f1', box, 0.5, 0.5, keypoints, None, 0.0)
+    with pytest.raises(ValueError, match='landmarks_px'):
+        TrackedFace('f1', box, 0.5, 0.5, keypoints, np.zeros((478, 3), np.float32), 0.0)
+    with pytest.raises(ValueError, match='xywh_px'):
+        TrackedFace('f1', np.zeros(4), 0.5, 0.5, keypoints, None, 0.0)

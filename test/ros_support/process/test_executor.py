@@ -1,0 +1,185 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""A process of nodes ends quietly, wherever rclpy notices that it is to end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
+
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from std_msgs.msg import String
+
+from aitable_ros.ros_support.process.executor import (
+    STUCK_S,
+    make_executor,
+    quiet_shutdown,
+    spin_executor,
+)
+
+
+@pytest.fixture
+def context():
+    context = Context()
+    rclpy.init(args=[], context=context)
+    yield context
+    context.try_shutdown()
+
+
+@pytest.fixture(params=['wait set', 'default'])
+def executor(request, context):
+    make = make_executor if request.param == 'default' else SingleThreadedExecutor
+    executor = make(context=context)
+    yield executor
+    executor.shutdown()
+
+
+def node_in(executor):
+    node = rclpy.create_node('ends', context=executor.context)
+    executor.add_node(node)
+    return node
+
+
+def test_shut_down_by_a_callback(executor):
+    node = node_in(executor)
+    node.create_timer(0.01, executor.context.shutdown)
+    spin_executor(executor)
+    assert not executor.context.ok()
+    node.destroy_node()
+
+
+class Late:
+    """An executor whose context is shut down between the look at it and the waiting."""
+
+    def __init__(self, executor):
+        self.context = executor.context
+        self.raised = []
+        self._executor = executor
+
+    def spin_once(self, timeout_sec):
+        self.context.shutdown()
+        try:
+            self._executor.spin_once(timeout_sec=timeout_sec)
+        except Exception as error:
+            self.raised.append(error)
+            raise
+
+
+def test_shut_down_just_before_it_would_wait(executor):
+    node = node_in(executor)
+    late = Late(executor)
+    spin_executor(late)
+    if type(executor) is SingleThreadedExecutor:
+        assert isinstance(late.raised[0], rclpy_implementation.RCLError)
+    node.destroy_node()
+
+
+def test_a_message_that_came_too_late(context):
+    node = rclpy.create_node('late', context=context)
+    publisher = node.create_publisher(String, 'late', 1)
+    context.shutdown()
+    with pytest.raises(rclpy_implementation.RCLError):
+        publisher.publish(String())
+    with quiet_shutdown(context):
+        publisher.publish(String())
+    node.destroy_node()
+
+
+@pytest.mark.parametrize('error', [rclpy_implementation.RCLError, ValueError, KeyboardInterrupt])
+def test_other_errors_are_not_hidden(context, error):
+    with pytest.raises(error), quiet_shutdown(context):
+        raise error('no')
+
+
+def test_an_error_of_the_nodes_is_not_hidden_at_the_end(context):
+    context.shutdown()
+    with pytest.raises(ValueError, match='no'), quiet_shutdown(context):
+        raise ValueError('no')
+    with quiet_shutdown(context):
+        raise ExternalShutdownException
+
+
+def test_what_a_callback_raises_ends_the_spinning(executor):
+    node = node_in(executor)
+
+    def fail():
+        raise ValueError('no')
+
+    node.create_timer(0.01, fail)
+    with pytest.raises(ValueError, match='no'):
+        spin_executor(executor)
+    node.destroy_node()
+
+
+SLEEPER = """
+import sys, time
+from rclpy.node import Node
+from aitable_ros.ros_support import executor
+
+class Sleeper(Node):
+    def __init__(self):
+        super().__init__('sleeper')
+        self.create_timer(0.01, self.sleep)
+
+    def sleep(self):
+        print('in', flush=True)
+        time.sleep(float(sys.argv[1]))
+        print('out', flush=True)
+
+executor.spin(lambda _: [Sleeper()], [])
+"""
+
+
+@pytest.fixture
+def sleeper():
+    """Start a process whose callback sleeps; return when it does."""
+    processes = []
+
+    def start(seconds):
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, '-c', SLEEPER, str(seconds)],
+                env={**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+        assert processes[-1].stdout.readline() == 'in\n'
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_the_callback_end_that_is_running(sleeper, number):
+    process = sleeper(0.5)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, 'out\n')
+
+
+def test_a_second_ctrl_c_ends_a_callback_that_is_stuck(sleeper):
+    process = sleeper(60.0)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)  # at once, as launch does: not yet
+    time.sleep(STUCK_S + 0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, out
+    assert 'out' not in out.splitlines()

@@ -1,0 +1,74 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Choosing the transport: the shipped profile, unless the user chose something."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from aitable_ros.ros_support.process.transport import (
+    PROFILE_VARIABLES,
+    configure_transport,
+    main,
+    profile_file,
+)
+
+NAMESPACE = '{http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles}'
+
+
+def test_sets_the_shipped_profile_for_fast_dds_2_and_3():
+    environment: dict[str, str] = {}
+    added = configure_transport(environment)
+    assert environment == added == {name: str(profile_file()) for name in PROFILE_VARIABLES}
+
+
+@pytest.mark.parametrize(
+    'chosen',
+    [
+        {'FASTRTPS_DEFAULT_PROFILES_FILE': '/etc/mine.xml'},
+        {'FASTDDS_DEFAULT_PROFILES_FILE': '/etc/mine.xml'},
+        {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'},
+        {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'},
+        {'RMW_IMPLEMENTATION': 'rmw_zenoh_cpp'},
+    ],
+    ids=lambda chosen: next(iter(chosen.items())),
+)
+def test_leaves_what_the_user_chose(chosen):
+    environment = dict(chosen)
+    assert configure_transport(environment) == {}
+    assert environment == chosen
+
+
+@pytest.mark.parametrize('name', ['rmw_fastrtps_cpp', 'rmw_fastrtps_dynamic_cpp'])
+def test_applies_to_every_fast_dds_middleware(name):
+    assert configure_transport({'RMW_IMPLEMENTATION': name})
+
+
+def test_a_second_call_changes_nothing():
+    environment: dict[str, str] = {}
+    configure_transport(environment)
+    assert configure_transport(environment) == {}
+
+
+def test_prints_commands_for_the_shell(monkeypatch, capsys):
+    for name in (*PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS', 'RMW_IMPLEMENTATION'):
+        monkeypatch.delenv(name, raising=False)
+    assert main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f'export {name}={profile_file()}' for name in PROFILE_VARIABLES]
+
+
+def test_the_profile_holds_an_image_of_1920x1080_and_keeps_udp():
+    root = ElementTree.parse(profile_file()).getroot()
+    transports = {
+        item.findtext(f'{NAMESPACE}type'): item
+        for item in root.iter(f'{NAMESPACE}transport_descriptor')
+    }
+    assert set(transports) == {'SHM', 'UDPv4'}
+    assert int(transports['SHM'].findtext(f'{NAMESPACE}segment_size')) > 1920 * 1080 * 3
+    participant = root.find(f'{NAMESPACE}participant')
+    assert participant.get('is_default_profile') == 'true'
+    used = {item.text for item in participant.iter(f'{NAMESPACE}transport_id')}
+    assert used == {item.findtext(f'{NAMESPACE}transport_id') for item in transports.values()}

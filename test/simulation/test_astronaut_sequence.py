@@ -1,0 +1,227 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import builtins
+import math
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from aitable_ros.simulation import CLOSED_OPENNESS, AstronautSequence
+from aitable_ros.simulation.export import main as export_main
+from aitable_ros.simulation.eyelids import LEFT_EYE, RIGHT_EYE, EyelidPainter
+
+
+@pytest.fixture(scope='module')
+def sequence() -> AstronautSequence:
+    return AstronautSequence()
+
+
+@pytest.fixture(scope='module')
+def painter() -> EyelidPainter:
+    from skimage import data
+
+    return EyelidPainter(data.astronaut(), 2)
+
+
+def test_it_is_a_20_s_vga_video_at_30_hz(sequence: AstronautSequence):
+    assert len(sequence) == 600
+    assert sequence.duration_s == 20
+    assert sequence.stamp_s(0) == 0
+    assert sequence.stamp_s(30) == 1
+    frame = sequence.frame(0)
+    assert frame.shape == (480, 640, 3)
+    assert frame.dtype == np.uint8
+    assert frame.flags.c_contiguous
+
+
+def test_a_frame_is_the_same_in_any_order_and_instance(sequence: AstronautSequence):
+    indices = [0, 41, 190, 305, 375, 599]
+    other = AstronautSequence()
+    backwards = {i: other.frame(i) for i in reversed(indices)}
+    for i in indices:
+        assert np.array_equal(sequence.frame(i), backwards[i])
+
+
+def test_a_frame_belongs_to_its_reader(sequence: AstronautSequence):
+    frame = sequence.frame(375)
+    kept = frame.copy()
+    frame[:] = 0
+    assert np.array_equal(sequence.frame(375), kept)
+
+
+def test_frames_depend_on_time_only_not_on_the_rate(sequence: AstronautSequence):
+    slow = AstronautSequence(fps=10)
+    assert len(slow) == 200
+    for i in (0, 61, 130):
+        assert np.array_equal(slow.frame(i), sequence.frame(3 * i))
+
+
+def test_it_repeats_after_20_s():
+    longer = AstronautSequence(fps=5, duration_s=25)
+    assert len(longer) == 125
+    for i in (0, 7, 13):
+        difference = cv2.absdiff(longer.frame(i), longer.frame(i + 100))
+        assert difference.max() <= 1
+    assert len(longer.closures) == 9 + 3
+
+
+def test_other_sizes_show_the_same_scene(sequence: AstronautSequence):
+    half = AstronautSequence(width=320, height=240)
+    for i in (0, 200, 375):
+        expected = cv2.resize(sequence.frame(i), (320, 240), interpolation=cv2.INTER_AREA)
+        assert cv2.absdiff(half.frame(i), expected).mean() < 4
+
+
+def test_the_face_moves_scales_and_tilts_within_the_frame(sequence: AstronautSequence):
+    heads = [sequence.head(i) for i in range(len(sequence))]
+    widths = [head.face_width_px for head in heads]
+    rolls_deg = [math.degrees(head.roll_rad) for head in heads]
+    assert min(widths) == pytest.approx(120, abs=1)
+    assert max(widths) == pytest.approx(260, abs=1)
+    assert min(rolls_deg) == pytest.approx(-20, abs=0.5)
+    assert max(rolls_deg) == pytest.approx(20, abs=0.5)
+    centers = np.array([head.center_px for head in heads])
+    assert (np.ptp(centers, axis=0) > (150, 50)).all()
+    assert np.abs(np.diff(centers, axis=0)).max() < 5  # px per frame: motion, no jumps
+    boxes = np.array([sequence.face_xyxy_px(i) for i in range(len(sequence))])
+    assert boxes.min() >= 0
+    assert (boxes[:, 2:] <= (640, 480)).all()
+
+
+def test_the_truth_of_place_agrees_with_itself(sequence: AstronautSequence):
+    for i in range(0, 600, 37):
+        left, right = sequence.eye_centers_px(i)
+        x0, y0, x1, y1 = sequence.face_xyxy_px(i)
+        head = sequence.head(i)
+        assert ((x0 + x1) / 2, (y0 + y1) / 2) == pytest.approx(head.center_px)
+        assert x0 < right[0] < left[0] < x1  # the subject's left is the image's right
+        assert y0 < min(left[1], right[1])
+        assert max(left[1], right[1]) < y1
+        tilt_rad = math.atan2(left[1] - right[1], left[0] - right[0])
+        assert tilt_rad == pytest.approx(head.roll_rad, abs=math.radians(4))
+        assert np.hypot(*(left - right)) == pytest.approx(0.46 * head.face_width_px, rel=0.03)
+
+
+def test_the_light_changes(sequence: AstronautSequence):
+    skin = []
+    for i in range(0, 600, 20):
+        x, y = np.rint(sequence.head(i).center_px).astype(int)
+        skin.append(sequence.frame(i)[y - 8 : y + 9, x - 8 : x + 9].mean(axis=(0, 1)))
+    brightness = np.mean(skin, axis=1)
+    assert brightness.max() > 2 * brightness.min()
+    warmth = np.array(skin)[:, 0] / np.array(skin)[:, 2]
+    assert warmth.max() > 1.15 * warmth.min()
+
+
+def test_the_pupil_disappears_during_closures_and_at_no_other_time(sequence: AstronautSequence):
+    """Without any network: pupil and iris are far darker than skin, whatever the light."""
+    for i in range(0, 600, 3):
+        openness = sequence.openness(sequence.stamp_s(i))
+        if CLOSED_OPENNESS / 2 < openness < 0.5:
+            continue
+        frame = cv2.cvtColor(sequence.frame(i), cv2.COLOR_RGB2GRAY).astype(float)
+        reach = 0.05 * sequence.head(i).face_width_px
+        for x, y in sequence.eye_centers_px(i):
+            eye = frame[round(y - reach) : round(y + reach), round(x - reach) : round(x + reach)]
+            darkness = (eye < 0.45 * np.percentile(eye, 90)).mean()
+            assert (darkness > 0.1) == (openness >= 0.5), (i, openness, darkness)
+
+
+@pytest.mark.parametrize('eye', [LEFT_EYE, RIGHT_EYE], ids=['left', 'right'])
+def test_painted_eyes_fit_seamlessly_and_only_lids_change(painter: EyelidPainter, eye):
+    x0, y0, x1, y1 = (2 * v for v in eye.box_px)
+    original = painter.magnified[y0:y1, x0:x1]
+    assert np.array_equal(painter.paint(eye, 1.0), original)
+    for openness in (0.0, 0.3, 0.7):
+        change = cv2.absdiff(painter.paint(eye, openness), original).max(axis=2)
+        edge = np.concatenate([change[:2].ravel(), change[-2:].ravel()])
+        sides = np.concatenate([change[:, :2].ravel(), change[:, -2:].ravel()])
+        assert max(edge.max(), sides.max()) <= 2
+        assert change.max() > 40
+
+
+@pytest.mark.parametrize('eye', [LEFT_EYE, RIGHT_EYE], ids=['left', 'right'])
+def test_the_lids_move_steadily(painter: EyelidPainter, eye):
+    """The less open, the more of the picture differs from the open eye."""
+    opened = painter.paint(eye, 1.0).astype(int)
+    changes = [
+        np.abs(painter.paint(eye, openness) - opened).mean() for openness in np.linspace(1, 0, 9)
+    ]
+    assert (np.diff(changes) > 0).all()
+
+
+def test_a_frame_takes_milliseconds(sequence: AstronautSequence):
+    took_s = []
+    for i in range(360, 400):
+        start_s = time.perf_counter()
+        sequence.frame(i)
+        took_s.append(time.perf_counter() - start_s)
+    assert np.median(took_s) < 0.02
+
+
+@pytest.mark.parametrize('index', [-1, 600])
+def test_frames_beyond_the_ends_do_not_exist(sequence: AstronautSequence, index: int):
+    for ask in (sequence.frame, sequence.stamp_s, sequence.head, sequence.face_xyxy_px):
+        with pytest.raises(IndexError, match='of a sequence of 600'):
+            ask(index)
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        {'width': 10},
+        {'height': 100},
+        {'fps': 0},
+        {'fps': math.nan},
+        {'duration_s': -1},
+        {'duration_s': math.inf},
+    ],
+)
+def test_impossible_sequences_are_refused(arguments: dict):
+    with pytest.raises(ValueError, match=r'expected at least|must be positive'):
+        AstronautSequence(**arguments)
+
+
+def test_without_scikit_image_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    original = builtins.__import__
+
+    def refuse(name: str, *args, **kwargs):
+        if name.startswith('skimage'):
+            raise ImportError(name)
+        return original(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, '__import__', refuse)
+    with pytest.raises(ImportError, match='pip install scikit-image'):
+        AstronautSequence()
+
+
+def test_export_writes_pictures(tmp_path, sequence: AstronautSequence, capsys):
+    assert export_main([str(tmp_path / 'frames'), '--seconds', '0.1']) == 0
+    assert '3 frames' in capsys.readouterr().out
+    pictures = sorted((tmp_path / 'frames').iterdir())
+    assert [p.name for p in pictures] == ['000000.png', '000001.png', '000002.png']
+    assert np.array_equal(cv2.imread(str(pictures[2]))[..., ::-1], sequence.frame(2))
+
+
+def test_export_writes_a_video(tmp_path, sequence: AstronautSequence):
+    out = tmp_path / 'new' / 'sample.avi'
+    assert export_main([str(out), '--seconds', '0.2', '--fps', '15']) == 0
+    video = cv2.VideoCapture(str(out))
+    assert video.get(cv2.CAP_PROP_FPS) == 15
+    frames = []
+    while (read := video.read())[0]:
+        frames.append(read[1][..., ::-1])
+    assert len(frames) == 3
+    assert cv2.absdiff(np.ascontiguousarray(frames[1]), sequence.frame(2)).mean() < 4
+
+
+def test_export_reports_what_it_cannot_write(tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(SystemExit) as exit_:
+        export_main([str(tmp_path / 'file' / 'x'), '--seconds', '0.1'])
+    assert exit_.value.code == 1
+    assert 'file' in capsys.readouterr().err

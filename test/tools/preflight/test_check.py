@@ -1,0 +1,58 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from aitable_ros.tools.preflight.check import Check, Status, as_document, print_table
+
+
+class TestOutput:
+    CHECKS = (
+        Check('first', Status.OK, 'all is well'),
+        Check('second one', Status.WARNING, 'word ' * 40, 'do something'),
+        Check('third', Status.ERROR, 'bad'),
+    )
+
+    def test_the_table_has_what_was_found_and_what_to_do(self) -> None:
+        stream = io.StringIO()
+        print_table(self.CHECKS, stream)
+        lines = stream.getvalue().splitlines()
+        assert lines[0] == 'ok       first       all is well'
+        assert lines[1].startswith('warning  second one  word word')
+        assert lines[2].startswith('                     word')
+        assert max(map(len, lines)) <= 100
+        assert lines[-3] == '                     -> do something'
+        assert lines[-1] == '3 checks: 1 ok, 1 with warnings, 1 with errors'
+        assert '\x1b' not in stream.getvalue()
+
+    @pytest.mark.parametrize(
+        ('environment', 'coloured'),
+        [({'TERM': 'xterm'}, True), ({'TERM': 'dumb'}, False), ({'NO_COLOR': '1'}, False)],
+    )
+    def test_colour_is_for_terminals(
+        self, environment: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ('TERM', 'NO_COLOR'):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        stream = io.StringIO()
+        monkeypatch.setattr(stream, 'isatty', lambda: True)
+        print_table(self.CHECKS, stream)
+        assert ('\x1b[31merror  \x1b[0m  third' in stream.getvalue()) is coloured
+        assert ('\x1b' in stream.getvalue()) is coloured
+
+    def test_the_document_is_for_machines(self) -> None:
+        document = as_document(self.CHECKS)
+        assert document['status'] == 'error'
+        assert document['checks'][0] == {
+            'name': 'first',
+            'status': 'ok',
+            'summary': 'all is well',
+            'advice': '',
+            'details': {},
+        }
+        assert as_document(self.CHECKS[:2])['status'] == 'warning'

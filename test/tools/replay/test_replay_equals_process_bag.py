@@ -1,0 +1,239 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A bag replayed live at any rate gives what process_bag gives, of the frames that were seen.
+
+Fatigue is a state over time: where a frame is overtaken, all that follows has seen one frame less.
+So what is asked for, byte for byte, is: everything up to the first frame that was missed, and
+everything when offline only those frames are fed that the live run saw (as long as the fatigue
+node still had their images: where it had not, its message says so).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
+
+import rclpy
+from rclpy.context import Context
+from rclpy.parameter import Parameter
+from rclpy.serialization import deserialize_message
+
+from aitable_msgs.msg import FaceArray, Fatigue
+from aitable_ros.bags import BagReader, BagTarget, SampleBag, find_definition, make_sample_bag
+from aitable_ros.bags.definitions import Canonical
+from aitable_ros.bags.topics import choose_images
+from aitable_ros.nodes.face_detection_node import FaceDetectionNode
+from aitable_ros.nodes.fatigue_node import FatigueNode
+from aitable_ros.ros_support.process.executor import make_executor
+from aitable_ros.tools.process_bag.offline_pipeline import OfflinePipeline
+
+pytestmark = [pytest.mark.models, pytest.mark.ros]
+
+ROOT = Path(__file__).resolve().parents[3]
+CONTENT = SampleBag(seconds=4.0, fps=15, size_px=(320, 240))
+TRANSPORT = {'image_transport': 'compressed'}  # as in the sample bag
+FATIGUE = 'aitable_msgs/msg/Fatigue'
+QUIET_S = 1.5
+
+ByStamp = dict[int, list[bytes]]
+"""Serialised Fatigue messages, canonical, by header stamp [ns]; one per face."""
+
+
+@dataclass
+class Live:
+    """
+    What a live run gave.
+
+    :param sent: stamps of the images of the bag, in order [ns].
+    :param seen: stamps of the images that face detection worked on [ns].
+    :param fatigue: what was published.
+    :param fatigue_overtaken: face messages that the fatigue node did not work on.
+    """
+
+    sent: list[int]
+    seen: set[int] = field(default_factory=set)
+    fatigue: ByStamp = field(default_factory=dict)
+    fatigue_overtaken: int = 0
+
+    @property
+    def missed(self) -> list[int]:
+        """Stamps of the images that were not worked on, in order."""
+        return [stamp_ns for stamp_ns in self.sent if stamp_ns not in self.seen]
+
+    @property
+    def comparable(self) -> set[int]:
+        """
+        Stamps of the results that come of what face detection saw and nothing else.
+
+        Nodes keep the newest images only, and say NO_IMAGE where the faces took longer.
+        """
+        without_image = [
+            stamp_ns
+            for stamp_ns, messages in self.fatigue.items()
+            for data in messages
+            if deserialize_message(data, Fatigue).visibility == Fatigue.NO_IMAGE
+        ]
+        first = min(without_image, default=sys.maxsize)
+        return {stamp_ns for stamp_ns in self.fatigue if stamp_ns < first}
+
+    @property
+    def before_first_missed(self) -> set[int]:
+        """Stamps of the images before the first one that was missed."""
+        first = min(self.missed, default=sys.maxsize)
+        return {stamp_ns for stamp_ns in self.sent if stamp_ns < first}
+
+
+def stamp_of(data: bytes) -> int:
+    """Read the stamp [ns] of a serialised message that begins with a header."""
+    seconds, nanoseconds = (int.from_bytes(data[i : i + 4], 'little') for i in (4, 8))
+    return seconds * 1_000_000_000 + nanoseconds
+
+
+def offline(bag_path: Path, only: Collection[int] | None = None) -> ByStamp:
+    """Process a bag offline, or of its images only those with these stamps [ns]."""
+    fatigue: ByStamp = {}
+    with BagReader(bag_path) as bag:
+        images = choose_images(bag, '')
+        nodes = ('face_detection', 'fatigue')
+        with OfflinePipeline(nodes, parameters=TRANSPORT) as pipeline:
+            topics = {kind: topic for topic, kind in pipeline.inputs.items()}
+            fed = [t for t in bag.topics if t.type_name in topics]
+            for message in bag.messages([t for t in fed if not t.is_image or t is images]):
+                kind = message.topic.type_name
+                is_left_out = only is not None and stamp_of(message.data) not in only
+                if is_left_out and message.topic is images:
+                    continue
+                for result in pipeline.feed(topics[kind], kind, message.data):
+                    if result.type_name == FATIGUE:
+                        fatigue.setdefault(stamp_of(result.data), []).append(result.data)
+    return fatigue
+
+
+def live(bag_path: Path, rate: float) -> Live:
+    """Replay a bag from a process of its own through the nodes in this one, over DDS."""
+    with BagReader(bag_path) as bag:
+        images = choose_images(bag, '')
+        assert images is not None
+        awaited = [t.name for t in bag.topics if t is images or t.name.endswith('camera_info')]
+        run = Live([stamp_of(message.data) for message in bag.messages([images])])
+    context = Context()
+    rclpy.init(args=[], context=context)
+    executor = make_executor(context)
+    parameters = [Parameter(name, value=value) for name, value in TRANSPORT.items()]
+    nodes = [
+        node_class(context=context, parameter_overrides=parameters)
+        for node_class in (FaceDetectionNode, FatigueNode)
+    ]
+    heard = rclpy.create_node('heard', context=context)
+    definition = find_definition(FATIGUE)
+    assert definition is not None
+    canonical = Canonical(definition)
+    last_s = time.monotonic()
+
+    def hear_faces(data: bytes) -> None:
+        run.seen.add(stamp_of(data))
+
+    def hear_fatigue(data: bytes) -> None:
+        nonlocal last_s
+        last_s = time.monotonic()
+        run.fatigue.setdefault(stamp_of(data), []).append(canonical(data))
+
+    heard.create_subscription(FaceArray, 'faces', hear_faces, 1000, raw=True)
+    heard.create_subscription(Fatigue, 'fatigue', hear_fatigue, 1000, raw=True)
+    stopping = threading.Event()
+
+    def spin() -> None:
+        while not stopping.is_set():
+            executor.spin_once(timeout_sec=0.1)
+
+    for node in (*nodes, heard):
+        executor.add_node(node)
+    spinning = threading.Thread(target=spin, daemon=True)
+    spinning.start()
+    try:
+        wait_until(lambda: all(node.is_active for node in nodes))
+        command = [sys.executable, '-m', 'aitable_ros.tools.replay', str(bag_path)]
+        command += ['--rate', str(rate), '--wait-for', *awaited, '--delay', '0.5']
+        subprocess.run([*command, '--topics', *awaited], cwd=ROOT, check=True)
+        wait_until(lambda: time.monotonic() - last_s > QUIET_S)
+        run.fatigue_overtaken = nodes[1].overtaken
+    finally:
+        stopping.set()
+        executor.wake()
+        spinning.join()
+        for node in (*nodes, heard):
+            node.destroy_node()
+        executor.shutdown()
+        context.try_shutdown()
+    return run
+
+
+def equal(one: ByStamp, other: ByStamp, stamps: Collection[int]) -> int:
+    """Count the stamps whose messages are the same bytes."""
+    return sum(one.get(stamp_ns) == other.get(stamp_ns) for stamp_ns in stamps)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, 'the nodes did not get there'
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope='module')
+def bag(engines_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp('live') / 'sample.mcap'
+    make_sample_bag(BagTarget(path, 'mcap'), CONTENT)
+    return path
+
+
+@pytest.fixture(scope='module')
+def everything(bag: Path) -> ByStamp:
+    return offline(bag)
+
+
+def test_offline_there_is_something_to_compare(everything: ByStamp) -> None:
+    """Every frame has its message, the eyes open and close, blinks are counted."""
+    messages = [deserialize_message(data, Fatigue) for one in everything.values() for data in one]
+    assert len(messages) == 60
+    assert {Fatigue.EYES_OPEN, Fatigue.EYES_CLOSED} <= {message.eye_state for message in messages}
+    assert messages[-1].blink_count == 1
+
+
+# 40: more than any machine keeps up with, so that frames are overtaken for certain
+@pytest.mark.parametrize('rate', [0.5, 1.0, 4.0, 40.0])
+def test_live_equals_offline(bag: Path, everything: ByStamp, rate: float) -> None:
+    run = live(bag, rate)
+    print(f'rate {rate}: {len(run.missed)} of {len(run.sent)} frames were missed')
+    assert len(run.sent) == 60
+    assert run.fatigue_overtaken == 0
+    assert set(run.fatigue) == run.seen
+    comparable = run.comparable
+    before = run.before_first_missed & comparable
+    assert equal(everything, run.fatigue, before) == len(before)
+    same_frames = everything if not run.missed else offline(bag, run.seen)
+    assert set(same_frames) == set(run.fatigue)
+    assert equal(same_frames, run.fatigue, comparable) == len(comparable)
+    if rate <= 1.0:
+        assert len(comparable) > len(run.sent) * 3 / 4, 'there is little left to compare'
+    if rate == 40.0:
+        assert run.missed
+
+
+def test_a_frame_less_is_seen(bag: Path, everything: ByStamp) -> None:
+    """The comparison can fail: one frame less in the closing of an eye changes what follows."""
+    stamps = sorted(everything)
+    without = offline(bag, set(stamps) - {stamps[44]})
+    later = stamps[45:]
+    assert equal(everything, without, stamps[:44]) == 44
+    assert equal(everything, without, later) < len(later)

@@ -20,12 +20,9 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
 
-from aitable_ros.ros_support.container.component_manager import (
-    ComponentError,
-    ComponentManager,
-    ComponentRequest,
-)
+from aitable_ros.ros_support.container.component_manager import ComponentManager
 from aitable_ros.ros_support.container.plugins import PluginRegistry
+from aitable_ros.ros_support.container.request import ComponentError, ComponentRequest
 from aitable_ros.ros_support.node.operations import reply_later
 from aitable_ros.ros_support.node.worker import Worker
 from aitable_ros.ros_support.parameters.table import ParameterSpec, ParameterTable

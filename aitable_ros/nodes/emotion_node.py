@@ -28,12 +28,12 @@ from aitable_ros.perception.maths.rate_limit import RateLimit
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
 from aitable_ros.ros_support.messages.results import emotion_to_message, landmarks_of
 from aitable_ros.ros_support.node.managed_node import ManagedNode
-from aitable_ros.ros_support.parameters.table import (
+from aitable_ros.ros_support.parameters.network_parameters import (
     BACKEND_PARAMETERS,
     IMAGE_PARAMETERS,
-    ParameterSpec,
     backend_parameter,
 )
+from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
 
 

@@ -19,12 +19,12 @@ from aitable_ros.perception.faces.tracker import FaceTracker, TrackerSettings
 from aitable_ros.ros_support.frames.frame_hub import Frame
 from aitable_ros.ros_support.messages.results import faces_to_message
 from aitable_ros.ros_support.node.managed_node import ManagedNode
-from aitable_ros.ros_support.parameters.table import (
+from aitable_ros.ros_support.parameters.network_parameters import (
     BACKEND_PARAMETERS,
     IMAGE_PARAMETERS,
-    ParameterSpec,
     backend_parameter,
 )
+from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
 
 

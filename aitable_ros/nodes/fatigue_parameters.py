@@ -22,12 +22,12 @@ from aitable_ros.perception.fatigue.yawns import YawnSettings
 from aitable_ros.perception.head.head_pose import HeadPoseSettings
 from aitable_ros.perception.maths.settings import Settings
 from aitable_ros.ros_support.parameters.from_settings import settings_from, settings_parameters
-from aitable_ros.ros_support.parameters.table import (
+from aitable_ros.ros_support.parameters.network_parameters import (
     BACKEND_PARAMETERS,
     IMAGE_PARAMETERS,
-    ParameterSpec,
     backend_parameter,
 )
+from aitable_ros.ros_support.parameters.table import ParameterSpec
 
 SETTINGS: Mapping[str, type[Settings]] = {
     'visibility': VisibilitySettings,

@@ -27,7 +27,8 @@ from aitable_ros.ros_support.messages.hri import (
     tracked_message,
 )
 from aitable_ros.ros_support.node.managed_node import ManagedNode
-from aitable_ros.ros_support.parameters.table import IMAGE_PARAMETERS, ParameterSpec
+from aitable_ros.ros_support.parameters.network_parameters import IMAGE_PARAMETERS
+from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
 
 FACES = '/humans/faces'

@@ -20,7 +20,8 @@ from aitable_ros.ros_support.frames.frame_hub import Frame, stamp_to_ns
 from aitable_ros.ros_support.frames.image_conversion import rgb_to_image
 from aitable_ros.ros_support.messages.posture import posture_overlay
 from aitable_ros.ros_support.node.managed_node import ManagedNode
-from aitable_ros.ros_support.parameters.table import IMAGE_PARAMETERS, ParameterSpec
+from aitable_ros.ros_support.parameters.network_parameters import IMAGE_PARAMETERS
+from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
 from aitable_ros.visualization.overlay.overlay import draw_overlay, plan_layout
 from aitable_ros.visualization.overlay.posture_overlay import draw_posture

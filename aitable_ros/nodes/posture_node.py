@@ -28,11 +28,8 @@ from aitable_ros.nodes.posture_parameters import (
     make_settings,
 )
 from aitable_ros.paths import engines_dir
-from aitable_ros.perception.head.head_pose import (
-    CameraIntrinsics,
-    HeadPoseEstimator,
-    HeadPoseSettings,
-)
+from aitable_ros.perception.head.camera import CameraIntrinsics
+from aitable_ros.perception.head.head_pose import HeadPoseEstimator, HeadPoseSettings
 from aitable_ros.perception.maths.rate_limit import RateLimit
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoints
 from aitable_ros.perception.posture.body_source import BodySource, load_body_source

@@ -20,12 +20,12 @@ from aitable_ros.perception.posture.monitor import (
 from aitable_ros.perception.posture.rule import RuleSettings
 from aitable_ros.perception.posture.stillness import StillnessSettings
 from aitable_ros.ros_support.parameters.from_settings import settings_from, settings_parameters
-from aitable_ros.ros_support.parameters.table import (
+from aitable_ros.ros_support.parameters.network_parameters import (
     BACKEND_PARAMETERS,
     IMAGE_PARAMETERS,
-    ParameterSpec,
     backend_parameter,
 )
+from aitable_ros.ros_support.parameters.table import ParameterSpec
 
 MEASURING: Mapping[str, type[Settings]] = {
     'measure': MeasureSettings,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.perception.head.head_pose import Camera, CameraIntrinsics
+from aitable_ros.perception.head.camera import Camera, CameraIntrinsics
 from aitable_ros.perception.posture.body_keypoints import (
     KEYPOINT_COUNT,
     BodyKeypoint,

@@ -82,7 +82,7 @@ def main() -> int:
 def tables() -> dict[str, tuple[Any, ...]]:
     """Return the parameters of all nodes, and those of every node."""
     from aitable_ros.nodes.component_container import COMPONENTS
-    from aitable_ros.ros_support.parameters.table import COMMON_PARAMETERS
+    from aitable_ros.ros_support.node.common_parameters import COMMON_PARAMETERS
 
     made = {'all nodes': COMMON_PARAMETERS}
     for name, path in COMPONENTS.items():

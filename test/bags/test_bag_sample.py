@@ -22,7 +22,7 @@ def test_ros_reads_the_images_and_the_calibration(sample_folder: Path) -> None:
     )
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-    from aitable_ros.perception.head.head_pose import CameraIntrinsics
+    from aitable_ros.perception.head.camera import CameraIntrinsics
     from aitable_ros.ros_support.frames.image_conversion import image_to_rgb
 
     classes = {c.__name__: c for c in (CameraInfo, CompressedImage, Image)}

@@ -30,7 +30,7 @@ from aitable_ros.nodes.component_container import (
     shared_ros_args,
     spin_components,
 )
-from aitable_ros.ros_support.container.component_manager import ComponentError
+from aitable_ros.ros_support.container.request import ComponentError
 from aitable_ros.ros_support.process import executor as executor_module
 
 __all__ = ['strangers']

@@ -19,8 +19,9 @@ from ros_fixtures import graph, until
 from std_msgs.msg import String
 
 from aitable_ros.nodes.component_container import PLUGINS
-from aitable_ros.ros_support.container.component_manager import ComponentManager, ComponentRequest
+from aitable_ros.ros_support.container.component_manager import ComponentManager
 from aitable_ros.ros_support.container.plugins import PluginRegistry
+from aitable_ros.ros_support.container.request import ComponentRequest
 
 __all__ = ['graph']
 

@@ -16,7 +16,7 @@ from importlib import import_module
 
 from aitable_ros.nodes.component_container import COMPONENTS
 from aitable_ros.paths import share_dir
-from aitable_ros.ros_support.parameters.table import COMMON_PARAMETERS
+from aitable_ros.ros_support.node.common_parameters import COMMON_PARAMETERS
 
 
 def flatten(tree, prefix=''):

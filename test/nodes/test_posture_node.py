@@ -22,7 +22,7 @@ from std_srvs.srv import Trigger
 from aitable_msgs.msg import Face, FaceArray, Posture
 from aitable_ros.nodes import posture_node
 from aitable_ros.nodes.posture_node import PostureNode
-from aitable_ros.perception.head.head_pose import CameraIntrinsics
+from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.maths import rotation
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint as K
 from aitable_ros.perception.posture.body_source import BodySource

@@ -11,16 +11,8 @@ import numpy as np
 import pytest
 
 from aitable_ros.perception.fatigue.eye_openness import eye_aspect_ratios, mouth_aspect_ratio
-from aitable_ros.simulation.synthetic_face import (
-    LidClosure,
-    Person,
-    Script,
-    Span,
-    camera_stamps,
-    face_landmarks,
-    film,
-    random_script,
-)
+from aitable_ros.simulation.script import LidClosure, Person, Script, Span, random_script
+from aitable_ros.simulation.synthetic_face import camera_stamps, face_landmarks, film
 
 
 def test_landmarks_measure_what_was_asked_for():

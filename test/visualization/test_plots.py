@@ -19,14 +19,8 @@ from aitable_ros.perception.emotion.expression import (
     EmotionEstimate,
 )
 from aitable_ros.perception.fatigue.monitor import FatigueMonitor, FatigueSample
-from aitable_ros.simulation.synthetic_face import (
-    LidClosure,
-    Person,
-    Script,
-    Span,
-    camera_stamps,
-    film,
-)
+from aitable_ros.simulation.script import LidClosure, Person, Script, Span
+from aitable_ros.simulation.synthetic_face import camera_stamps, film
 from aitable_ros.tools.fatigue_report.recording import sample_of
 from aitable_ros.visualization.plots import (
     EmotionTrack,

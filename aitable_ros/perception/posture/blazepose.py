@@ -17,13 +17,10 @@ import numpy.typing as npt
 
 from aitable_ros.inference.engine import Engine, InferenceError
 from aitable_ros.perception.images.checks import check_float32, check_image
-from aitable_ros.perception.images.image_stream import ImageStream
 from aitable_ros.perception.images.roi import RotatedRoi
 from aitable_ros.perception.images.ssd import SsdNetwork, anchor_centres, sigmoid
-from aitable_ros.perception.maths.one_euro import OneEuroSettings, VectorOneEuroFilter
 from aitable_ros.perception.posture.body_keypoints import (
     KEYPOINT_COUNT,
-    BodyKeypoint,
     BodyKeypoints,
 )
 
@@ -48,16 +45,11 @@ _POINTS = 39
 that MediaPipe does not use either."""
 _CENTRE, _ON_CIRCLE = 33, 34
 
-_SHOULDERS = [BodyKeypoint.LEFT_SHOULDER, BodyKeypoint.RIGHT_SHOULDER]
 
 _HEATMAP_SIZE = 64
 _HEATMAP_KERNEL = 9
 _HEATMAP_MIN_PEAK = 0.5
 """Defaults of MediaPipe's ``RefineLandmarksFromHeatmapCalculatorOptions``."""
-
-_REGION_MIN_CUTOFF_HZ = 0.01
-_REGION_BETA_HZ = 10.0
-"""How the region is smoothed; MediaPipe's values, for speeds in diameters per second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,258 +262,9 @@ def _turned(world_m: npt.NDArray, angle_rad: float) -> npt.NDArray[np.float64]:
     return turned
 
 
-class RegionFollower:
-    """
-    Say where to look in the next image.
-
-    The region is smoothed, since keypoints move with the region, and it with them: each coordinate
-    for itself with a 1-Euro filter (MediaPipe ``LandmarksSmoothingCalculator``), which stays
-    within 1.6 % of the circle's diameter of a steady motion of any speed.
-    """
-
-    def __init__(self) -> None:
-        self._filters: list[VectorOneEuroFilter] = []
-
-    def reset(self) -> None:
-        """Forget where the person was."""
-        self._filters = []
-
-    def update(self, alignment_px: npt.NDArray, stamp_s: float) -> RotatedRoi | None:
-        """
-        Take what the landmark network says of one image.
-
-        :param alignment_px: (2, 2), as :attr:`BodyLandmarks.alignment_px`.
-        :param stamp_s: header time of the image [s].
-        :returns: None when the points coincide.
-        """
-        centre, on_circle = alignment_px.astype(np.float64).tolist()
-        diameter_px = 2.0 * math.dist(centre, on_circle)
-        if not diameter_px > 0.0:
-            return None
-        settings = OneEuroSettings(_REGION_MIN_CUTOFF_HZ, _REGION_BETA_HZ / diameter_px)
-        if not self._filters:
-            self._filters = [VectorOneEuroFilter() for _ in range(4)]
-        smooth = []
-        for one_euro, value in zip(self._filters, (*centre, *on_circle)):
-            one_euro.settings = settings
-            smooth.append(one_euro.update(stamp_s, (value,))[0])
-        return _roi_or_none(np.reshape(smooth, (2, 2)))
-
-
-@dataclass(frozen=True)
-class BodySettings:
-    """
-    When to detect, and who is followed.
-
-    :param min_presence: keypoints with a lower score are not a person, 0..1 (MediaPipe: 0.5).
-    :param redetect_interval_s: while a person is followed, the detector looks this often whether
-        someone nearer has come, in header time; 0: in every image. MediaPipe never does.
-    :param max_gap_s: when the image before is longer ago, another person may have taken the
-        place: the detector must confirm the one that is followed, or find nobody else.
-    :param max_unconfirmed_s: for so long a person is followed whom the detector does not find
-        while it finds others, as when looking away; then one of those is.
-    :param same_person: shoulders whose middle is nearer than this to where the detector sees a
-        person's are that person's, as a part of the radius of its circle about the upper body
-        (which is about 1.6 shoulder widths).
-    :param switch_ratio: who is larger by this factor takes the place of the person that is
-        followed, 1 or more. The circle's radius scatters by 20 %.
-    :param max_candidates: how many detections, the largest first, are tried until one has
-        keypoints, 1..16.
-    :raises ValueError: for a value out of range.
-    """
-
-    min_presence: float = 0.5
-    redetect_interval_s: float = 2.0
-    max_gap_s: float = 0.5
-    max_unconfirmed_s: float = 5.0
-    same_person: float = 0.3
-    switch_ratio: float = 1.5
-    max_candidates: int = 3
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.min_presence <= 1.0:
-            raise ValueError(f'min_presence: expected 0..1, got {self.min_presence}')
-        for name in ('redetect_interval_s', 'max_gap_s', 'max_unconfirmed_s', 'same_person'):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0.0):
-                raise ValueError(f'{name}: expected a finite number >= 0, got {value}')
-        if not 1.0 <= self.switch_ratio < math.inf:
-            raise ValueError(f'switch_ratio: expected 1 or more, got {self.switch_ratio}')
-        if not 1 <= self.max_candidates <= 16:
-            raise ValueError(f'max_candidates: expected 1..16, got {self.max_candidates}')
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """
-    A detection, ready to be measured.
-
-    :param roi: where to look for keypoints.
-    :param shoulders_px: x, y of their middle.
-    :param radius_px: of the circle about the upper body; how large the person is. It depends less
-        on what the picture does not show than the circle about the whole body.
-    """
-
-    roi: RotatedRoi
-    shoulders_px: tuple[float, float]
-    radius_px: float
-
-
-class BodyPipeline:
-    """
-    Follow one person in an image stream: the one at the table, who is the largest.
-
-    While the keypoints hold, the next image is searched around where they were only, and the
-    detector runs every ``redetect_interval_s``; otherwise it runs in every image.
-
-    Not thread-safe: one stream, one thread (as the engines demand).
-
-    :param detector: finds people.
-    :param landmarker: measures one.
-    :param settings: thresholds.
-    """
-
-    def __init__(
-        self,
-        detector: BodyDetector,
-        landmarker: BodyLandmarker,
-        settings: BodySettings | None = None,
-    ) -> None:
-        self.settings = settings if settings is not None else BodySettings()
-        self.detector = detector
-        self.landmarker = landmarker
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the person: the stream begins anew."""
-        self._roi: RotatedRoi | None = None
-        self._follower = RegionFollower()
-        self._stream = ImageStream()
-        self._detected_s = -math.inf
-        self._confirmed_s = -math.inf
-
-    def continue_from(self, other: BodyPipeline) -> None:
-        """
-        Go on with the person of another pipeline, with own networks and thresholds.
-
-        :param other: what followed the stream until now; not to be used any more.
-        """
-        self._roi = other._roi
-        self._follower = other._follower
-        self._stream = other._stream
-        self._detected_s = other._detected_s
-        self._confirmed_s = other._confirmed_s
-
-    def process(self, image: npt.NDArray[np.uint8], stamp_s: float) -> BodyKeypoints | None:
-        """
-        Find or follow the person in the stream's next image.
-
-        An image of another size than the one before, or an earlier one, begins a new stream.
-
-        :param image: (H, W, 3) uint8 RGB.
-        :param stamp_s: header time of the image [s].
-        :returns: None when there is nobody.
-        :raises ValueError: when the image is not one, or the stamp is not finite.
-        :raises InferenceError: when an engine fails.
-        """
-        if not self._stream.continues(image, stamp_s):
-            self.reset()
-        gap_s = self._stream.advance(image, stamp_s)
-        image = np.ascontiguousarray(image)
-
-        person = self._follow(image) if self._roi is not None else None
-        gap = gap_s > self.settings.max_gap_s
-        if (
-            person is None
-            or gap
-            or stamp_s - self._detected_s >= self.settings.redetect_interval_s
-        ):
-            self._detected_s = stamp_s
-            if person is None or gap:
-                self._confirmed_s = -math.inf
-            found = self._detect(image, person, stamp_s)
-            if found is not person:
-                self._follower.reset()
-                person = found
-        if person is None:
-            self._roi = None
-            return None
-        self._roi = self._follower.update(person.alignment_px, stamp_s)
-        return person.keypoints
-
-    def process_still(self, image: npt.NDArray[np.uint8]) -> BodyKeypoints | None:
-        """
-        Find the largest person of one picture that belongs to no stream.
-
-        Leaves what :meth:`process` remembers untouched.
-
-        :param image: (H, W, 3) uint8 RGB.
-        :returns: None when there is nobody.
-        :raises ValueError: when the image is not one.
-        :raises InferenceError: when an engine fails.
-        """
-        check_image(image)
-        person = self._choose(image, self._candidates(image))
-        return None if person is None else person.keypoints
-
-    def _follow(self, image: npt.NDArray[np.uint8]) -> BodyLandmarks | None:
-        assert self._roi is not None
-        return self._judged(self.landmarker.run(image, self._roi))
-
-    def _judged(self, person: BodyLandmarks | None) -> BodyLandmarks | None:
-        if person is None or person.keypoints.score < self.settings.min_presence:
-            return None
-        return person
-
-    def _detect(
-        self, image: npt.NDArray[np.uint8], followed: BodyLandmarks | None, stamp_s: float
-    ) -> BodyLandmarks | None:
-        """Return who is to be followed from now on."""
-        candidates = self._candidates(image)
-        if followed is not None:
-            same = next((c for c in candidates if self._is_same(followed, c)), None)
-            if same is not None:
-                self._confirmed_s = stamp_s
-                least_px = self.settings.switch_ratio * same.radius_px
-                candidates = [c for c in candidates if c.radius_px >= least_px]
-            elif stamp_s - self._confirmed_s <= self.settings.max_unconfirmed_s:
-                return followed
-        person = self._choose(image, candidates)
-        if person is None:
-            return followed
-        self._confirmed_s = stamp_s
-        return person
-
-    def _candidates(self, image: npt.NDArray[np.uint8]) -> list[_Candidate]:
-        """Return the detections, the largest person first."""
-        candidates = []
-        for detection in self.detector.detect(np.ascontiguousarray(image)):
-            roi = _roi_or_none(detection.alignment_px)
-            if roi is not None:
-                shoulders, on_circle = detection.alignment_px[2:].tolist()
-                radius_px = math.dist(shoulders, on_circle)
-                candidates.append(_Candidate(roi, (shoulders[0], shoulders[1]), radius_px))
-        return sorted(candidates, key=lambda candidate: -candidate.radius_px)
-
-    def _is_same(self, person: BodyLandmarks, candidate: _Candidate) -> bool:
-        shoulders = person.keypoints.xy_px[_SHOULDERS].mean(axis=0).tolist()
-        distance_px = math.dist(shoulders, candidate.shoulders_px)
-        return distance_px <= self.settings.same_person * candidate.radius_px
-
-    def _choose(
-        self, image: npt.NDArray[np.uint8], candidates: list[_Candidate]
-    ) -> BodyLandmarks | None:
-        """Return the first of the candidates who has keypoints."""
-        image = np.ascontiguousarray(image)
-        for candidate in candidates[: self.settings.max_candidates]:
-            person = self._judged(self.landmarker.run(image, candidate.roi))
-            if person is not None:
-                return person
-        return None
-
-
-def _roi_or_none(alignment_px: npt.NDArray) -> RotatedRoi | None:
+def roi_or_none(alignment_px: npt.NDArray) -> RotatedRoi | None:
+    """Return :func:`roi_from_alignment`; None where the points coincide."""
     try:
         return roi_from_alignment(alignment_px)
-    except ValueError:  # the points coincide
+    except ValueError:
         return None

@@ -15,13 +15,9 @@ import numpy.typing as npt
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.selection import AUTO, BACKENDS, Selection, load_engine
-from aitable_ros.perception.posture.blazepose import (
-    BodyDetector,
-    BodyLandmarker,
-    BodyPipeline,
-    BodySettings,
-)
+from aitable_ros.perception.posture.blazepose import BodyDetector, BodyLandmarker
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoints
+from aitable_ros.perception.posture.body_pipeline import BodyPipeline, BodySettings
 from aitable_ros.perception.posture.yolo_pose import YoloPose, YoloSettings
 
 BLAZEPOSE = 'blazepose'

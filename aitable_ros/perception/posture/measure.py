@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.perception.head.head_pose import Camera, CameraIntrinsics
+from aitable_ros.perception.head.camera import Camera, CameraIntrinsics
 from aitable_ros.perception.maths import rotation
 from aitable_ros.perception.maths.rotation import Quaternion, Vector
 from aitable_ros.perception.maths.settings import Settings, setting

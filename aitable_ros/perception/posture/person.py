@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.perception.head.head_pose import MESH_SIZE, CameraIntrinsics, HeadPoseEstimator
+from aitable_ros.perception.head.camera import CameraIntrinsics
+from aitable_ros.perception.head.head_pose import MESH_SIZE, HeadPoseEstimator
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint, BodyKeypoints
 from aitable_ros.perception.posture.measure import SeenFace
 

@@ -9,103 +9,33 @@ import inspect
 import threading
 import time
 import traceback
-import weakref
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import InvalidNamespaceException, InvalidNodeNameException
 from rclpy.executors import Executor, MultiThreadedExecutor
 from rclpy.logging import LoggingSeverity
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.validate_namespace import validate_namespace
-from rclpy.validate_node_name import validate_node_name
 
+from aitable_ros.ros_support.container.departure import SWEEP_PERIOD_S, Departure
 from aitable_ros.ros_support.container.plugins import PluginError
-from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.container.request import (
+    Component,
+    ComponentError,
+    ComponentRequest,
+    absolute,
+    boolean,
+    brief,
+    is_of_rclpy,
+    name_rules,
+    severity,
+)
 
-SWEEP_PERIOD_S = 0.02
-UNLOAD_WAIT_S = 2.0
-_LOOKS = 5  # of SWEEP_PERIOD_S each, for a destroyed node to be let go of
 CONSTRUCTOR_KEYWORDS = ('context', 'cli_args', 'use_global_arguments', 'parameter_overrides')
-
-
-class ComponentError(Exception):
-    """
-    A component that cannot be loaded or unloaded; the message says why.
-
-    :param message: the reason, for whoever asked.
-    :param details: a traceback for the log where a plugin's own code failed, else empty.
-    """
-
-    def __init__(self, message: str, details: str = '') -> None:
-        super().__init__(message)
-        self.details = details
-
-
-@dataclass(frozen=True)
-class ComponentRequest:
-    """
-    What is to be loaded; the fields of ``composition_interfaces/srv/LoadNode``.
-
-    :param package: package of the plugin.
-    :param plugin: its name, ``package::Class`` or ``Class``.
-    :param node_name: name of the node; empty: its own.
-    :param node_namespace: namespace of the node; empty: the root.
-    :param log_level: severity of rcl_interfaces/msg/Log from which the node logs; 0: the default.
-    :param remap_rules: as after ``-r``: ``from:=to``.
-    :param parameters: values that the node's parameters start with.
-    :param extra_arguments: ``use_intra_process_comms`` (bool, accepted: Python has no such
-        thing) and ``forward_global_arguments`` (bool: the node also gets the container's own
-        parameter files and remappings), for which ``use_global_arguments`` is another name.
-    """
-
-    package: str
-    plugin: str
-    node_name: str = ''
-    node_namespace: str = ''
-    log_level: int = 0
-    remap_rules: tuple[str, ...] = ()
-    parameters: tuple[Parameter, ...] = ()
-    extra_arguments: tuple[Parameter, ...] = ()
-
-    @classmethod
-    def from_message(cls, message: Any) -> ComponentRequest:
-        """
-        Read a ``composition_interfaces/srv/LoadNode`` request.
-
-        :raises ValueError: for a parameter of an unknown type.
-        """
-        return cls(
-            message.package_name,
-            message.plugin_name,
-            message.node_name,
-            message.node_namespace,
-            message.log_level,
-            tuple(message.remap_rules),
-            tuple(Parameter.from_parameter_msg(p) for p in message.parameters),
-            tuple(Parameter.from_parameter_msg(p) for p in message.extra_arguments),
-        )
-
-
-@dataclass(frozen=True)
-class Component:
-    """
-    A loaded node.
-
-    :param unique_id: number of the component, from 1; never given twice by one manager.
-    :param full_name: name of the node with its namespace.
-    :param node: the node.
-    """
-
-    unique_id: int
-    full_name: str
-    node: Node = field(compare=False)
 
 
 class Plugins(Protocol):
@@ -146,7 +76,7 @@ class ComponentManager:
         self._ros_args = list(ros_args)
         self._is_threaded = isinstance(executor, MultiThreadedExecutor)
         self._components: dict[int, Component] = {}
-        self._departures: list[_Departure] = []
+        self._departures: list[Departure] = []
         self._last_id = 0
         self._lock = threading.Lock()
         # two threads of the executor may be asked for the same name
@@ -194,8 +124,8 @@ class ComponentManager:
             taken, or the node's constructor raises. Nothing is left behind then.
         """
         forward = self._forwards_arguments(request.extra_arguments)
-        level = _severity(request.log_level)
-        cli_args = _name_rules(request)
+        level = severity(request.log_level)
+        cli_args = name_rules(request)
         factory = factory or self.find(request)
         for rule in request.remap_rules:
             cli_args += ['-r', rule]
@@ -205,7 +135,7 @@ class ComponentManager:
         with self._loading:
             if name:
                 # before it is constructed: even short-lived, a namesake takes over /rosout
-                self._refuse_duplicate(f'{_absolute(request.node_namespace).rstrip("/")}/{name}')
+                self._refuse_duplicate(f'{absolute(request.node_namespace).rstrip("/")}/{name}')
             node = self._construct(request, factory, cli_args)
             full_name = node.get_fully_qualified_name()
             try:
@@ -239,7 +169,7 @@ class ComponentManager:
                 there = ', '.join(str(i) for i in self._components) or 'none'
                 raise ComponentError(f'no component has unique id {unique_id}; there are {there}')
         self._executor.remove_node(component.node)
-        departure = _Departure(component, self._is_threaded)
+        departure = Departure(component, self._is_threaded)
         departure.begin()
         with self._lock:
             self._departures.append(departure)
@@ -258,7 +188,7 @@ class ComponentManager:
         with self._lock:
             departures = [
                 *self._departures,
-                *(_Departure(c, self._is_threaded) for c in self._components.values()),
+                *(Departure(c, self._is_threaded) for c in self._components.values()),
             ]
             self._components.clear()
             self._departures = []
@@ -299,8 +229,8 @@ class ComponentManager:
             node = _call(factory, arguments)
         except (Exception, SystemExit) as error:  # whatever a stranger's constructor does
             problem = ComponentError(
-                f'{request.plugin}: {_brief(error)}',
-                '' if _is_of_rclpy(error) else _traceback_of(error),
+                f'{request.plugin}: {brief(error)}',
+                '' if is_of_rclpy(error) else _traceback_of(error),
             )
         if problem is not None:
             # outside of the handler, where nothing holds the half-made node any more
@@ -328,9 +258,9 @@ class ComponentManager:
         forward = False
         for argument in extra_arguments:
             if argument.name in ('forward_global_arguments', 'use_global_arguments'):
-                forward = _boolean(argument)
+                forward = boolean(argument)
             elif argument.name == 'use_intra_process_comms':
-                _boolean(argument)
+                boolean(argument)
             else:
                 self._container.get_logger().warning(
                     f'extra argument {argument.name} means nothing to this container; ignored'
@@ -365,7 +295,7 @@ class ComponentManager:
                 )
                 departure.answer()
 
-    def _destroy(self, departure: _Departure) -> None:
+    def _destroy(self, departure: Departure) -> None:
         # rcutils keeps levels by name: the next node of this name would inherit it
         with suppress(Exception):
             departure.node.get_logger().set_level(LoggingSeverity.UNSET)
@@ -373,99 +303,9 @@ class ComponentManager:
             departure.node.destroy_node()
         except Exception as error:
             if self._container.context.ok():
-                text = f'destroying {departure.name}: {_brief(error)}\n{_traceback_of(error)}'
+                text = f'destroying {departure.name}: {brief(error)}\n{_traceback_of(error)}'
                 self._container.get_logger().error(text.encode(errors='replace').decode())
         departure.forget()
-
-
-class _Departure:
-    """
-    A component on its way out, which no executor spins any more.
-
-    A managed node frees its networks in its own thread, after whatever it is doing there.
-
-    With a multi-threaded executor its callbacks may be running, and the thread that waits may
-    be looking at its entities. So its callback groups are taken and never given back, and the
-    executor has to have gone round since it was told to forget the node.
-    """
-
-    def __init__(self, component: Component, is_threaded: bool) -> None:
-        self.name = component.full_name
-        self.node: Any = component.node
-        self._node = weakref.ref(component.node)
-        self._looks = 0
-        self.left: Future[str] = Future()
-        self._is_threaded = is_threaded
-        self._rounds = 0
-        self._taken: set[CallbackGroup] = set()
-        self._deadline_s = time.monotonic() + UNLOAD_WAIT_S
-        self._freed: Future[bool] | None = None
-
-    def begin(self) -> None:
-        if isinstance(self.node, ManagedNode):
-            self._freed = self.node.request_transition('shutdown')
-
-    def is_ready(self) -> bool:
-        if self._freed is not None and not self._freed.done():
-            return False
-        if not self._is_threaded:
-            return True
-        # the timer that asks was made ready by the executor's waiting thread: when it fires
-        # again, that thread has begun a round that does not know the node
-        self._rounds += 1
-        return self._take_groups() and self._rounds > 1
-
-    def is_late(self) -> bool:
-        """Tell whether it is time to answer, though the node is not destroyed."""
-        return not self.left.done() and time.monotonic() > self._deadline_s
-
-    def wait(self, deadline_s: float | None) -> bool:
-        """
-        Wait, while no executor spins, until nothing of the node runs.
-
-        :param deadline_s: of what the node does in its own thread; None: it is waited for when
-            the node is destroyed.
-        """
-        while self._is_threaded and not self._take_groups():
-            if time.monotonic() > self._deadline_s:
-                break
-            time.sleep(SWEEP_PERIOD_S)
-        if deadline_s is None or not isinstance(self.node, ManagedNode):
-            return True
-        idle = self.node.operations.submit(lambda: None)
-        return not wait([idle], max(0.0, deadline_s - time.monotonic())).not_done
-
-    def answer(self) -> None:
-        if not self.left.done():
-            self.left.set_result(self.name)
-
-    def is_gone(self) -> bool:
-        """
-        Tell whether nobody holds the destroyed node any more; asked after each collection.
-
-        A thread that is about to end may hold it that one time. Who holds it for longer keeps it
-        in memory, and on the ROS graph.
-        """
-        self._looks += 1
-        return self._node() is None or self._looks >= _LOOKS
-
-    def forget(self) -> None:
-        """Let go of the node, whoever still holds the departure."""
-        self._taken.clear()
-        self._freed = None
-        self.node = None
-
-    def _take_groups(self) -> bool:
-        all_taken = True
-        for entity in _entities(self.node):
-            group = entity.callback_group
-            if group is None or group in self._taken:
-                continue
-            if group.beginning_execution(entity):
-                self._taken.add(group)
-            else:
-                all_taken = False
-        return all_taken
 
 
 def _call(factory: Callable[..., Any], arguments: dict[str, Any]) -> Any:
@@ -483,38 +323,6 @@ def _call(factory: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     return node
 
 
-def _entities(node: Node) -> Iterator[Any]:
-    for entities in (
-        node.subscriptions,
-        node.clients,
-        node.services,
-        node.timers,
-        node.guards,
-        node.waitables,
-    ):
-        yield from list(entities)
-
-
-def _name_rules(request: ComponentRequest) -> list[str]:
-    """Give the remap rules for name and namespace, which come before all others."""
-    rules = []
-    try:
-        if request.node_name:
-            validate_node_name(request.node_name)
-            rules += ['-r', f'__node:={request.node_name}']
-        if request.node_namespace:
-            namespace = _absolute(request.node_namespace)
-            validate_namespace(namespace)
-            rules += ['-r', f'__ns:={namespace}']
-    except (InvalidNodeNameException, InvalidNamespaceException) as error:
-        raise ComponentError(_brief(error)) from None
-    return rules
-
-
-def _absolute(namespace: str) -> str:
-    return namespace if namespace.startswith('/') else f'/{namespace}'
-
-
 def _default_name(factory: Callable[..., Any]) -> str:
     """Give the name that a class gives its node, where its signature tells."""
     with suppress(TypeError, ValueError):
@@ -523,36 +331,6 @@ def _default_name(factory: Callable[..., Any]) -> str:
             if key in parameters and isinstance(parameters[key].default, str):
                 return str(parameters[key].default)
     return ''
-
-
-def _severity(level: int) -> LoggingSeverity | None:
-    if level == 0:
-        return None
-    try:
-        return LoggingSeverity(level)
-    except ValueError:
-        known = ', '.join(f'{s.value} ({s.name})' for s in LoggingSeverity if s.value)
-        raise ComponentError(f'log_level {level} is none of {known}') from None
-
-
-def _boolean(argument: Parameter) -> bool:
-    if argument.type_ is not Parameter.Type.BOOL:
-        raise ComponentError(
-            f'extra argument {argument.name}: {argument.value!r} is neither true nor false'
-        )
-    return bool(argument.value)
-
-
-def _brief(error: BaseException) -> str:
-    text = ' '.join(str(error).split())
-    if text and _is_of_rclpy(error):
-        return text
-    return f'{type(error).__name__}: {text}' if text else type(error).__name__
-
-
-def _is_of_rclpy(error: BaseException) -> bool:
-    """Tell errors whose message says it all: names, namespaces and parameters that are refused."""
-    return type(error).__module__.split('.')[0] == 'rclpy'
 
 
 def _traceback_of(error: BaseException | None) -> str:

@@ -10,7 +10,7 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo
 
-from aitable_ros.perception.head.head_pose import Camera, CameraIntrinsics
+from aitable_ros.perception.head.camera import Camera, CameraIntrinsics
 
 
 class CameraCalibration:

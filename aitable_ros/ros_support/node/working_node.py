@@ -13,11 +13,13 @@ from rclpy.time import Time
 
 from aitable_ros.ros_support.frames.frame_buffer import FrameBuffer
 from aitable_ros.ros_support.frames.frame_hub import FrameHub, FrameSubscription
+from aitable_ros.ros_support.frames.image_qos import image_qos
+from aitable_ros.ros_support.node.common_parameters import COMMON_PARAMETERS
 from aitable_ros.ros_support.node.diagnostics import NodeDiagnostics
 from aitable_ros.ros_support.node.health import HealthLimits, Level
 from aitable_ros.ros_support.node.hooks import NodeHooks
 from aitable_ros.ros_support.node.worker import Worker
-from aitable_ros.ros_support.parameters.table import COMMON_PARAMETERS, ParameterTable, image_qos
+from aitable_ros.ros_support.parameters.table import ParameterTable
 
 
 class WorkingNode(NodeHooks, LifecycleNode):

@@ -17,10 +17,6 @@ from rcl_interfaces.msg import (
 )
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-
-from aitable_ros.inference.selection import AUTO, BACKENDS
-from aitable_ros.ros_support.node.health import HealthLimits
 
 ParameterValue = bool | int | float | str | list[str]
 
@@ -89,86 +85,6 @@ class ParameterSpec:
             else:
                 descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
         return descriptor
-
-
-COMMON_PARAMETERS = (
-    ParameterSpec(
-        'autostart',
-        True,
-        'configure and activate the node by itself as soon as it is spun',
-        read_only=True,
-    ),
-    ParameterSpec(
-        'diagnostics.warn_latency',
-        HealthLimits.warn_latency_s,
-        'diagnostics: the median age of the images when their results are published is a warning '
-        'above this [s]',
-        (0.0, 3600.0),
-        dynamic=True,
-    ),
-    ParameterSpec(
-        'diagnostics.error_latency',
-        HealthLimits.error_latency_s,
-        'diagnostics: and an error above this [s]',
-        (0.0, 3600.0),
-        dynamic=True,
-    ),
-    ParameterSpec(
-        'diagnostics.min_rate',
-        HealthLimits.min_rate_hz,
-        'diagnostics: input below this rate is a warning; 0: any rate will do [Hz]',
-        (0.0, 1000.0),
-        dynamic=True,
-    ),
-    ParameterSpec(
-        'diagnostics.max_overtaken_share',
-        HealthLimits.max_overtaken_share,
-        'diagnostics: it is a warning when a larger share of the inputs of the last 5 s was '
-        'overtaken by newer ones',
-        (0.0, 1.0),
-        dynamic=True,
-    ),
-    ParameterSpec(
-        'diagnostics.stale_after',
-        HealthLimits.stale_after_s,
-        'diagnostics: no input for this long is a warning [s]',
-        (0.0, 3600.0),
-        dynamic=True,
-    ),
-)
-
-IMAGE_PARAMETERS = (
-    ParameterSpec(
-        'image_transport',
-        'raw',
-        'raw: sensor_msgs/Image on image_raw; compressed: sensor_msgs/CompressedImage on '
-        'image_raw/compressed',
-        choices=('raw', 'compressed'),
-        basic=True,
-    ),
-)
-
-BACKEND_PARAMETERS = (
-    ParameterSpec(
-        'engines_dir',
-        '',
-        'folder with the model files; empty: environment variable AITABLE_ENGINES_DIR, else the '
-        "package's engines folder",
-        basic=True,
-    ),
-    ParameterSpec(
-        'models_file',
-        '',
-        "catalog of networks and their backends; empty: the package's config/models.yaml",
-    ),
-    ParameterSpec(
-        'threads',
-        1,
-        'CPU threads for a network that runs on the CPU; more than one rarely pays',
-        (1, 64),
-        basic=True,
-    ),
-)
 
 
 class ParameterTable:
@@ -257,69 +173,3 @@ class ParameterTable:
 
     def _on_changed(self, parameters: Sequence[Parameter]) -> None:
         self._changed = True
-
-
-def image_qos(node: Node, topic: str) -> QoSProfile:
-    """
-    Give the QoS for subscribing to images: best effort, keep last 1, overridable.
-
-    A best-effort subscriber accepts reliable and best-effort publishers alike. The overrides are
-    the ROS ones: ``qos_overrides.<topic>.subscription.{reliability,depth}``.
-
-    :param node: node whose parameters override.
-    :param topic: fully resolved topic name.
-    :returns: a new profile.
-    :raises rclpy.exceptions.InvalidParameterValueException: for an override that is no QoS.
-    """
-    prefix = f'qos_overrides.{topic}.subscription'
-    reliability = _declare_once(
-        node,
-        ParameterSpec(
-            f'{prefix}.reliability',
-            'best_effort',
-            f'reliability of the subscription to {topic}',
-            choices=('best_effort', 'reliable'),
-            read_only=True,
-        ),
-    )
-    depth = _declare_once(
-        node,
-        ParameterSpec(
-            f'{prefix}.depth',
-            1,
-            f'history depth of the subscription to {topic}',
-            (1, 100),
-            read_only=True,
-        ),
-    )
-    policies = {
-        'best_effort': ReliabilityPolicy.BEST_EFFORT,
-        'reliable': ReliabilityPolicy.RELIABLE,
-    }
-    if reliability not in policies:
-        raise ValueError(f'{prefix}.reliability: {reliability!r} is not one of {set(policies)}')
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=policies[reliability]
-    )
-
-
-def _declare_once(node: Node, spec: ParameterSpec) -> Any:
-    if not node.has_parameter(spec.name):
-        node.declare_parameter(spec.name, spec.default, spec.descriptor())
-    return node.get_parameter(spec.name).value
-
-
-def backend_parameter(networks: str, *further: str) -> ParameterSpec:
-    """
-    Make the ``backend`` parameter of a node.
-
-    :param networks: what it is for, in words.
-    :param further: backends that only this node knows.
-    """
-    return ParameterSpec(
-        'backend',
-        AUTO,
-        f'what runs {networks}; auto takes the first of the catalog chain that loads',
-        choices=(AUTO, *BACKENDS, *further),
-        basic=True,
-    )

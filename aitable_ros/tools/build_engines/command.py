@@ -5,20 +5,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import ctypes
-import fcntl
-import logging
-import multiprocessing
-import os
-import signal
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from aitable_ros import paths
 from aitable_ros.inference.engine import InferenceError
@@ -36,35 +25,11 @@ from aitable_ros.model_zoo.engine_building.build_options import (
 )
 from aitable_ros.model_zoo.engine_building.engine_builder import (
     BuildRequest,
-    build,
     trtexec_command,
 )
-from aitable_ros.model_zoo.engine_building.plan_builder import Progress
 from aitable_ros.model_zoo.files import ModelFilesError, megabytes, write_atomically
 from aitable_ros.model_zoo.store import SOURCES, ensure_models
-
-HEARTBEAT_S = 10.0
-"""How often it is said that a build goes on."""
-
-_GOODBYE_S = 30.0  # for TensorRT to clean up, after the engine was written
-_LOCK_NAME = '.build_engines.lock'
-_PR_SET_PDEATHSIG = 1  # of linux/prctl.h
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as of shells: 128 + SIGINT."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """
-    What came of one build.
-
-    :param text: in one line.
-    :param failed: whether there is no engine.
-    """
-
-    text: str
-    failed: bool = False
+from aitable_ros.tools.build_engines.run import INTERRUPTED, build_all, say, set_up_logging
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: 0 when all engines asked for are there, 1 when one is not, 130 when interrupted.
     """
     arguments = _parser().parse_args(argv)
-    _set_up_logging(arguments.verbose)
+    set_up_logging(arguments.verbose)
     folder = paths.engines_dir(arguments.engines_dir)
     try:
         requests = _requests(arguments, folder)
@@ -85,150 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         _fetch(requests)
         if arguments.dry_run or arguments.save_onnx:
             return max([_describe(request, arguments) for request in requests], default=0)
-        return _build_all(requests, folder, arguments.verbose)
+        return build_all(requests, folder, arguments.verbose)
     except (EngineBuildError, ModelFilesError) as error:
         print(f'build_engines: error: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print('build_engines: interrupted; engines that were there are as before', file=sys.stderr)
         return INTERRUPTED
-
-
-def run_build(request: BuildRequest, *, verbose: bool = False) -> Outcome:
-    """
-    Build an engine in a process of its own, and say on standard error how it goes on.
-
-    :param request: what.
-    :param verbose: show TensorRT's own messages.
-    """
-    context = multiprocessing.get_context('spawn')
-    ours, theirs = context.Pipe(duplex=False)
-    arguments = (os.getpid(), _work, theirs, request, verbose)
-    process = context.Process(target=_while_parent_lives, args=arguments, daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        outcome = _follow(request.name, ours)
-        process.join(_GOODBYE_S)
-    finally:
-        if process.is_alive():
-            process.kill()
-            process.join()
-        for leftover in request.engines_dir.glob(f'.*.{process.pid}.tmp'):
-            leftover.unlink(missing_ok=True)
-    return outcome or Outcome(_explain_end(process.exitcode), failed=True)
-
-
-def _follow(name: str, messages: Connection) -> Outcome | None:
-    start = last = time.monotonic()
-    progress = Progress('', 0.0)
-    shown: Progress | None = None
-    while True:
-        try:
-            if messages.poll(1.0):
-                kind, content = messages.recv()
-                if kind == 'progress':
-                    progress = content
-                elif kind == 'line':
-                    _say(f'{name}: {content}')
-                else:
-                    return Outcome(content, failed=kind == 'failed')
-        except EOFError:
-            return None
-        now = time.monotonic()
-        if now - last >= HEARTBEAT_S:
-            last = now
-            where = f', {progress.phase} {progress.done:.0%}' if progress != shown else ''
-            _say(f'{name}: building for {now - start:.0f} s{where if progress.phase else ""}')
-            shown = progress
-
-
-def _while_parent_lives(parent: int, work: Callable[..., None], *arguments: Any) -> None:
-    """Work, and be killed with the parent: it holds the lock, and would say what came of it."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == parent:
-        work(*arguments)
-
-
-def _work(messages: Connection, request: BuildRequest, verbose: bool) -> None:
-    """Build; runs in the process of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    _set_up_logging(verbose)
-    try:
-        record = build(
-            request,
-            lambda line: messages.send(('line', line)),
-            lambda progress: messages.send(('progress', progress)),
-        )
-    except EngineBuildError as error:
-        messages.send(('failed', str(error)))
-    except MemoryError:
-        messages.send(('failed', 'not enough memory'))
-    except Exception as error:  # the other builds go on
-        messages.send(('failed', ' '.join(f'{type(error).__name__}: {error}'.split())))
-    else:
-        path = request.engine_path
-        if record is None:
-            messages.send(('done', f'{path} is up to date'))
-            return
-        text = f'{path} built in {record.build_seconds:.0f} s ({megabytes(record.engine_size)})'
-        if record.version_compatible:
-            text += (
-                '. It carries code: to let it run, set'
-                f" host_code_sha256: '{record.engine_sha256}' under {request.name} in models.yaml"
-            )
-        messages.send(('done', text))
-
-
-def _set_up_logging(verbose: bool) -> None:
-    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format='%(message)s')
-
-
-def _explain_end(exit_code: int | None) -> str:
-    if exit_code == -signal.SIGKILL:
-        return (
-            'the build was killed, as Linux does when memory runs out: close other programs, add'
-            ' swap, or lower --workspace-mib, --max-batch or --optimization-level'
-        )
-    if exit_code is not None and exit_code < 0:
-        try:
-            name = signal.Signals(-exit_code).name
-        except ValueError:
-            name = f'signal {-exit_code}'
-        return f'TensorRT crashed ({name}); see its messages with --verbose'
-    return f'the build ended with status {exit_code} without a result; see --verbose'
-
-
-def _build_all(requests: Sequence[BuildRequest], folder: Path, verbose: bool) -> int:
-    failed = False
-    for request in requests:
-        with _alone(folder):
-            outcome = run_build(request, verbose=verbose)
-        failed |= outcome.failed
-        if outcome.failed:
-            print(f'build_engines: error: {request.name}: {outcome.text}', file=sys.stderr)
-        else:
-            print(f'{request.name}: {outcome.text}', flush=True)
-    return 1 if failed else 0
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait for other builds into the folder: side by side they disturb each other's timing."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / _LOCK_NAME).open('ab')
-    except OSError as error:
-        raise EngineBuildError(
-            f'the engines folder {folder} cannot be written: {error.strerror or error}'
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _say('waiting for another build to end')
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _requests(arguments: argparse.Namespace, folder: Path) -> list[BuildRequest]:
@@ -274,21 +102,21 @@ def _available(folder: Path) -> list[str]:
     names = [name for name in CONTRACTS if name in SOURCES or (folder / f'{name}.onnx').is_file()]
     for name in CONTRACTS:
         if name not in names:
-            _say(f'{name}: left out, {folder / name}.onnx is missing (fetch_models {name})')
+            say(f'{name}: left out, {folder / name}.onnx is missing (fetch_models {name})')
     return names
 
 
 def _fetch(requests: Sequence[BuildRequest]) -> None:
     for request in requests:
         if request.onnx_file is None and request.name in SOURCES:
-            ensure_models([request.name], request.engines_dir, progress=_say)
+            ensure_models([request.name], request.engines_dir, progress=say)
 
 
 def _describe(request: BuildRequest, arguments: argparse.Namespace) -> int:
     """Print what would be built, without TensorRT, and save the ONNX file if asked to."""
     try:
         source, prepared = request.prepare(
-            typed=arguments.strongly_typed, report=lambda line: _say(f'{request.name}: {line}')
+            typed=arguments.strongly_typed, report=lambda line: say(f'{request.name}: {line}')
         )
         batches = batch_profiles(request.options, dynamic=prepared.dynamic)
         if arguments.save_onnx:
@@ -363,10 +191,6 @@ def _find_tensorrt() -> tuple[str, str]:
     except InferenceError as error:
         return '', str(error)
     return version, f'TensorRT {version}'
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

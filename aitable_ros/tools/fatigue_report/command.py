@@ -13,7 +13,8 @@ import numpy as np
 
 from aitable_ros.perception.fatigue.level import FatigueLevel
 from aitable_ros.perception.fatigue.monitor import FatigueMonitor
-from aitable_ros.simulation.synthetic_face import Person, camera_stamps, film, random_script
+from aitable_ros.simulation.script import Person, random_script
+from aitable_ros.simulation.synthetic_face import camera_stamps, film
 from aitable_ros.tools.fatigue_report.recording import record, sample_of
 from aitable_ros.tools.fatigue_report.scoring import Scores, score
 from aitable_ros.tools.fatigue_report.situations import (

@@ -21,7 +21,8 @@ from aitable_ros.perception.fatigue.monitor import (
 )
 from aitable_ros.perception.fatigue.visibility import FaceView
 from aitable_ros.perception.fatigue.yawns import Yawn
-from aitable_ros.simulation.synthetic_face import Frame, Person, Script, camera_stamps, film
+from aitable_ros.simulation.script import Person, Script
+from aitable_ros.simulation.synthetic_face import Frame, camera_stamps, film
 
 EYE_MIDDLES = ((33, 133), (362, 263))
 PERCLOS_EVERY_S = 5.0

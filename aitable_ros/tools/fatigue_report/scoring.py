@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aitable_ros.perception.fatigue.monitor import FatigueSettings
-from aitable_ros.simulation.synthetic_face import Person, Script, Span, random_script
+from aitable_ros.simulation.script import Person, Script, Span, random_script
 from aitable_ros.tools.fatigue_report.recording import Recording, record
 
 

@@ -11,15 +11,8 @@ import numpy as np
 
 from aitable_ros.perception.fatigue.level import FatigueLevel
 from aitable_ros.perception.fatigue.monitor import FatigueMonitor, FatigueState
-from aitable_ros.simulation.synthetic_face import (
-    LidClosure,
-    Person,
-    Script,
-    Span,
-    camera_stamps,
-    film,
-    random_script,
-)
+from aitable_ros.simulation.script import LidClosure, Person, Script, Span, random_script
+from aitable_ros.simulation.synthetic_face import camera_stamps, film
 from aitable_ros.tools.fatigue_report.recording import Recording, record, sample_of
 
 PEOPLE = tuple(

@@ -27,10 +27,10 @@ from aitable_ros.model_zoo.emonet.contract import emonet_spec
 from aitable_ros.model_zoo.emonet.export import (
     MAX_RELATIVE_DIFFERENCE,
     EmoNetExport,
-    build_onnx,
     export_emonet,
     largest_difference,
 )
+from aitable_ros.model_zoo.emonet.onnx_writer import build_onnx
 from aitable_ros.model_zoo.files import ModelFilesError
 
 HAS_NCNN = importlib.util.find_spec('ncnn') is not None

@@ -17,12 +17,8 @@ from aitable_ros.perception.fatigue.blinks import EyeState
 from aitable_ros.perception.fatigue.level import FatigueLevel
 from aitable_ros.perception.fatigue.monitor import FatigueMonitor, FatigueSample
 from aitable_ros.perception.fatigue.visibility import FaceView, Visibility
-from aitable_ros.simulation.synthetic_face import (
-    Person,
-    camera_stamps,
-    film,
-    random_script,
-)
+from aitable_ros.simulation.script import Person, random_script
+from aitable_ros.simulation.synthetic_face import camera_stamps, film
 from aitable_ros.tools.fatigue_report.recording import sample_of
 
 AHEAD = FaceView(presence=0.95, eye_distance_px=70.0, yaw_rad=0.0, pitch_rad=0.0)

@@ -17,11 +17,10 @@ import cv2
 import numpy as np
 import pytest
 
+from aitable_ros.perception.head.camera import Camera, CameraIntrinsics
 from aitable_ros.perception.head.canonical_face import EYE_SPAN_M, RIGID_POINTS_M, SELLION
 from aitable_ros.perception.head.head_pose import (
     FACING_XYZW,
-    Camera,
-    CameraIntrinsics,
     HeadPose,
     HeadPoseEstimator,
     HeadPoseSettings,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aitable_ros.perception.head.head_pose import CameraIntrinsics
+from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.maths import rotation
 from aitable_ros.perception.posture.angles import ANGLE_NAMES, Basis, HeadSource
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint, BodyKeypoints

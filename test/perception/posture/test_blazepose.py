@@ -18,14 +18,12 @@ from aitable_ros.perception.posture.blazepose import (
     BodyDetection,
     BodyDetector,
     BodyLandmarker,
-    BodyPipeline,
-    BodySettings,
-    RegionFollower,
     pose_anchors,
     refine_from_heatmap,
     roi_from_alignment,
 )
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint
+from aitable_ros.perception.posture.body_pipeline import BodyPipeline, BodySettings, RegionFollower
 
 IMAGE = np.zeros((480, 640, 3), dtype=np.uint8)
 

@@ -12,7 +12,7 @@ import pytest
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.selection import load_engine
 from aitable_ros.perception.posture import body_source
-from aitable_ros.perception.posture.blazepose import BodyPipeline
+from aitable_ros.perception.posture.body_pipeline import BodyPipeline
 from aitable_ros.perception.posture.body_source import BLAZEPOSE_MODELS, load_body_source
 from aitable_ros.perception.posture.yolo_pose import YoloPose
 

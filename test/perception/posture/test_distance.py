@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from aitable_ros.perception.head.head_pose import CameraIntrinsics
+from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint
 from aitable_ros.perception.posture.distance import (
     DepthImage,

@@ -7,8 +7,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.head.canonical_face import RIGID_POINTS_M
-from aitable_ros.perception.head.head_pose import CameraIntrinsics, HeadPoseEstimator
+from aitable_ros.perception.head.head_pose import HeadPoseEstimator
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint, BodyKeypoints
 from aitable_ros.perception.posture.frames import CameraPlacement
 from aitable_ros.perception.posture.person import match_face, seen_face

@@ -24,12 +24,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from aitable_ros.nodes.component_container import PLUGINS
-from aitable_ros.ros_support.container.component_manager import (
-    ComponentError,
-    ComponentManager,
-    ComponentRequest,
-)
+from aitable_ros.ros_support.container.component_manager import ComponentManager
 from aitable_ros.ros_support.container.plugins import PluginRegistry
+from aitable_ros.ros_support.container.request import ComponentError, ComponentRequest
 from aitable_ros.ros_support.process import executor as executor_module
 
 __all__ = ['strangers']

@@ -16,7 +16,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from aitable_msgs.msg import Posture
-from aitable_ros.perception.head.head_pose import CameraIntrinsics
+from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.maths import rotation
 from aitable_ros.perception.maths.rate_limit import RateLimit
 from aitable_ros.perception.posture.angles import Basis, HeadSource

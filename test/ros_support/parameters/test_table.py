@@ -13,7 +13,8 @@ from rclpy.exceptions import InvalidParameterValueException
 from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
 
-from aitable_ros.ros_support.parameters.table import ParameterSpec, ParameterTable, image_qos
+from aitable_ros.ros_support.frames.image_qos import image_qos
+from aitable_ros.ros_support.parameters.table import ParameterSpec, ParameterTable
 
 SPECS = (
     ParameterSpec('rate', 30.0, 'images per second [Hz]', (0.0, 60.0)),

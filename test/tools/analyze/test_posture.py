@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from aitable_ros.perception.head.head_pose import CameraIntrinsics
+from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.posture.frames import CameraPlacement
 from aitable_ros.simulation.synthetic_body import SittingPerson, film_body
 from aitable_ros.tools.analyze import command as analyze

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aitable_ros.simulation.synthetic_face import Span
+from aitable_ros.simulation.script import Span
 from aitable_ros.tools.fatigue_report.scoring import match, score
 from aitable_ros.tools.fatigue_report.situations import PEOPLE
 

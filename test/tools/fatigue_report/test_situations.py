@@ -9,7 +9,7 @@ import math
 import pytest
 
 from aitable_ros.perception.fatigue.level import FatigueLevel
-from aitable_ros.simulation.synthetic_face import Person
+from aitable_ros.simulation.script import Person
 from aitable_ros.tools.fatigue_report.recording import record
 from aitable_ros.tools.fatigue_report.situations import (
     eyes,

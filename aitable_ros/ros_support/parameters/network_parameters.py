@@ -1,0 +1,58 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of nodes that run networks on images."""
+
+from __future__ import annotations
+
+from aitable_ros.inference.selection import AUTO, BACKENDS
+from aitable_ros.ros_support.parameters.table import ParameterSpec
+
+IMAGE_PARAMETERS = (
+    ParameterSpec(
+        'image_transport',
+        'raw',
+        'raw: sensor_msgs/Image on image_raw; compressed: sensor_msgs/CompressedImage on '
+        'image_raw/compressed',
+        choices=('raw', 'compressed'),
+        basic=True,
+    ),
+)
+
+
+BACKEND_PARAMETERS = (
+    ParameterSpec(
+        'engines_dir',
+        '',
+        'folder with the model files; empty: environment variable AITABLE_ENGINES_DIR, else the '
+        "package's engines folder",
+        basic=True,
+    ),
+    ParameterSpec(
+        'models_file',
+        '',
+        "catalog of networks and their backends; empty: the package's config/models.yaml",
+    ),
+    ParameterSpec(
+        'threads',
+        1,
+        'CPU threads for a network that runs on the CPU; more than one rarely pays',
+        (1, 64),
+        basic=True,
+    ),
+)
+
+
+def backend_parameter(networks: str, *further: str) -> ParameterSpec:
+    """
+    Make the ``backend`` parameter of a node.
+
+    :param networks: what it is for, in words.
+    :param further: backends that only this node knows.
+    """
+    return ParameterSpec(
+        'backend',
+        AUTO,
+        f'what runs {networks}; auto takes the first of the catalog chain that loads',
+        choices=(AUTO, *BACKENDS, *further),
+        basic=True,
+    )

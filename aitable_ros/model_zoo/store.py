@@ -81,7 +81,13 @@ The .tflite files are unchanged but for their names. The .onnx files were made f
 aitable: another file format, pixel scaling and output names added.
 """
 
-_CONVERTER_MODULES = ('tflite_reader', 'tflite_to_onnx', 'onnx_graph')
+_CONVERTER_MODULES = (
+    'conversion/tflite_reader',
+    'conversion/tflite_network',
+    'conversion/operators',
+    'conversion/tflite_to_onnx',
+    'conversion/onnx_graph',
+)
 _CONVERTER_NEEDS = ('onnx', 'tflite')
 
 
@@ -226,7 +232,7 @@ def converter_version() -> str:
     """
     digest = hashlib.sha256()
     for module in _CONVERTER_MODULES:
-        source = Path(__file__).with_name(f'{module}.py')
+        source = Path(__file__).parent / f'{module}.py'
         if source.is_file():
             digest.update(source.read_bytes())
     return digest.hexdigest()[:16]

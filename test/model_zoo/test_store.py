@@ -237,13 +237,13 @@ def test_the_converter_s_version_covers_every_module_that_it_is_made_of() -> Non
     folder = Path(store.__file__).parent
     prefix = 'aitable_ros.model_zoo.'
     found: set[str] = set()
-    todo = ['tflite_to_onnx']
+    todo = ['conversion/tflite_to_onnx']
     while todo:
         module = todo.pop()
         found.add(module)
         for node in ast.walk(ast.parse((folder / f'{module}.py').read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or '').startswith(prefix):
-                todo.append(str(node.module).removeprefix(prefix))
+                todo.append(str(node.module).removeprefix(prefix).replace('.', '/'))
     assert found == set(store._CONVERTER_MODULES)
 
 

@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import dataclasses
 import functools
 import logging
-import math
 import threading
 import weakref
 from collections import OrderedDict
@@ -20,35 +18,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.inference.engine import DYNAMIC, Engine, InferenceError, TensorSpec
+from aitable_ros.inference.engine import Engine, InferenceError
 from aitable_ros.inference.model_spec import ModelSpec
-from aitable_ros.inference.tensorrt.cuda import (
-    NON_BLOCKING,
-    CudaDevice,
-    CudaGraph,
-    MemoryBlock,
-    open_device,
+from aitable_ros.inference.tensorrt.cuda import CudaDevice, open_device
+from aitable_ros.inference.tensorrt.plan import LoadedPlan, read_plan
+from aitable_ros.inference.tensorrt.prepared_batch import (
+    PreparedBatch,
+    RunMemory,
+    workspace_bytes,
 )
-from aitable_ros.inference.tensorrt.runtime import (
-    DTYPES,
-    create_runtime,
-    explain_refusal,
-    load_tensorrt,
-    log_of,
-    plan_of_file,
-)
-from aitable_ros.inference.tensorrt.tensors import (
-    ALIGNMENT,
-    BatchRange,
-    EngineTensor,
-    bind_tensors,
-)
+from aitable_ros.inference.tensorrt.runtime import load_tensorrt, log_of
+from aitable_ros.inference.tensorrt.tensors import BatchRange, EngineTensor, bind_tensors
 
 MAX_PREPARED_BATCHES = 8
 """Batch sizes for which an execution context and its graph are kept; the oldest gives way."""
 
 _EXIT_WAIT_S = 5.0
-_MIB = 2**20
 
 _log = logging.getLogger(__name__)
 
@@ -142,42 +127,42 @@ class TensorRtEngine(Engine):
         super().__init__(spec.name, Path(path), spec.inputs, spec.outputs)
         self._owner = threading.current_thread()
         self._turn = _Turn()
-        self._map_memory = mapped_memory
         _stop_at_exit()
         with self._turn:
             _open_engines.add(self)
-            self._open(spec, device, cuda_graph, allow_host_code)
+            self._open(spec, device, cuda_graph, mapped_memory, allow_host_code)
 
-    def _open(self, spec: ModelSpec, device: int, cuda_graph: bool, allow_host_code: bool) -> None:
+    def _open(
+        self,
+        spec: ModelSpec,
+        device: int,
+        cuda_graph: bool,
+        mapped_memory: bool,
+        allow_host_code: bool,
+    ) -> None:
         self._use_graphs = cuda_graph
-        # All that lives on the GPU is held here alone: a local variable would live on in the
-        # traceback of an error and be freed whenever that goes.
-        self._runtime: Any = None
-        self._engine: Any = None
-        self._stream: Any = None
-        self._workspace: Any = None
-        self._blocks: list[MemoryBlock] = []
-        self._prepared: OrderedDict[int, _PreparedBatch] = OrderedDict()
+        self._prepared: OrderedDict[int, PreparedBatch] = OrderedDict()
         try:
-            self._trt = load_tensorrt()
-            self._trt_log = log_of(self._trt)
-            plan = self._read()
+            trt = load_tensorrt()
+            self._plan = LoadedPlan(trt, log_of(trt))
+            content = read_plan(self.path)
             self._device: CudaDevice = open_device(device)
+            self._memory = RunMemory(self._device)
         except InferenceError as error:
             self._closed = True
             raise InferenceError(f'{self}: {error}') from error
         try:
             with self._failing('cannot be loaded'), self._device:
-                self._load(plan, allow_host_code)
-                self._tensors = tuple(self._list_tensors())
-                if spec.is_open:
-                    spec = dataclasses.replace(
-                        spec, inputs=self._own(is_input=True), outputs=self._own(is_input=False)
-                    )
-                    self.inputs, self.outputs = spec.inputs, spec.outputs
-                self._input_bindings, self._output_bindings = bind_tensors(spec, self._tensors)
-                self._ranges = tuple(self._list_batch_ranges())
-                self._allocate()
+                self._plan.load(content, self.path, self._device, allow_host_code=allow_host_code)
+                spec = self._plan.complete(spec)
+                self.inputs, self.outputs = spec.inputs, spec.outputs
+                bindings = bind_tensors(spec, self._plan.tensors)
+                self._ranges = self._plan.batch_ranges(bindings[0])
+                self._max_batch = max(batches.max for batches in self._ranges)
+                activations = workspace_bytes(self._plan.engine)
+                self._memory.allocate(
+                    *bindings, self._max_batch, activations, mapped=mapped_memory
+                )
                 self._prepare(min(batches.min for batches in self._ranges))
         except BaseException:
             self._closed = True
@@ -206,22 +191,21 @@ class TensorRtEngine(Engine):
     @property
     def scales_on_host(self) -> bool:
         """Whether the engine's image input is float32, so that the host scales the pixels."""
-        return any(binding.dtype != binding.spec.dtype for binding in self._input_bindings)
+        return any(binding.dtype != binding.spec.dtype for binding in self._memory.inputs)
 
     @property
     def device_memory_bytes(self) -> int:
         """GPU memory for tensors and activations, allocated once; the weights come on top."""
-        blocks = sum(block.nbytes for block in self._blocks if not block.mapped)
-        return self._workspace_bytes + blocks
+        return self._memory.device_bytes
 
     @property
     def tensorrt_version(self) -> str:
         """Version of the TensorRT that runs the engine."""
-        return str(self._trt.__version__)
+        return str(self._plan.trt.__version__)
 
     def engine_tensors(self) -> tuple[EngineTensor, ...]:
         """Return the tensors as the file has them."""
-        return self._tensors
+        return self._plan.tensors
 
     def infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:
         """See :meth:`Engine.infer`; raises InferenceError in any thread but the owner."""
@@ -257,7 +241,7 @@ class TensorRtEngine(Engine):
         if not 1 <= batch <= self.max_batch:
             raise InferenceError(f'{self}: expected 1..{self.max_batch} images, got {batch}')
         with self._turn, self._failing('running failed'), self._device:
-            self._launch(self._prepare(batch))
+            self._prepare(batch).launch()
 
     def _thread_trouble(self, verb: str) -> str:
         return (
@@ -282,22 +266,15 @@ class TensorRtEngine(Engine):
 
     def _run(self, inputs: Mapping[str, npt.NDArray], count: int) -> dict[str, npt.NDArray]:
         prepared = self._prepare(count)
-        for binding, buffer in zip(self._input_bindings, prepared.inputs):
+        for binding, buffer in zip(self._memory.inputs, prepared.inputs):
             binding.write(buffer[:count], inputs[binding.spec.name])
             if count < len(buffer):
                 buffer[count:] = 0
-        self._launch(prepared)
+        prepared.launch()
         return {
             binding.spec.name: buffer[:count].copy()
-            for binding, buffer in zip(self._output_bindings, prepared.outputs)
+            for binding, buffer in zip(self._memory.outputs, prepared.outputs)
         }
-
-    def _launch(self, prepared: _PreparedBatch) -> None:
-        if prepared.graph is None:
-            prepared.enqueue()
-        else:
-            prepared.graph.launch()
-        self._stream.synchronize()
 
     @contextlib.contextmanager
     def _failing(self, what: str) -> Iterator[None]:
@@ -312,107 +289,7 @@ class TensorRtEngine(Engine):
         except errors.Error as error:
             raise InferenceError(f'{self}: {what}: {error}') from error
 
-    def _read(self) -> bytes:
-        try:
-            return plan_of_file(self.path.read_bytes())
-        except OSError as error:
-            reason = error.strerror or error
-            raise InferenceError(f'{self.path} cannot be read: {reason}') from error
-
-    def _load(self, plan: bytes, allow_host_code: bool) -> None:
-        if not plan:
-            raise InferenceError(f'{self.path} is empty')
-        self._runtime = create_runtime(self._trt, self._trt_log)
-        if allow_host_code and hasattr(self._runtime, 'engine_host_code_allowed'):
-            self._runtime.engine_host_code_allowed = True
-        mark = self._trt_log.mark()
-        self._engine = self._runtime.deserialize_cuda_engine(plan)
-        if self._engine is None:
-            said = self._trt_log.quote(mark)
-            raise InferenceError(
-                f'{self.path}: {explain_refusal(plan, said)} [TensorRT {self.tensorrt_version};'
-                f' {self._device}; {said}]'
-            )
-        if getattr(self._engine, 'has_implicit_batch_dimension', False):
-            raise InferenceError('it was built with an implicit batch dimension; rebuild it')
-
-    def _own(self, *, is_input: bool) -> tuple[TensorSpec, ...]:
-        """Return the file's inputs or outputs, for a spec without tensors."""
-        specs = []
-        for tensor in self._tensors:
-            if tensor.is_input == is_input:
-                dtype = DTYPES.get(tensor.dtype)
-                if dtype is None:
-                    raise InferenceError(f'tensor {tensor} is of a type that is not supported')
-                specs.append(TensorSpec(tensor.name, tensor.shape, np.dtype(dtype)))
-        return tuple(specs)
-
-    def _list_tensors(self) -> Iterator[EngineTensor]:
-        engine, trt = self._engine, self._trt
-        for index in range(engine.num_io_tensors):
-            name = engine.get_tensor_name(index)
-            tensor = EngineTensor(
-                name=name,
-                is_input=engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
-                shape=tuple(engine.get_tensor_shape(name)),
-                dtype=engine.get_tensor_dtype(name).name,
-            )
-            if engine.is_shape_inference_io(name):
-                raise InferenceError(f'tensor {tensor} is a shape that the host must give')
-            if engine.get_tensor_vectorized_dim(name) != -1:
-                raise InferenceError(f'tensor {tensor} has a vectorised memory format')
-            yield tensor
-
-    def _list_batch_ranges(self) -> Iterator[BatchRange]:
-        engine = self._engine
-        shapes = {tensor.name: tensor.shape for tensor in self._tensors}
-        static = all(DYNAMIC not in shapes[binding.name] for binding in self._input_bindings)
-        for profile in range(1 if static else engine.num_optimization_profiles):
-            limits = []
-            for binding in self._input_bindings:
-                if static:
-                    low = opt = high = shapes[binding.name]
-                else:
-                    low, opt, high = map(
-                        tuple, engine.get_tensor_profile_shape(binding.name, profile)
-                    )
-                rows = zip(low[1:], binding.row_shape, high[1:])
-                if all(least <= size <= most for least, size, most in rows):
-                    limits.append((low[0], opt[0], high[0]))
-            if len(limits) < len(self._input_bindings):
-                continue
-            low, opt, high = zip(*limits)
-            if max(low) <= min(high):
-                yield BatchRange(profile, max(low), min(opt), min(high))
-
-    def _allocate(self) -> None:
-        if not self._ranges:
-            raise InferenceError(
-                f'no optimisation profile of it takes {", ".join(map(str, self.inputs))}'
-            )
-        self._max_batch = max(batches.max for batches in self._ranges)
-        driver = self._device.driver
-        sizes = [
-            sum(binding.nbytes(self.max_batch) for binding in bindings)
-            for bindings in (self._input_bindings, self._output_bindings)
-        ]
-        self._workspace_bytes = max(_workspace_bytes(self._engine), ALIGNMENT)
-        try:
-            self._stream = driver.Stream(NON_BLOCKING)
-            for size in sizes:
-                self._blocks.append(MemoryBlock(driver, size, mapped=self._map_memory))
-                self._blocks[-1].allocate()
-            self._workspace = driver.mem_alloc(self._workspace_bytes)
-        except driver.MemoryError as error:
-            free, total = self._device.memory_bytes()
-            needed = self._workspace_bytes + sum(sizes)
-            raise InferenceError(
-                f'not enough GPU memory: for batch {self.max_batch} it needs'
-                f' {needed / _MIB:.1f} MiB, {free / _MIB:.0f} of {total / _MIB:.0f} MiB are'
-                f' free ({error})'
-            ) from error
-
-    def _prepare(self, count: int) -> _PreparedBatch:
+    def _prepare(self, count: int) -> PreparedBatch:
         """Return what runs a batch of this size, made now or before."""
         prepared = self._prepared.get(count)
         if prepared is not None:
@@ -440,78 +317,21 @@ class TensorRtEngine(Engine):
         return self._prepared[size]
 
     def _make(self, size: int, profile: int) -> None:
-        self._prepared[size] = prepared = _PreparedBatch(self._enqueue)
+        self._prepared[size] = prepared = PreparedBatch(self._plan, self._memory)
         try:
-            self._set_up(prepared, size, profile)
+            prepared.set_up(size, profile)
             # Also what TensorRT puts off until the first run would be missing in the record.
             prepared.enqueue()
-            self._stream.synchronize()
+            self._memory.stream.synchronize()
             if self._use_graphs:
                 self._record(prepared, size)
         except BaseException:
             self._forget(size)
             raise
 
-    def _set_up(self, prepared: _PreparedBatch, size: int, profile: int) -> None:
-        mark = self._trt_log.mark()
-
-        def check(done: Any, what: str) -> None:
-            if done is None or done is False:
-                raise InferenceError(
-                    f'{what} failed for batch {size}: {self._trt_log.quote(mark)}'
-                )
-
-        # One context per batch size, all on the same workspace: a graph refers to parameters
-        # that its context keeps on the host and changes with the shape.
-        prepared.context = _create_context(self._engine, self._trt)
-        check(prepared.context, 'creating an execution context')
-        prepared.context.device_memory = int(self._workspace)
-        if prepared.context.active_optimization_profile != profile:
-            check(
-                prepared.context.set_optimization_profile_async(profile, self._stream.handle),
-                f'choosing optimisation profile {profile}',
-            )
-        for binding in self._input_bindings:
-            check(
-                prepared.context.set_input_shape(binding.name, (size, *binding.row_shape)),
-                f'setting the shape of {binding.name}',
-            )
-        for binding in self._output_bindings:
-            shape = tuple(prepared.context.get_tensor_shape(binding.name))
-            if shape[:1] != (size,) or math.prod(shape) != size * math.prod(binding.row_shape):
-                raise InferenceError(
-                    f'output {binding.spec}: got {list(shape)} from the engine for batch {size}'
-                )
-        both = ((self._input_bindings, prepared.inputs), (self._output_bindings, prepared.outputs))
-        for block, (bindings, views) in zip(self._blocks, both):
-            offset = 0
-            for binding in bindings:
-                check(
-                    prepared.context.set_tensor_address(binding.name, block.address + offset),
-                    f'setting the address of {binding.name}',
-                )
-                views.append(block.view(offset, (size, *binding.row_shape), binding.dtype))
-                offset += binding.nbytes(size)
-            prepared.used_bytes.append(offset)
-        for view in prepared.inputs:
-            view.fill(0)
-
-    def _enqueue(self, prepared: _PreparedBatch) -> None:
-        driver = self._device.driver
-        source, target = self._blocks
-        sent, received = prepared.used_bytes
-        if not source.mapped:
-            driver.memcpy_htod_async(source.address, source.host[:sent], self._stream)
-        mark = self._trt_log.mark()
-        if not prepared.context.execute_async_v3(self._stream.handle):
-            raise InferenceError(f'execute_async_v3 failed: {self._trt_log.quote(mark)}')
-        if not target.mapped:
-            driver.memcpy_dtoh_async(target.host[:received], target.address, self._stream)
-
-    def _record(self, prepared: _PreparedBatch, size: int) -> None:
+    def _record(self, prepared: PreparedBatch, size: int) -> None:
         try:
-            prepared.graph = CudaGraph(self._stream.handle, prepared.enqueue)
-            prepared.graph.launch()
+            prepared.record()
         except (InferenceError, self._device.driver.Error) as error:
             self._use_graphs = False
             _log.warning(
@@ -523,7 +343,7 @@ class TensorRtEngine(Engine):
             )
             prepared.drop_graph()
             prepared.enqueue()
-        self._stream.synchronize()
+        self._memory.stream.synchronize()
 
     def _forget(self, size: int) -> None:
         self._prepared.pop(size).close()
@@ -543,67 +363,9 @@ class TensorRtEngine(Engine):
 
     def _in_order(self) -> Iterator[Callable[[], Any]]:
         """Yield what frees each thing held, users before what they use."""
-        if self._stream is not None:
-            yield self._stream.synchronize
+        if self._memory.stream is not None:
+            yield self._memory.stream.synchronize
         while self._prepared:
             yield self._prepared.popitem()[1].close
-        self._engine = None
-        self._runtime = None
-        if self._workspace is not None:
-            workspace, self._workspace = self._workspace, None
-            yield workspace.free
-        while self._blocks:
-            yield from self._blocks.pop().in_order()
-        self._stream = None
-
-
-class _PreparedBatch:
-    """
-    What runs one batch size.
-
-    :param enqueue: enqueues the copies and the run of the batch given, without waiting.
-    """
-
-    def __init__(self, enqueue: Callable[[_PreparedBatch], None]) -> None:
-        self._enqueue = enqueue
-        self.context: Any = None
-        self.graph: CudaGraph | None = None
-        self.inputs: list[npt.NDArray] = []
-        self.outputs: list[npt.NDArray] = []
-        self.used_bytes: list[int] = []
-
-    def enqueue(self) -> None:
-        """Enqueue the copies and the run, without waiting."""
-        self._enqueue(self)
-
-    def drop_graph(self) -> None:
-        """Free the graph, if there is one."""
-        if self.graph is not None:
-            graph, self.graph = self.graph, None
-            graph.close()
-
-    def close(self) -> None:
-        """Free the graph, then its context."""
-        try:
-            self.drop_graph()
-        finally:
-            self.context = None
-            self.inputs.clear()
-            self.outputs.clear()
-
-
-def _create_context(engine: Any, trt: Any) -> Any:
-    """Create an execution context that is given its workspace."""
-    # The older name first here and below: a newer runtime reaches a version-compatible plan
-    # through the plan's own, older one.
-    if hasattr(engine, 'create_execution_context_without_device_memory'):  # until 10
-        return engine.create_execution_context_without_device_memory()
-    strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
-    return engine.create_execution_context(strategy)
-
-
-def _workspace_bytes(engine: Any) -> int:
-    """Return what the activations need in the profile that needs most."""
-    if hasattr(engine, 'device_memory_size'):  # until 10
-        return int(engine.device_memory_size)
-    return int(engine.device_memory_size_v2)
+        self._plan.free()
+        yield from self._memory.in_order()

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-import sys
+import types
 
 import pytest
-from tensorrt_fixtures import SPEC
+from tensorrt_fixtures import SPEC, CudaError
 
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.tensorrt import cuda
@@ -26,26 +26,25 @@ def test_unwinding_pops_our_context_and_leaves_others(gpu, trt):
     foreign.pop()
 
 
-def test_without_pycuda_it_says_so(trt, path, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'pycuda.driver', None)
-    with pytest.raises(InferenceError, match=r'(?i)pycuda'):
-        TensorRtEngine(SPEC, path)
+@pytest.mark.parametrize(
+    ('error', 'told'),
+    [
+        (
+            ModuleNotFoundError('no', name='pycuda'),
+            r'module pycuda is not installed \(pip install',
+        ),
+        (ImportError('libcuda.so.1: cannot open'), 'there is no NVIDIA driver'),
+        (CudaError('no device'), 'no CUDA device can be used: no device'),
+    ],
+)
+def test_without_what_it_needs_it_says_so(gpu, trt, path, monkeypatch, error, told):
+    def fail(*_):
+        raise error
 
-
-def test_without_a_driver_it_says_so(trt, path, monkeypatch):
-    def refuse(name):
-        if name == 'pycuda.driver':
-            raise ImportError('libcuda.so.1: cannot open shared object file')
-        return sys.modules[name]
-
-    monkeypatch.setattr(cuda.importlib, 'import_module', refuse)
-    with pytest.raises(InferenceError, match='there is no NVIDIA driver'):
-        TensorRtEngine(SPEC, path)
-
-
-def test_without_a_device_it_says_so(gpu, trt, path):
-    gpu.fail_at = {'init': {1}}
-    with pytest.raises(InferenceError, match='no CUDA device can be used: init failed'):
+    if isinstance(error, ImportError):
+        monkeypatch.setattr(cuda, 'importlib', types.SimpleNamespace(import_module=fail))
+    monkeypatch.setattr(gpu.driver, 'init', fail)
+    with pytest.raises(InferenceError, match=told):
         TensorRtEngine(SPEC, path)
 
 

@@ -27,19 +27,7 @@ class TestDefaults:
 
     def test_of_a_user_s_own_network_are_the_general_ones(self) -> None:
         assert options_for('own') == BuildOptions()
-
-    @pytest.mark.parametrize(
-        ('name', 'field', 'value'),
-        [
-            ('face_mesh', 'form', 'relu'),
-            ('iris_landmark', 'max_batch', 2),
-            ('pose_landmark', 'precision', 'tf32'),
-            ('emonet', 'fp32_first', 5),
-            ('emonet_5', 'fp32_first', 5),
-        ],
-    )
-    def test_of_a_network_are_its_own(self, name: str, field: str, value: Any) -> None:
-        assert getattr(options_for(name, precision=None, max_batch=None), field) == value
+        assert options_for('emonet', fp32_first=None) == BuildOptions(**DEFAULTS['emonet'])
 
     def test_give_way_to_what_is_asked_for(self) -> None:
         assert options_for('face_mesh', form='plain').form == 'plain'
@@ -74,14 +62,7 @@ class TestOptions:
             options_for('face_mesh', **given)
 
 
-class TestBatches:
-    def test_one_is_static(self) -> None:
-        assert batch_profiles(BuildOptions(), dynamic=True) == ((1, 1, 1),)
-
-    def test_more_get_a_profile_beside_that_for_one(self) -> None:
-        assert batch_profiles(BuildOptions(max_batch=4), dynamic=True) == ((1, 1, 1), (1, 4, 4))
-
-    def test_a_fixed_one_stays_and_no_other_can_be_had(self) -> None:
-        assert batch_profiles(BuildOptions(), dynamic=False) == ()
-        with pytest.raises(EngineBuildError, match='has a fixed batch'):
-            batch_profiles(BuildOptions(max_batch=2), dynamic=False)
+def test_a_fixed_batch_stays_and_no_other_can_be_had() -> None:
+    assert batch_profiles(BuildOptions(), dynamic=False) == ()
+    with pytest.raises(EngineBuildError, match='has a fixed batch'):
+        batch_profiles(BuildOptions(max_batch=2), dynamic=False)

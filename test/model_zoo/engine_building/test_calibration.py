@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorrt_builder import HEAD, toy
 
 from aitable_ros.model_zoo.engine_building import calibration
 
@@ -61,3 +62,23 @@ class TestPictures:
         batches = calibration.Batches(images, size)
         assert [batch.ravel().tolist() for batch in batches] == expected
         assert len(batches) == len(expected)
+
+
+def test_quantizing_puts_pairs_around_what_is_not_kept() -> None:
+    import onnxruntime
+
+    images = np.random.default_rng(0).integers(0, 256, (16, 4, 4, 3), np.uint8)
+    model = toy()
+    quantized = calibration.quantize(model, images, keep=set(HEAD))
+    producers = {node.output[0]: node.op_type for node in quantized.graph.node}
+    by_name = {node.name: node for node in quantized.graph.node}
+    inputs = [producers.get(name) for name in by_name['Conv_2'].input[:2]]
+    assert inputs == ['DequantizeLinear', 'DequantizeLinear']
+    assert producers[by_name['Conv_4'].input[0]] == 'Relu'
+    want, got = (
+        onnxruntime.InferenceSession(
+            m.SerializeToString(), providers=['CPUExecutionProvider']
+        ).run(None, {'image': images})[0]
+        for m in (model, quantized)
+    )
+    assert 0 < np.abs(got - want).max() < 0.05 * np.abs(want).max()

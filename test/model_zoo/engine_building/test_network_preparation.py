@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
+from tensorrt_builder import TOY, toy
 
 from aitable_ros.inference.engine import TensorSpec
 from aitable_ros.model_zoo.catalog import CONTRACTS
@@ -42,18 +43,6 @@ class TestSource:
         assert all(
             node.op_type != 'Add' or 'Transpose' not in node.input[0] for node in model.graph.node
         )
-        plain = find_source('face_detection', engines_dir, spec=spec)
-        import onnxruntime
-
-        image = np.random.default_rng(0).integers(0, 256, (1, 128, 128, 3), np.uint8)
-        scaled = (image * spec.scale + spec.offset).astype(np.float32)
-        want, got = (
-            onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider']).run(
-                ['boxes'], {'image': given}
-            )[0]
-            for content, given in ((plain.model, image), (source.model, scaled))
-        )
-        np.testing.assert_allclose(got, want, atol=1e-2)
 
     @pytest.mark.models
     def test_a_damaged_tflite_file_is_refused(self, engines_dir: Path, tmp_path: Path) -> None:
@@ -71,49 +60,64 @@ class TestSource:
         assert source.origin == str(tmp_path / 'face_mesh.onnx')
 
 
-@pytest.mark.models
-class TestForm:
-    @pytest.mark.parametrize(
-        ('form', 'more', 'layers', 'million'),
-        [('dense', '', 67, 228), ('relu', ', 23 PReLU made ReLU', 75, 930)],
-    )
-    def test_is_said(
-        self, engines_dir: Path, form: str, more: str, layers: int, million: int
-    ) -> None:
-        source = find_source('face_mesh', engines_dir, spec=CONTRACTS['face_mesh'])
-        lines: list[str] = []
-        prepare(source, BuildOptions(form=form), typed=False, report=lines.append)
-        assert lines == [
-            'form: 20 separable convolutions made dense, 14 additions made part of one'
-            f'{more}; {layers} layers with {million} million multiplications instead of'
-            ' 101 layers with 35 million multiplications'
-        ]
+class TestRefusals:
+    def refused(self, path: Path) -> str:
+        with pytest.raises(EngineBuildError) as caught:
+            prepare(find_source('toy', path.parent, spec=TOY), BuildOptions(), typed=False)
+        return str(caught.value)
 
-    def test_that_changes_nothing_is_said(self, engines_dir: Path) -> None:
-        source = find_source('pose_landmark', engines_dir, spec=CONTRACTS['pose_landmark'])
-        lines: list[str] = []
-        options = BuildOptions(form='relu', precision='fp32')
-        prepared = prepare(source, options, typed=False, report=lines.append)
-        assert lines == ['form: there is nothing to write differently; it stays plain']
-        assert prepared.model == source.model
+    def test_a_file_that_is_missing_or_not_onnx(self, tmp_path: Path) -> None:
+        path = tmp_path / 'toy.onnx'
+        assert f'{path} is missing (' in self.refused(path)
+        assert 'fetch_models toy' in self.refused(path)
+        path.write_bytes(b'no onnx')
+        assert f'{path} is not ONNX' in self.refused(path)
 
-    def test_is_as_good_of_the_onnx_file(self, engines_dir: Path) -> None:
-        """Where the package tflite is missing."""
-        import onnxruntime
+    def test_one_without_inputs(self, tmp_path: Path) -> None:
+        model = toy()
+        kept = onnx.helper.make_node('Constant', [], ['mean'], value_float=1.0)
+        del model.graph.node[:], model.graph.input[:]
+        model.graph.node.append(kept)
+        onnx.save(model, tmp_path / 'toy.onnx')
+        assert self.refused(tmp_path / 'toy.onnx').endswith('toy.onnx has no inputs')
 
-        content = (engines_dir / 'face_mesh.onnx').read_bytes()
-        source = find_source('face_mesh', engines_dir, onnx_file=engines_dir / 'face_mesh.onnx')
-        options = BuildOptions(form='relu', precision='fp32')
-        prepared = prepare(source, options, typed=False)
-        assert prepared.model != content
-        image = np.random.default_rng(0).integers(0, 256, (1, 192, 192, 3), np.uint8)
-        want, got = (
-            onnxruntime.InferenceSession(m, providers=['CPUExecutionProvider']).run(
-                ['landmarks'], {'image': image}
-            )[0]
-            for m in (content, prepared.model)
+    def test_an_open_picture_size(self, tmp_path: Path) -> None:
+        model = toy()
+        model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = 'H'
+        onnx.save(model, tmp_path / 'toy.onnx')
+        assert 'only the batch may be left open' in self.refused(tmp_path / 'toy.onnx')
+
+    def test_weights_in_a_file_beside_it_that_is_gone(self, tmp_path: Path) -> None:
+        path = tmp_path / 'toy.onnx'
+        onnx.save_model(
+            toy(), path, save_as_external_data=True, location='toy.data', size_threshold=0
         )
-        np.testing.assert_allclose(got, want, rtol=0, atol=1e-3)
+        source = find_source('toy', tmp_path, spec=TOY)  # they are put in
+        (tmp_path / 'toy.data').unlink()
+        onnx.checker.check_model(prepare(source, BuildOptions(), typed=False).model)
+        assert 'toy.onnx keeps its weights in files beside it, which' in self.refused(path)
+
+    def test_a_float_input_where_it_cannot_be_made(self, tmp_path: Path) -> None:
+        with pytest.raises(EngineBuildError, match='a float input can be made only for face_'):
+            find_source('toy', tmp_path, spec=TOY, float_input=True)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize(
+    ('name', 'told'),
+    [
+        ('face_mesh', r'\d+ separable .*, \d+ additions .*, \d+ PReLU made ReLU; \d+ layers with'),
+        ('pose_landmark', 'there is nothing to write differently; it stays plain$'),
+    ],
+)
+def test_the_form_is_said(engines_dir: Path, name: str, told: str) -> None:
+    source = find_source(name, engines_dir, spec=CONTRACTS[name])
+    lines: list[str] = []
+    options = BuildOptions(form='relu', precision='fp32')
+    prepared = prepare(source, options, typed=False, report=lines.append)
+    (line,) = lines
+    assert re.match(f'form: {told}', line)
+    assert (prepared.model == source.model) == (name == 'pose_landmark')
 
 
 class TestContract:

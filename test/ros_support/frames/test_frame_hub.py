@@ -135,12 +135,3 @@ def test_a_malformed_image_is_the_same_error_for_everyone(graph):
             frame.rgb()
         errors.append(caught.value)
     assert errors[0] is errors[1]
-
-
-def test_the_header_comes_through(graph, publish):
-    listener = Listener(graph, 'listener')
-    publish(1, first=2)
-    assert until(lambda: listener.frames)
-    frame = listener.frames[0]
-    assert frame.stamp_ns == 3_000_000_000
-    assert frame.header.frame_id == 'camera'

@@ -75,9 +75,7 @@ def toy(batch=DYNAMIC, output='mean', scale=1.0, open_shape=False):
     builder.node('Reshape', [head, shape], output=output)
     inputs = (TensorSpec('image', (batch, 4, 4, 3), UINT8),)
     outputs = (TensorSpec(output, (batch, 1), FLOAT32),)
-    return builder.model(
-        'toy', inputs, outputs, producer_name='t', producer_version='1', metadata={}
-    )
+    return builder.model('toy', inputs, outputs)
 
 
 class Bench:

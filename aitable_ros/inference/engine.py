@@ -55,6 +55,11 @@ class TensorSpec:
         return f'{self.name} {self.dtype.name}[{dims}]'
 
 
+def one_line(error: object) -> str:
+    """Return what an error says, without line breaks."""
+    return ' '.join(str(error).split())
+
+
 def is_folded(have: Sequence[int], want: Sequence[int]) -> bool:
     """
     Tell whether two shapes have the same values in the same order.

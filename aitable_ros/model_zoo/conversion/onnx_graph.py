@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from aitable_ros import __version__
 from aitable_ros.inference.engine import DYNAMIC, TensorSpec
 
 OPSET = 17
@@ -20,8 +22,11 @@ OPSET = 17
 IR_VERSION = 8
 """File format version that belongs to opset 17; ONNX Runtime >= 1.12 and TensorRT 8.6 read it."""
 
-BATCH_DIMENSION = 'N'
-"""Name of the dynamic first dimension."""
+TO_NCHW = (0, 3, 1, 2)
+"""Permutation of the dimensions of NHWC."""
+
+PRODUCER = {'producer_name': 'aitable', 'producer_version': __version__}
+"""Who made a model, for its metadata."""
 
 
 class GraphBuilder:
@@ -57,6 +62,13 @@ class GraphBuilder:
         )
         return output
 
+    def image(self, name: str) -> str:
+        """Bring the uint8 NHWC input of this name to float NCHW; return the tensor's name."""
+        # The cast comes first: TensorRT takes uint8 inputs only where a cast follows directly.
+        return self.node(
+            'Transpose', [self.node('Cast', [name], to=onnx.TensorProto.FLOAT)], perm=TO_NCHW
+        )
+
     def constant(self, array: npt.ArrayLike) -> str:
         """
         Add a constant; equal arrays share one.
@@ -85,10 +97,7 @@ class GraphBuilder:
         name: str,
         inputs: Sequence[TensorSpec],
         outputs: Sequence[TensorSpec],
-        *,
-        producer_name: str,
-        producer_version: str,
-        metadata: Mapping[str, str],
+        metadata: Mapping[str, str] = MappingProxyType({}),
     ) -> onnx.ModelProto:
         """
         Make the model and check it, shapes and types included.
@@ -97,8 +106,6 @@ class GraphBuilder:
         :param inputs: the graph's inputs; :data:`~aitable_ros.inference.engine.DYNAMIC`
             dimensions are named ``N``.
         :param outputs: the graph's outputs.
-        :param producer_name: program that made the model.
-        :param producer_version: that program's version.
         :param metadata: key-value pairs for ``metadata_props``.
         :raises onnx.checker.ValidationError: when the graph is not valid ONNX.
         :raises onnx.shape_inference.InferenceError: when the declared outputs or annotations
@@ -116,8 +123,7 @@ class GraphBuilder:
             graph,
             opset_imports=[helper.make_opsetid('', OPSET)],
             ir_version=IR_VERSION,
-            producer_name=producer_name,
-            producer_version=producer_version,
+            **PRODUCER,
         )
         helper.set_model_props(model, dict(metadata))
         onnx.checker.check_model(model, full_check=True)
@@ -125,7 +131,7 @@ class GraphBuilder:
 
 
 def _value_info(spec: TensorSpec) -> onnx.ValueInfoProto:
-    shape = [BATCH_DIMENSION if size == DYNAMIC else size for size in spec.shape]
+    shape = ['N' if size == DYNAMIC else size for size in spec.shape]
     return helper.make_tensor_value_info(
         spec.name, helper.np_dtype_to_tensor_dtype(spec.dtype), shape
     )

@@ -77,10 +77,13 @@ class _Converter:
         for node in self._graph.node:
             if node.name in self._fused:
                 continue
-            handler = _HANDLERS.get(node.op_type)
-            if handler is None:
+            if node.op_type in _SIMPLE:
+                kind, parameters, operands = _SIMPLE[node.op_type]
+                self._add(kind, node, parameters, inputs=operands)
+            elif node.op_type in _HANDLERS:
+                _HANDLERS[node.op_type](self, node)
+            else:
                 raise NcnnConversionError(f'{node.name}: unsupported operator {node.op_type}')
-            handler(self, node)
         blobs = sum(len(outputs) for _, _, _, outputs, _ in self._layers)
         lines = [str(_MAGIC), f'{len(self._layers)} {blobs}']
         for kind, name, inputs, outputs, parameters in self._layers:
@@ -104,7 +107,7 @@ class _Converter:
         if uses > 1:
             names = [f'{name}_{i}' for i in range(uses)]
             self._layers.append(('Split', f'Split_{name}', [name], names, {}))
-            self._names[name] = list(names)
+            self._names[name] = list(names)  # read from the front
         else:
             self._names[name] = [name]
 
@@ -112,13 +115,13 @@ class _Converter:
         self,
         kind: str,
         node: onnx.NodeProto,
-        parameters: Mapping[int, float] | None = None,
+        parameters: Mapping[int, float],
         *,
         inputs: int = 1,
         fuse_relu: bool = False,
     ) -> None:
         names = [self._names[name].pop(0) for name in node.input[:inputs]]
-        values = dict(parameters or {})
+        values = dict(parameters)
         output = node.output[0]
         readers = self._readers[output]
         if fuse_relu and self._uses[output] == 1 and readers and readers[0].op_type == 'Relu':
@@ -207,9 +210,6 @@ class _Converter:
             raise NcnnConversionError(f'{node.name}: expected 2x2 pooling, got {attributes}')
         self._add('Pooling', node, {0: _MAX, 1: 2, 2: 2, 5: 1})
 
-    def _global_average(self, node: onnx.NodeProto) -> None:
-        self._add('Pooling', node, {0: _AVERAGE, 4: 1})
-
     def _enlarge(self, node: onnx.NodeProto) -> None:
         attributes = _attributes(node)
         if self._constant(node, 2).tolist() != [1, 1, 2, 2] or attributes != {
@@ -225,35 +225,27 @@ class _Converter:
             raise NcnnConversionError(f'{node.name}: expected to join along the channels')
         self._add('Concat', node, {0: 0}, inputs=len(node.input))
 
-    def _add_tensors(self, node: onnx.NodeProto) -> None:
-        self._add('BinaryOp', node, {0: _ADD}, inputs=2)
-
-    def _multiply(self, node: onnx.NodeProto) -> None:
-        self._add('BinaryOp', node, {0: _MULTIPLY}, inputs=2)
-
-    def _relu(self, node: onnx.NodeProto) -> None:
-        self._add('ReLU', node)
-
-    def _flatten(self, node: onnx.NodeProto) -> None:
-        self._add('Flatten', node)
-
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
     return {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
 
 
+# ncnn's layer, its parameters, and the number of operands
+_SIMPLE: Mapping[str, tuple[str, dict[int, float], int]] = {
+    'Add': ('BinaryOp', {0: _ADD}, 2),
+    'Flatten': ('Flatten', {}, 1),
+    'GlobalAveragePool': ('Pooling', {0: _AVERAGE, 4: 1}, 1),
+    'Mul': ('BinaryOp', {0: _MULTIPLY}, 2),
+    'Relu': ('ReLU', {}, 1),
+}
+
 _HANDLERS: Mapping[str, Callable[[_Converter, onnx.NodeProto], None]] = {
-    'Add': _Converter._add_tensors,
     'BatchNormalization': _Converter._batch_norm,
     'Cast': _Converter._forward,
     'Concat': _Converter._join,
     'Conv': _Converter._convolution,
-    'Flatten': _Converter._flatten,
     'Gemm': _Converter._linear,
-    'GlobalAveragePool': _Converter._global_average,
     'MaxPool': _Converter._max_pool,
-    'Mul': _Converter._multiply,
-    'Relu': _Converter._relu,
     'Resize': _Converter._enlarge,
     'Transpose': _Converter._forward,
 }

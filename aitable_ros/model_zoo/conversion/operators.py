@@ -16,32 +16,32 @@ import numpy as np
 import numpy.typing as npt
 import tflite as schema
 
-from aitable_ros.model_zoo.conversion.tflite_network import TO_NCHW, GraphStyle, Network, Value
-from aitable_ros.model_zoo.conversion.tflite_reader import ConversionError, TfliteOperator
+from aitable_ros.model_zoo.conversion.onnx_graph import TO_NCHW
+from aitable_ros.model_zoo.conversion.tflite_network import GraphStyle, Network, Value
+from aitable_ros.model_zoo.conversion.tflite_reader import TfliteOperator, enum_names
 
-_ACTIVATION_NAMES = {
-    value: name
-    for name, value in vars(schema.ActivationFunctionType).items()
-    if isinstance(value, int)
-}
+_ACTIVATIONS = enum_names(schema.ActivationFunctionType)
+_CLIPS = {'RELU6': (0, 6), 'RELU_N1_TO_1': (-1, 1)}
+
+Operator = Callable[[Network, TfliteOperator], Value | str | None]
+"""
+Writes an operator into the ONNX graph.
+
+Returns what its result is there, or None where it has set a constant, and raises ConversionError
+for what it does not support.
+"""
 
 
 def _activate(net: Network, operator: TfliteOperator, name: str) -> str:
     code = operator.options['FusedActivationFunction']
-    if code == schema.ActivationFunctionType.NONE:
+    activation = _ACTIVATIONS.get(code, str(code))
+    if activation == 'NONE':
         return name
-    if code == schema.ActivationFunctionType.RELU:
+    if activation == 'RELU':
         return net.builder.node('Relu', [name])
-    limits = {
-        schema.ActivationFunctionType.RELU6: (0, 6),
-        schema.ActivationFunctionType.RELU_N1_TO_1: (-1, 1),
-    }.get(code)
-    if limits is None:
-        activation = _ACTIVATION_NAMES.get(code, code)
-        raise ConversionError(
-            f'operator {operator.kind}: unsupported fused activation {activation}'
-        )
-    bounds = [net.builder.constant(np.float32(limit)) for limit in limits]
+    if activation not in _CLIPS:
+        raise operator.error(f'unsupported fused activation {activation}')
+    bounds = [net.builder.constant(np.float32(limit)) for limit in _CLIPS[activation]]
     return net.builder.node('Clip', [name, *bounds])
 
 
@@ -60,7 +60,7 @@ def _padding(
     options = operator.options
     strides = [options['StrideH'], options['StrideW']]
     if min(*strides, *dilations, *kernel) < 1:
-        raise ConversionError(f'operator {operator.kind}: impossible window or stride')
+        raise operator.error('impossible window or stride')
     if options['Padding'] == schema.Padding.VALID:
         return strides, [0, 0, 0, 0]
     before, after = [], []
@@ -78,7 +78,7 @@ def _convolution(net: Network, operator: TfliteOperator) -> str:
     weights = net.constant(operator, 1)
     channels = net.shape4(operator, operator.inputs[0])[3]
     if weights.ndim != 4 or weights.dtype != np.float32:
-        raise ConversionError(f'operator {operator.kind}: weights must be four-dimensional')
+        raise operator.error('weights must be four-dimensional')
     if operator.kind == 'DEPTHWISE_CONV_2D':
         # (1, rows, columns, out) to (out, 1, rows, columns)
         weights = weights.transpose(3, 0, 1, 2)
@@ -88,14 +88,14 @@ def _convolution(net: Network, operator: TfliteOperator) -> str:
         weights = weights.transpose(0, 3, 1, 2)
         group = channels // weights.shape[1] if weights.shape[1] else 0
     if weights.shape[1] * group != channels or not group or weights.shape[0] % group:
-        raise ConversionError(
-            f'operator {operator.kind}: weights of {weights.shape[1]} channels do not fit '
-            f'{net.tensor(operator.inputs[0])}'
+        raise operator.error(
+            f'weights of {weights.shape[1]} channels do not fit {net.tensors[operator.inputs[0]]}'
         )
     dilations = [operator.options['DilationHFactor'], operator.options['DilationWFactor']]
     strides, pads = _padding(net, operator, weights.shape[2:], dilations)
     value = net.value(operator.inputs[0])
-    inputs = [value.name, net.builder.constant(_times(weights, value.pending_scale))]
+    scaled = (weights.astype(np.float64) * value.pending_scale).astype(np.float32)
+    inputs = [value.name, net.builder.constant(scaled)]
     if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
         inputs.append(net.builder.constant(net.constant(operator, 2)))
     result = net.builder.node(
@@ -119,14 +119,11 @@ def _depthwise_1x1(net: Network, name: str, factors: npt.NDArray[np.float32]) ->
 def _prelu(net: Network, operator: TfliteOperator) -> str:
     channels = net.shape4(operator, operator.inputs[0])[3]
     slopes = net.constant(operator, 1)
-    if (
-        slopes.dtype != np.float32
-        or slopes.size not in (1, channels)
-        or (slopes.size != math.prod(slopes.shape[-1:]))
-    ):
-        raise ConversionError(
-            f'operator PRELU: slopes of shape {list(slopes.shape)}; supported is one for '
-            f'each of the {channels} channels'
+    along_channels = slopes.size == math.prod(slopes.shape[-1:]) and slopes.size in (1, channels)
+    if slopes.dtype != np.float32 or not along_channels:
+        raise operator.error(
+            f'slopes of shape {list(slopes.shape)}; supported is one for each of the {channels}'
+            ' channels'
         )
     slopes = np.broadcast_to(slopes.reshape(-1), channels).astype(np.float32)
     name = net.scaled(operator.inputs[0])
@@ -145,10 +142,10 @@ def _pad(net: Network, operator: TfliteOperator) -> Value:
     shape = net.shape4(operator, operator.inputs[0])
     amounts = net.constant(operator, 1)
     if amounts.shape != (4, 2) or amounts.dtype.kind != 'i' or (amounts < 0).any():
-        raise ConversionError('operator PAD: expected four pairs of non-negative amounts')
-    target = net.tensor(operator.outputs[0])
+        raise operator.error('expected four pairs of non-negative amounts')
+    target = net.tensors[operator.outputs[0]]
     if target.shape != tuple((amounts.sum(axis=1) + shape).tolist()):
-        raise ConversionError(f'operator PAD: {amounts.tolist()} does not lead to {target}')
+        raise operator.error(f'{amounts.tolist()} does not lead to {target}')
     before, after = (amounts[list(TO_NCHW), side].tolist() for side in (0, 1))
     value = net.value(operator.inputs[0])
     # The padding is zero, so a factor may be applied after it as well as before.
@@ -169,20 +166,20 @@ def _pad(net: Network, operator: TfliteOperator) -> Value:
 
 def _add(net: Network, operator: TfliteOperator) -> str:
     if len(operator.inputs) != 2:
-        raise ConversionError('operator ADD: expected two operands')
-    rank = len(net.tensor(operator.outputs[0]).shape)
+        raise operator.error('expected two operands')
+    rank = len(net.tensors[operator.outputs[0]].shape)
     names = []
     for position, index in enumerate(operator.inputs):
-        if net.is_constant(index):
+        if index in net.constants:
             values = net.constant(operator, position)
             if values.dtype != np.float32 or values.ndim > rank:
-                raise ConversionError(f'operator ADD: cannot add {net.tensor(index)}')
+                raise operator.error(f'cannot add {net.tensors[index]}')
             values = values.reshape((1,) * (rank - values.ndim) + values.shape)
             names.append(net.builder.constant(values.transpose(TO_NCHW) if rank == 4 else values))
-        elif len(net.tensor(index).shape) == rank:
+        elif len(net.tensors[index].shape) == rank:
             names.append(net.scaled(index))
         else:
-            raise ConversionError(f'operator ADD: cannot broadcast {net.tensor(index)}')
+            raise operator.error(f'cannot broadcast {net.tensors[index]}')
     return _activate(net, operator, net.builder.node('Add', names))
 
 
@@ -190,21 +187,16 @@ def _max_pool(net: Network, operator: TfliteOperator) -> str:
     net.shape4(operator, operator.inputs[0])
     kernel = [operator.options['FilterHeight'], operator.options['FilterWidth']]
     strides, pads = _padding(net, operator, kernel)
-    result = net.builder.node(
-        'MaxPool',
-        [net.scaled(operator.inputs[0])],
-        kernel_shape=kernel,
-        strides=strides,
-        pads=pads,
-    )
+    name = net.scaled(operator.inputs[0])
+    result = net.builder.node('MaxPool', [name], kernel_shape=kernel, strides=strides, pads=pads)
     return _activate(net, operator, result)
 
 
 def _reshape(net: Network, operator: TfliteOperator) -> str:
-    source = net.tensor(operator.inputs[0])
-    target = net.tensor(operator.outputs[0])
+    source = net.tensors[operator.inputs[0]]
+    target = net.tensors[operator.outputs[0]]
     if math.prod(source.shape) != math.prod(target.shape) or target.shape[:1] != (1,):
-        raise ConversionError(f'operator RESHAPE: cannot make {target} of {source}')
+        raise operator.error(f'cannot make {target} of {source}')
     name = net.nhwc(net.scaled(operator.inputs[0]), source.shape)
     name = net.reshape(name, target.shape[1:])
     if len(target.shape) == 4:
@@ -213,12 +205,12 @@ def _reshape(net: Network, operator: TfliteOperator) -> str:
 
 
 def _concatenation(net: Network, operator: TfliteOperator) -> str:
-    rank = len(net.tensor(operator.outputs[0]).shape)
+    rank = len(net.tensors[operator.outputs[0]].shape)
     axis = operator.options['Axis']
     axis += rank if axis < 0 else 0
-    ranks = {len(net.tensor(index).shape) for index in operator.inputs}
+    ranks = {len(net.tensors[index].shape) for index in operator.inputs}
     if not 0 < axis < rank or ranks != {rank}:
-        raise ConversionError(f'operator CONCATENATION: cannot join along axis {axis}')
+        raise operator.error(f'cannot join along axis {axis}')
     names = [net.scaled(index) for index in operator.inputs]
     result = net.builder.node('Concat', names, axis=TO_NCHW.index(axis) if rank == 4 else axis)
     return _activate(net, operator, result)
@@ -235,9 +227,7 @@ def _resize_bilinear(net: Network, operator: TfliteOperator) -> str:
     # Scales rather than sizes, because sizes would have to hold the batch size.
     scales = np.array([1, 1, target[0] / size[0], target[1] / size[1]], np.float32)
     if tuple(math.floor(a * float(b)) for a, b in zip(size, scales[2:])) != target:
-        raise ConversionError(
-            f'operator RESIZE_BILINEAR: cannot scale {list(size)} to {list(target)} exactly'
-        )
+        raise operator.error(f'cannot scale {list(size)} to {list(target)} exactly')
     return net.builder.node(
         'Resize',
         [net.scaled(operator.inputs[0]), '', net.builder.constant(scales)],
@@ -248,37 +238,23 @@ def _resize_bilinear(net: Network, operator: TfliteOperator) -> str:
 
 def _depth_to_space(net: Network, operator: TfliteOperator) -> str:
     net.shape4(operator, operator.inputs[0])
-    return net.builder.node(
-        'DepthToSpace',
-        [net.scaled(operator.inputs[0])],
-        blocksize=operator.options['BlockSize'],
-        mode='DCR',
-    )
+    name, size = net.scaled(operator.inputs[0]), operator.options['BlockSize']
+    return net.builder.node('DepthToSpace', [name], blocksize=size, mode='DCR')
 
 
-def _relu(net: Network, operator: TfliteOperator) -> str:
-    return net.builder.node('Relu', [net.scaled(operator.inputs[0])])
-
-
-def _logistic(net: Network, operator: TfliteOperator) -> str:
-    return net.builder.node('Sigmoid', [net.scaled(operator.inputs[0])])
+def _elementwise(op_type: str) -> Operator:
+    return lambda net, operator: net.builder.node(op_type, [net.scaled(operator.inputs[0])])
 
 
 def _fold_constant(net: Network, operator: TfliteOperator) -> None:
     """Apply DENSIFY, already done by the reader, or DEQUANTIZE, of float16 weights."""
     values = net.constant(operator, 0)
     if values.dtype != np.float32:
-        raise ConversionError(
-            f'operator {operator.kind}: {net.tensor(operator.inputs[0])} is not float16'
-        )
-    net.set_constant(operator, values)
+        raise operator.error(f'{net.tensors[operator.inputs[0]]} is not float16')
+    net.constants[operator.outputs[0]] = values
 
 
-def _times(weights: npt.NDArray[np.float32], factor: float) -> npt.NDArray[np.float32]:
-    return (weights.astype(np.float64) * factor).astype(np.float32)
-
-
-OPERATORS: Mapping[str, Callable[[Network, TfliteOperator], Value | str | None]] = {
+OPERATORS: Mapping[str, Operator] = {
     'ADD': _add,
     'CONCATENATION': _concatenation,
     'CONV_2D': _convolution,
@@ -286,17 +262,12 @@ OPERATORS: Mapping[str, Callable[[Network, TfliteOperator], Value | str | None]]
     'DEPTHWISE_CONV_2D': _convolution,
     'DEPTH_TO_SPACE': _depth_to_space,
     'DEQUANTIZE': _fold_constant,
-    'LOGISTIC': _logistic,
+    'LOGISTIC': _elementwise('Sigmoid'),
     'MAX_POOL_2D': _max_pool,
     'PAD': _pad,
     'PRELU': _prelu,
-    'RELU': _relu,
+    'RELU': _elementwise('Relu'),
     'RESHAPE': _reshape,
     'RESIZE_BILINEAR': _resize_bilinear,
 }
-"""
-What writes an operator into the ONNX graph, by its name.
-
-Each returns what its result is there, or None where it has set a constant, and raises
-ConversionError for what it does not support.
-"""
+"""What writes an operator into the ONNX graph, by its name."""

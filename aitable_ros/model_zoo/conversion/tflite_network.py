@@ -12,16 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.inference.engine import DYNAMIC, TensorSpec
-from aitable_ros.model_zoo.conversion.onnx_graph import GraphBuilder
+from aitable_ros.model_zoo.conversion.onnx_graph import TO_NCHW, GraphBuilder
 from aitable_ros.model_zoo.conversion.tflite_reader import (
     ConversionError,
     TfliteGraph,
     TfliteOperator,
-    TfliteTensor,
 )
-
-TO_NCHW = (0, 3, 1, 2)
-TO_NHWC = (0, 2, 3, 1)
 
 
 class GraphStyle(Enum):
@@ -57,6 +53,9 @@ class Network:
     """
     The TFLite network, and the ONNX graph as far as it has been written.
 
+    ``tensors`` are the file's; of these, by index, ``values`` are in the graph already and
+    ``constants`` known before the network runs.
+
     :param graph: the TFLite network.
     :param style: how to write what has no fast form.
     """
@@ -64,17 +63,13 @@ class Network:
     def __init__(self, graph: TfliteGraph, style: GraphStyle) -> None:
         self.style = style
         self.builder = GraphBuilder()
-        self._tensors = graph.tensors
-        self._values: dict[int, Value] = {}
-        self._constants: dict[int, npt.NDArray] = {
+        self.tensors = graph.tensors
+        self.values: dict[int, Value] = {}
+        self.constants: dict[int, npt.NDArray] = {
             index: tensor.values
             for index, tensor in enumerate(graph.tensors)
             if tensor.values is not None
         }
-
-    def tensor(self, index: int) -> TfliteTensor:
-        """Return a tensor as the file has it."""
-        return self._tensors[index]
 
     def shape4(self, operator: TfliteOperator, index: int) -> tuple[int, ...]:
         """
@@ -82,11 +77,9 @@ class Network:
 
         :raises ConversionError: when it has not four dimensions.
         """
-        shape = self.tensor(index).shape
+        shape = self.tensors[index].shape
         if len(shape) != 4 or 0 in shape:
-            raise ConversionError(
-                f'operator {operator.kind}: expected four dimensions, got {self.tensor(index)}'
-            )
+            raise operator.error(f'expected four dimensions, got {self.tensors[index]}')
         return shape
 
     def value(self, index: int) -> Value:
@@ -95,9 +88,9 @@ class Network:
 
         :raises ConversionError: when nothing has computed it.
         """
-        if index not in self._values:
-            raise ConversionError(f'nothing computes tensor {self.tensor(index)} before its use')
-        return self._values[index]
+        if index not in self.values:
+            raise ConversionError(f'nothing computes tensor {self.tensors[index]} before its use')
+        return self.values[index]
 
     def scaled(self, index: int) -> str:
         """Return the name of a tensor of the graph with its factor applied; see :meth:`value`."""
@@ -107,33 +100,23 @@ class Network:
         factor = self.builder.constant(np.float32(value.pending_scale))
         return self.builder.node('Mul', [value.name, factor])
 
-    def set_input(self, index: int, value: Value) -> None:
-        """State which tensor of the graph is the network's input."""
-        self._values[index] = value
-
     def set_result(self, operator: TfliteOperator, result: Value | str) -> None:
         """
         State which tensor of the graph is an operator's result.
 
         :raises ConversionError: when the file says that it is not float32, or mixes the batch.
         """
-        tensor = self.tensor(operator.outputs[0])
+        tensor = self.tensors[operator.outputs[0]]
+        shape = tensor.shape
         if tensor.dtype != np.float32:
-            raise ConversionError(
-                f'operator {operator.kind}: result {tensor} has an unsupported element type'
-            )
-        if tensor.shape[:1] != (1,):
-            raise ConversionError(f'operator {operator.kind}: result {tensor} mixes batch items')
+            raise operator.error(f'result {tensor} has an unsupported element type')
+        if shape[:1] != (1,):
+            raise operator.error(f'result {tensor} mixes batch items')
         value = result if isinstance(result, Value) else Value(result)
-        shape = (
-            [tensor.shape[axis] for axis in TO_NCHW] if len(tensor.shape) == 4 else tensor.shape
-        )
+        if len(shape) == 4:
+            shape = tuple(shape[axis] for axis in TO_NCHW)
         self.builder.annotate(TensorSpec(value.name, (DYNAMIC, *shape[1:]), tensor.dtype))
-        self._values[operator.outputs[0]] = value
-
-    def is_constant(self, index: int) -> bool:
-        """Tell whether a tensor is known before the network runs."""
-        return index in self._constants
+        self.values[operator.outputs[0]] = value
 
     def constant(self, operator: TfliteOperator, position: int) -> npt.NDArray:
         """
@@ -142,21 +125,13 @@ class Network:
         :raises ConversionError: when it is none, of an unsupported type, or not finite.
         """
         index = operator.inputs[position] if position < len(operator.inputs) else -1
-        if index not in self._constants:
-            what = self.tensor(index) if index >= 0 else f'operand {position}'
-            raise ConversionError(
-                f'operator {operator.kind}: {what} must be a constant of a supported type'
-            )
-        values = self._constants[index]
+        if index not in self.constants:
+            what = self.tensors[index] if index >= 0 else f'operand {position}'
+            raise operator.error(f'{what} must be a constant of a supported type')
+        values = self.constants[index]
         if not np.isfinite(values).all():
-            raise ConversionError(
-                f'operator {operator.kind}: {self.tensor(index)} holds infinite or NaN values'
-            )
+            raise operator.error(f'{self.tensors[index]} holds infinite or NaN values')
         return values.astype(np.float32) if values.dtype == np.float16 else values
-
-    def set_constant(self, operator: TfliteOperator, values: npt.NDArray) -> None:
-        """State that an operator's result is a constant."""
-        self._constants[operator.outputs[0]] = values
 
     def reshape(self, name: str, shape: Sequence[int], output: str | None = None) -> str:
         """Give a tensor of the graph another shape; the batch comes on top and stays."""
@@ -168,4 +143,4 @@ class Network:
         """Bring a tensor's values into TFLite's order; its shape may remain NCHW's."""
         if len(shape) != 4 or shape[3] == 1 or shape[1] * shape[2] == 1:
             return name
-        return self.builder.node('Transpose', [name], perm=TO_NHWC)
+        return self.builder.node('Transpose', [name], perm=(0, 2, 3, 1))

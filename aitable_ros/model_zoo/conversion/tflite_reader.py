@@ -20,8 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import tflite
 
-FILE_IDENTIFIER = b'TFL3'
-"""Bytes 4 to 7 of every TFLite file."""
+_FILE_IDENTIFIER = b'TFL3'  # bytes 4 to 7
 
 MAX_ELEMENTS = 1 << 26
 """Largest tensor that is read; a damaged file can ask for any amount of memory."""
@@ -33,14 +32,8 @@ _DTYPES: Mapping[int, np.dtype] = {
     tflite.TensorType.INT64: np.dtype(np.int64),
 }
 
-_CONVOLUTION = (
-    'Padding',
-    'StrideH',
-    'StrideW',
-    'DilationHFactor',
-    'DilationWFactor',
-    'FusedActivationFunction',
-)
+_WINDOW = ('Padding', 'StrideH', 'StrideW', 'FusedActivationFunction')
+_CONVOLUTION = (*_WINDOW, 'DilationHFactor', 'DilationWFactor')
 
 _OPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     'ADD': ('AddOptions', ('FusedActivationFunction',)),
@@ -48,20 +41,18 @@ _OPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     'CONV_2D': ('Conv2DOptions', _CONVOLUTION),
     'DEPTHWISE_CONV_2D': ('DepthwiseConv2DOptions', _CONVOLUTION),
     'DEPTH_TO_SPACE': ('DepthToSpaceOptions', ('BlockSize',)),
-    'MAX_POOL_2D': (
-        'Pool2DOptions',
-        (
-            'Padding',
-            'StrideH',
-            'StrideW',
-            'FilterHeight',
-            'FilterWidth',
-            'FusedActivationFunction',
-        ),
-    ),
+    'MAX_POOL_2D': ('Pool2DOptions', (*_WINDOW, 'FilterHeight', 'FilterWidth')),
     'RESIZE_BILINEAR': ('ResizeBilinearOptions', ('AlignCorners', 'HalfPixelCenters')),
 }
 """By operator: the schema's options table and the fields that the conversion needs."""
+
+
+# The generated accessors check nothing: whatever offsets a damaged file holds, they follow.
+# Python's own bounds checks then raise one of these.
+_DAMAGE = (
+    *(struct.error, AttributeError, IndexError, MemoryError),
+    *(OverflowError, TypeError, ValueError),
+)
 
 
 class ConversionError(ValueError):
@@ -108,6 +99,10 @@ class TfliteOperator:
     outputs: tuple[int, ...]
     options: Mapping[str, int]
 
+    def error(self, problem: str) -> ConversionError:
+        """Return the error that this operator has a problem."""
+        return ConversionError(f'operator {self.kind}: {problem}')
+
 
 @dataclass(frozen=True)
 class TfliteGraph:
@@ -128,32 +123,21 @@ class TfliteGraph:
 
 def read(content: bytes) -> TfliteGraph:
     """
-    Read a TFLite file's contents.
+    Read a TFLite file.
 
     :param content: the whole file.
     :raises ConversionError: when it is not TFLite, is truncated or damaged, or has several
         subgraphs.
     """
-    if len(content) < 8 or content[4:8] != FILE_IDENTIFIER:
+    if len(content) < 8 or content[4:8] != _FILE_IDENTIFIER:
         raise ConversionError(
-            f'not a TFLite file: {len(content)} bytes without the identifier '
-            f'{FILE_IDENTIFIER.decode()} at byte 4'
+            f'not a TFLite file: {len(content)} bytes without the identifier TFL3 at byte 4'
         )
-    # The generated accessors check nothing: whatever offsets a damaged file holds, they follow.
-    # Python's own bounds checks then raise one of these.
     try:
         return _read_graph(content)
     except ConversionError:
         raise
-    except (
-        struct.error,
-        AttributeError,
-        IndexError,
-        MemoryError,
-        OverflowError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except _DAMAGE as error:
         raise ConversionError(
             f'damaged or truncated TFLite file ({len(content)} bytes): {error}'
         ) from error
@@ -164,14 +148,11 @@ def _read_graph(content: bytes) -> TfliteGraph:
     if model.SubgraphsLength() != 1:
         raise ConversionError(f'expected one subgraph, found {model.SubgraphsLength()}')
     graph = model.Subgraphs(0)
-    tensors = tuple(
-        _read_tensor(graph.Tensors(index), model) for index in range(graph.TensorsLength())
-    )
-    operators = tuple(
-        _read_operator(graph.Operators(index), model) for index in range(graph.OperatorsLength())
-    )
     result = TfliteGraph(
-        tensors, operators, _indices(graph.InputsAsNumpy()), _indices(graph.OutputsAsNumpy())
+        tuple(_read_tensor(graph.Tensors(i), model) for i in range(graph.TensorsLength())),
+        tuple(_read_operator(graph.Operators(i), model) for i in range(graph.OperatorsLength())),
+        _indices(graph.InputsAsNumpy()),
+        _indices(graph.OutputsAsNumpy()),
     )
     _check_references(result)
     return result
@@ -182,13 +163,14 @@ def _indices(vector: Any) -> tuple[int, ...]:
     return () if isinstance(vector, int) else tuple(int(value) for value in vector)
 
 
-def _enum_names(enumeration: type) -> dict[int, str]:
+def enum_names(enumeration: type) -> dict[int, str]:
+    """Return the names of one of the schema's enumerations by their numbers."""
     return {value: key for key, value in vars(enumeration).items() if isinstance(value, int)}
 
 
-_OPERATOR_NAMES = _enum_names(tflite.BuiltinOperator)
-_OPTIONS_NAMES = _enum_names(tflite.BuiltinOptions)
-_TYPE_NAMES = _enum_names(tflite.TensorType)
+_OPERATOR_NAMES = enum_names(tflite.BuiltinOperator)
+_OPTIONS_NAMES = enum_names(tflite.BuiltinOptions)
+_TYPE_NAMES = enum_names(tflite.TensorType)
 
 
 def _text(raw: bytes | None) -> str:
@@ -205,9 +187,8 @@ def _read_tensor(tensor: Any, model: Any) -> TfliteTensor:
     values = None
     buffer = model.Buffers(tensor.Buffer())
     if buffer.DataLength() and dtype is not None:
-        stored = np.frombuffer(buffer.DataAsNumpy().tobytes(), dtype.newbyteorder('<')).astype(
-            dtype
-        )
+        data = buffer.DataAsNumpy().tobytes()
+        stored = np.frombuffer(data, dtype.newbyteorder('<')).astype(dtype)
         sparsity = tensor.Sparsity()
         if sparsity is not None:
             stored = _densify(stored, shape, sparsity, name)
@@ -226,14 +207,10 @@ def _densify(stored: npt.NDArray, shape: tuple[int, ...], sparsity: Any, name: s
     Supported is what MediaPipe's networks use: every dimension dense but the last, whose
     entries are compressed row by row, in the order of the dimensions and without blocks.
     """
-    formats = [
-        sparsity.DimMetadata(index).Format() for index in range(sparsity.DimMetadataLength())
-    ]
-    row_compressed = [tflite.DimensionType.DENSE] * (len(shape) - 1) + [
-        tflite.DimensionType.SPARSE_CSR
-    ]
+    kinds = tflite.DimensionType
+    formats = [sparsity.DimMetadata(i).Format() for i in range(sparsity.DimMetadataLength())]
     if (
-        formats != row_compressed
+        formats != [*[kinds.DENSE] * (len(shape) - 1), kinds.SPARSE_CSR]
         or _indices(sparsity.TraversalOrderAsNumpy()) != tuple(range(len(shape)))
         or sparsity.BlockMapLength()
     ):

@@ -14,16 +14,13 @@ PyTorch is needed to read the weights and to check the result; it is imported wh
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
-import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +29,7 @@ import onnx
 from aitable_ros import __version__
 from aitable_ros.inference.engine import Engine, InferenceError
 from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.model_zoo.conversion.onnx_graph import TO_NCHW
 from aitable_ros.model_zoo.emonet.contract import (
     ATTRIBUTION,
     INPUT_SIZE_PX,
@@ -40,19 +38,19 @@ from aitable_ros.model_zoo.emonet.contract import (
     LICENCE_URL,
     emonet_spec,
 )
-from aitable_ros.model_zoo.emonet.onnx_writer import PRODUCER, TO_NCHW, build_onnx
+from aitable_ros.model_zoo.emonet.onnx_writer import build_onnx
 from aitable_ros.model_zoo.files import (
     ModelFilesError,
     Report,
     locked,
     megabytes,
     print_report,
-    write_atomically,
+    source_version,
+    store_model,
 )
 
 if TYPE_CHECKING:
     from aitable_ros.model_zoo.emonet.network import EmoNet
-
 
 CHECKED_BATCHES = (1, 3, 8)
 """Batch sizes with which an export is compared with PyTorch."""
@@ -60,31 +58,11 @@ CHECKED_BATCHES = (1, 3, 8)
 MAX_RELATIVE_DIFFERENCE = 1e-4
 """Largest accepted difference to PyTorch, relative to the largest value of that output."""
 
+_MODULES = (
+    *('emonet/export', 'emonet/contract', 'emonet/onnx_writer'),
+    *('conversion/onnx_graph', 'conversion/onnx_to_ncnn'),
+)
 _TOOLS = ('torch', 'onnx', 'onnxruntime', 'ncnn', 'numpy')
-
-
-@dataclass(frozen=True)
-class EmoNetExport:
-    """
-    The files of an exported EmoNet.
-
-    :param weights: the checkpoint, as the PyTorch backend takes it.
-    :param onnx: the ONNX file.
-    :param ncnn: the file of the ncnn backend; None where ncnn is not installed.
-    :param record: JSON with source, licence, tools, and the SHA-256 of each file.
-    :param classes: 8 or 5.
-    :param sha256: of each file, by its name, in hex.
-    :param max_relative_difference: largest difference to PyTorch that the check found in any of
-        the files, relative to the largest value of that output.
-    """
-
-    weights: Path
-    onnx: Path
-    ncnn: Path | None
-    record: Path
-    classes: int
-    sha256: Mapping[str, str]
-    max_relative_difference: float
 
 
 def export_emonet(
@@ -93,23 +71,19 @@ def export_emonet(
     *,
     name: str = 'emonet',
     classes: int | None = None,
-    threads: int = 1,
     progress: Report = print_report,
-) -> EmoNetExport:
+) -> None:
     """
     Put EmoNet into the engines folder: checkpoint, ONNX file, ncnn file and record.
 
     Nothing is stored unless the ONNX file gives what PyTorch gives (:func:`largest_difference`).
-    The record is removed before the files change and written after, so that files with a
-    matching record are whole, at any time and for other processes too. Where ncnn is not
-    installed or fails the same check, its file is left out, which is said, and one from an
-    earlier export is removed.
+    Where ncnn is not installed or fails the same check, its file is left out, which is said, and
+    one from an earlier export is removed.
 
     :param checkpoint: the weights, for instance ``emonet_8.pth``.
     :param engines_dir: the folder; made where it does not exist.
     :param name: the model's name: ``<name>.pth``, ``.onnx``, ``.ncnn``, ``.json``.
     :param classes: how many classes the checkpoint must have; None for 8 or 5.
-    :param threads: threads of the check.
     :param progress: takes one line for each step.
     :raises ModelFilesError: when PyTorch or ONNX Runtime is missing, the checkpoint is not one
         of EmoNet, the check fails, or the folder cannot be written.
@@ -129,40 +103,39 @@ def export_emonet(
     progress(f'{checkpoint}: EmoNet with {model.classes} classes, sha256 {loaded.sha256[:12]}')
 
     spec = emonet_spec(model.classes, name=name)
-    files = {f'{name}.pth': loaded.content}
     try:
-        converted, difference = _convert(model, spec, loaded.sha256, threads, progress)
+        converted, difference = _convert(model, spec, loaded.sha256, progress)
     except (InferenceError, onnx.checker.ValidationError, ValueError) as error:
         raise ModelFilesError(f'{checkpoint}: could not be exported: {error}') from error
-    files.update(converted)
-    record_path = engines_dir / f'{name}.json'
-    record = _record(Path(checkpoint).name, name, model.classes, files, difference)
+    files = {f'{name}.pth': loaded.content, **converted}
+    facts = {
+        'model': name,
+        'source': {'file': Path(checkpoint).name, 'sha256': loaded.sha256},
+        'classes': model.classes,
+        'licence': LICENCE,
+        'licence_url': LICENCE_URL,
+        'licence_note': LICENCE_NOTE,
+        'attribution': ATTRIBUTION,
+        'exporter': source_version(*_MODULES),
+        'tools': {'aitable': __version__, **_versions(_TOOLS)},
+        'check': {
+            'against': 'torch',
+            'batches': list(CHECKED_BATCHES),
+            'max_relative_difference': difference,
+        },
+    }
     try:
         with locked(engines_dir, progress):
-            record_path.unlink(missing_ok=True)
-            if f'{name}.ncnn' not in files:
-                (engines_dir / f'{name}.ncnn').unlink(missing_ok=True)
-            for file_name, data in files.items():
-                write_atomically(engines_dir / file_name, data)
-            write_atomically(record_path, (json.dumps(record, indent=2) + '\n').encode())
+            store_model(engines_dir, name, files, facts)
     except OSError as error:
         raise ModelFilesError(
             f'the engines folder {engines_dir} cannot be written: {error.strerror or error}'
         ) from error
-    return EmoNetExport(
-        weights=engines_dir / f'{name}.pth',
-        onnx=engines_dir / f'{name}.onnx',
-        ncnn=engines_dir / f'{name}.ncnn' if f'{name}.ncnn' in files else None,
-        record=record_path,
-        classes=model.classes,
-        sha256={file: entry['sha256'] for file, entry in record['files'].items()},
-        max_relative_difference=difference,
-    )
 
 
 def _convert(
-    model: EmoNet, spec: ModelSpec, weights_sha256: str, threads: int, progress: Report
-) -> tuple[dict[str, bytes], float]:
+    model: EmoNet, spec: ModelSpec, weights_sha256: str, progress: Report
+) -> tuple[dict[str, bytes | None], float]:
     """Return the converted files, checked, and the largest difference of any of them."""
     from aitable_ros.inference.ncnn_engine import NcnnEngine
     from aitable_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
@@ -178,7 +151,7 @@ def _convert(
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / file_name
             path.write_bytes(content)
-            with engine_class(spec, path, threads=threads) as engine:
+            with engine_class(spec, path) as engine:
                 difference = largest_difference(engine, images, expected)
         progress(
             f'{file_name}: {megabytes(len(content))}, differs from PyTorch by {difference:.1e}'
@@ -187,8 +160,9 @@ def _convert(
         return difference
 
     onnx_name, ncnn_name = f'{spec.name}.onnx', f'{spec.name}.ncnn'
-    files = {onnx_name: graph.SerializeToString(deterministic=True)}
-    largest = check(OnnxRuntimeEngine, onnx_name, files[onnx_name])
+    content = graph.SerializeToString(deterministic=True)
+    files: dict[str, bytes | None] = {onnx_name: content, ncnn_name: None}
+    largest = check(OnnxRuntimeEngine, onnx_name, content)
     if importlib.util.find_spec('ncnn') is None:
         progress(f'{ncnn_name} is not made: ncnn is not installed (pip install ncnn)')
         return files, largest
@@ -254,41 +228,9 @@ def _check_images(count: int) -> npt.NDArray[np.uint8]:
     return np.clip(images, 0, 255).astype(np.uint8)
 
 
-def _record(
-    source: str, name: str, classes: int, files: Mapping[str, bytes], difference: float
-) -> dict[str, Any]:
-    tools = {PRODUCER: __version__}
-    for tool in _TOOLS:
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    versions = {}
+    for package in packages:
         with contextlib.suppress(PackageNotFoundError):
-            tools[tool] = version(tool)
-    return {
-        'model': name,
-        'source': {
-            'file': source,
-            'sha256': hashlib.sha256(files[f'{name}.pth']).hexdigest(),
-        },
-        'classes': classes,
-        'licence': LICENCE,
-        'licence_url': LICENCE_URL,
-        'licence_note': LICENCE_NOTE,
-        'attribution': ATTRIBUTION,
-        'exporter': exporter_version(),
-        'tools': tools,
-        'check': {
-            'against': 'torch',
-            'batches': list(CHECKED_BATCHES),
-            'max_relative_difference': difference,
-        },
-        'files': {
-            file_name: {'size': len(data), 'sha256': hashlib.sha256(data).hexdigest()}
-            for file_name, data in files.items()
-        },
-    }
-
-
-def exporter_version() -> str:
-    """Return a name for the exporter that changes with its source code."""
-    digest = hashlib.sha256()
-    for module in ('emonet_export', 'emonet_contract', 'onnx_graph', 'onnx_to_ncnn'):
-        digest.update(Path(__file__).with_name(f'{module}.py').read_bytes())
-    return digest.hexdigest()[:16]
+            versions[package] = version(package)
+    return versions

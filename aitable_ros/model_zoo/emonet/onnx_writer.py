@@ -5,42 +5,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
-from aitable_ros import __version__
 from aitable_ros.inference.model_spec import ModelSpec
-from aitable_ros.model_zoo.conversion.onnx_graph import GraphBuilder
-from aitable_ros.model_zoo.emonet.contract import (
-    ATTRIBUTION,
-    LICENCE,
-    LICENCE_NOTE,
-)
-
-if TYPE_CHECKING:
-    pass
-
-PRODUCER = 'aitable'
-"""Producer name in the model's metadata."""
-
+from aitable_ros.model_zoo.conversion.onnx_graph import PRODUCER, GraphBuilder
+from aitable_ros.model_zoo.emonet.contract import ATTRIBUTION, LICENCE, LICENCE_NOTE
 
 _DEPTH = 4
-
-
-_FEATURES = 256
-
-
 _BATCH_NORM_EPSILON = 1e-5  # PyTorch's default, which the network was trained with
-
-
-TO_NCHW = (0, 3, 1, 2)
-
-
-_Weights = Mapping[str, npt.NDArray]
-
 
 _Floats = npt.NDArray[np.float64]
 
@@ -63,42 +38,28 @@ def build_onnx(
     classes = spec.outputs[0].shape[1]
     if found != classes:
         raise ValueError(f'the weights have {found} classes, the spec {classes}')
+    metadata = {
+        'source_sha256': weights_sha256,
+        'licence': LICENCE,
+        'licence_note': LICENCE_NOTE,
+        'attribution': ATTRIBUTION,
+        **PRODUCER,
+    }
     builder = _Writer(weights, spec).write()
-    return builder.model(
-        spec.name,
-        spec.inputs,
-        spec.outputs,
-        producer_name=PRODUCER,
-        producer_version=__version__,
-        metadata={
-            'source_sha256': weights_sha256,
-            'licence': LICENCE,
-            'licence_note': LICENCE_NOTE,
-            'attribution': ATTRIBUTION,
-            'producer_name': PRODUCER,
-            'producer_version': __version__,
-        },
-    )
+    return builder.model(spec.name, spec.inputs, spec.outputs, metadata)
 
 
 class _Writer:
-    """
-    Writes one network; see :func:`build_onnx`. Folding is done in double precision.
+    """Writes one network; see :func:`build_onnx`. Folding is done in double precision."""
 
-    :param weights: the state_dict.
-    :param spec: the contract.
-    """
-
-    def __init__(self, weights: _Weights, spec: ModelSpec) -> None:
+    def __init__(self, weights: Mapping[str, npt.NDArray], spec: ModelSpec) -> None:
         self._weights = weights
         self._spec = spec
         self._builder = GraphBuilder()
 
     def write(self) -> GraphBuilder:
         builder = self._builder
-        # The cast comes first: TensorRT takes uint8 inputs only where a cast follows directly.
-        x = builder.node('Cast', [self._spec.inputs[0].name], to=onnx.TensorProto.FLOAT)
-        x = builder.node('Transpose', [x], perm=TO_NCHW)
+        x = builder.image(self._spec.inputs[0].name)
         x = self._convolution_norm_relu(x, 'conv1', 'bn1', stride=2, scale=self._spec.scale)
         x = self._pool(self._block(x, 'conv2'))
         x = self._block(self._block(x, 'conv3'), 'conv4')
@@ -109,7 +70,7 @@ class _Writer:
         from_heatmap, to_features = self._matrix('al0'), self._matrix('bl0')
         injected = self._convolution(
             first,
-            _as_1x1(to_features + from_heatmap @ self._matrix('l0')),
+            to_features + from_heatmap @ self._matrix('l0'),
             self._get('bl0.bias') + self._get('al0.bias') + from_heatmap @ self._get('l0.bias'),
         )
         second = self._stage(builder.node('Add', [x, injected]), 1)
@@ -118,29 +79,17 @@ class _Writer:
         # and the 1x1 convolution that follows can change places.
         attention = self._convolution(
             second,
-            _as_1x1(self._matrix('l1').sum(axis=0, keepdims=True)),
+            self._matrix('l1').sum(axis=0, keepdims=True),
             self._get('l1.bias').sum(keepdims=True),
         )
         for_image, for_first, for_second = np.split(self._matrix('conv1x1_input_emo_2'), 3, axis=1)
-        attended = builder.node(
-            'Add',
-            [
-                self._convolution(
-                    first,
-                    _as_1x1(for_first @ to_features),
-                    for_first @ self._get('bl0.bias'),
-                ),
-                self._convolution(second, _as_1x1(for_second)),
-            ],
+        attended = self._convolution(
+            first, for_first @ to_features, for_first @ self._get('bl0.bias')
         )
+        attended = builder.node('Add', [attended, self._convolution(second, for_second)])
         attended = builder.node('Mul', [attended, attention])
-        features = builder.node(
-            'Add',
-            [
-                attended,
-                self._convolution(x, _as_1x1(for_image), self._get('conv1x1_input_emo_2.bias')),
-            ],
-        )
+        from_image = self._convolution(x, for_image, self._get('conv1x1_input_emo_2.bias'))
+        features = builder.node('Add', [attended, from_image])
         for position in (0, 2, 4, 6):
             features = self._pool(self._block(features, f'emo_net_2.{position}'))
         self._head(builder.node('GlobalAveragePool', [features]))
@@ -217,6 +166,8 @@ class _Writer:
     def _convolution(
         self, x: str, weight: _Floats, bias: _Floats | None = None, *, stride: int = 1
     ) -> str:
+        if weight.ndim == 2:
+            weight = weight[:, :, None, None]
         size = weight.shape[2]
         inputs = [x, self._constant(weight)]
         if bias is not None:
@@ -251,7 +202,3 @@ class _Writer:
 
     def _constant(self, values: _Floats) -> str:
         return self._builder.constant(values.astype(np.float32))
-
-
-def _as_1x1(matrix: _Floats) -> _Floats:
-    return matrix[:, :, None, None]

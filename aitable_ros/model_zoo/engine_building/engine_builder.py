@@ -34,7 +34,6 @@ from aitable_ros.model_zoo.engine_building.build_options import (
 from aitable_ros.model_zoo.engine_building.network_preparation import (
     NetworkSource,
     PreparedNetwork,
-    Report,
     contract_differences,
     find_source,
     prepare,
@@ -45,7 +44,14 @@ from aitable_ros.model_zoo.engine_building.plan_builder import (
     check_options,
     needs_typed_graph,
 )
-from aitable_ros.model_zoo.files import locked, megabytes, write_atomically, write_together
+from aitable_ros.model_zoo.files import (
+    Report,
+    locked,
+    megabytes,
+    read_if_there,
+    write_atomically,
+    write_together,
+)
 
 REVISION = 2
 """Counts up when the same options lead to other engines, so that old ones are built again."""
@@ -235,7 +241,7 @@ def build(request: BuildRequest, report: Report, watch: Watch) -> EngineSidecar 
         f' {options.precision}, {_describe(batches)}'
     )
     builder = PlanBuilder(trt, device, options, prepared, batches, watch)
-    plan = builder.run(_read(cache_path))
+    plan = builder.run(read_if_there(cache_path))
     record = EngineSidecar(
         model=request.name,
         key=key,
@@ -299,13 +305,6 @@ def _store_cache(path: Path, content: bytes, report: Report) -> None:
             write_atomically(path, content)
     except OSError as error:
         report(f'{path} cannot be written: {error.strerror or error}; the next build takes longer')
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b''
 
 
 def _describe(batches: Sequence[Sequence[int]]) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.inference.engine import DYNAMIC, TensorSpec, is_folded
+from aitable_ros.inference.engine import DYNAMIC, TensorSpec, is_folded, one_line
 from aitable_ros.inference.model_spec import ModelSpec
-from aitable_ros.inference.tensorrt.sidecar import file_sha256
 from aitable_ros.model_zoo.engine_building.build_options import BuildOptions, EngineBuildError
+from aitable_ros.model_zoo.files import Report
 from aitable_ros.model_zoo.store import SOURCES
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -145,21 +143,21 @@ def _convert_tflite(path: Path, spec: ModelSpec, float_input: bool) -> NetworkSo
         from aitable_ros.model_zoo.conversion import tflite_to_onnx
     except ImportError:
         return None
-    if file_sha256(path) != SOURCES[spec.name].sha256:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != SOURCES[spec.name].sha256:
         raise EngineBuildError(
             f'{path} is damaged (python3 -m aitable_ros.tools.fetch_models {spec.name})'
         )
     if float_input:
         spec = dataclasses.replace(spec, scale=1.0, offset=0.0)
     try:
-        model = tflite_to_onnx.convert(path, spec, style=tflite_to_onnx.GraphStyle.NATIVE)
+        model = tflite_to_onnx.convert(content, spec, style=tflite_to_onnx.GraphStyle.NATIVE)
     except tflite_to_onnx.ConversionError as error:
         raise EngineBuildError(f'{path} cannot be converted: {error}') from error
     if float_input:
         model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
         onnx.checker.check_model(model, full_check=True)
-    content = model.SerializeToString(deterministic=True)
-    return NetworkSource(content, f'{path} (converted)')
+    return NetworkSource(model.SerializeToString(deterministic=True), f'{path} (converted)')
 
 
 def prepare(
@@ -379,8 +377,3 @@ def _takes(want: TensorSpec, have: TensorSpec) -> bool:
         height, width, channels = want.shape[1:]
         return rows in ((height, width, channels), (channels, height, width))
     return have.dtype == want.dtype and have.name == want.name and rows == want.shape[1:]
-
-
-def one_line(error: object) -> str:
-    """Return what an error says, without line breaks."""
-    return ' '.join(str(error).split())

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aitable_ros.inference.engine import one_line
 from aitable_ros.inference.tensorrt.cuda import CudaDevice
 from aitable_ros.inference.tensorrt.runtime import TensorRtLog, log_of
 from aitable_ros.model_zoo.engine_building.build_options import BuildOptions, EngineBuildError
-from aitable_ros.model_zoo.engine_building.network_preparation import PreparedNetwork, one_line
+from aitable_ros.model_zoo.engine_building.network_preparation import PreparedNetwork
 
 _MIB = 2**20
 _OUT_OF_MEMORY = re.compile(

@@ -87,9 +87,7 @@ class _Small:
             size = output.shape[1]
             operands = self.constant(size, 12), self.constant(size)
             self.node('Gemm', x, *operands, output=output.name, transB=1)
-        return self.builder.model(
-            'small', SPEC.inputs, SPEC.outputs, producer_name='t', producer_version='', metadata={}
-        )
+        return self.builder.model('small', SPEC.inputs, SPEC.outputs)
 
 
 def test_ncnn_computes_what_onnxruntime_computes(tmp_path: Path) -> None:
@@ -164,7 +162,9 @@ def test_unknown_operators_are_named() -> None:
     builder.node('Tanh', [x], output='y')
     output = TensorSpec('y', (DYNAMIC, 3, 16, 24), np.dtype(np.float32))
     model = builder.model(
-        'g', SPEC.inputs, [output], producer_name='t', producer_version='', metadata={}
+        'g',
+        SPEC.inputs,
+        [output],
     )
     with pytest.raises(NcnnConversionError, match='unsupported operator Tanh'):
         convert(model)

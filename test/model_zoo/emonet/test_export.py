@@ -22,11 +22,13 @@ from aitable_ros.inference.ncnn_engine import NcnnEngine
 from aitable_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
 from aitable_ros.inference.pytorch_engine import PyTorchEngine
 from aitable_ros.inference.selection import load_engine
+from aitable_ros.inference.tensorrt.sidecar import file_sha256
+from aitable_ros.model_zoo import files
 from aitable_ros.model_zoo.emonet import export as emonet_export
+from aitable_ros.model_zoo.emonet import onnx_writer
 from aitable_ros.model_zoo.emonet.contract import emonet_spec
 from aitable_ros.model_zoo.emonet.export import (
     MAX_RELATIVE_DIFFERENCE,
-    EmoNetExport,
     export_emonet,
 )
 from aitable_ros.model_zoo.emonet.onnx_writer import build_onnx
@@ -62,11 +64,10 @@ def said() -> list[str]:
 
 
 @pytest.fixture(scope='module')
-def exported(
-    checkpoint: Path, said: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> EmoNetExport:
+def exported(checkpoint: Path, said: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('export') / 'engines'
-    return export_emonet(checkpoint, folder, progress=said.append)
+    export_emonet(checkpoint, folder, progress=said.append)
+    return folder
 
 
 @pytest.fixture
@@ -83,36 +84,34 @@ def _images(count: int) -> npt.NDArray[np.uint8]:
 
 
 def test_the_files_are_stored_with_a_record(
-    exported: EmoNetExport, checkpoint: Path, said: list[str]
+    exported: Path, checkpoint: Path, said: list[str]
 ) -> None:
-    folder = exported.onnx.parent
     names = {'emonet.pth', 'emonet.onnx'} | ({'emonet.ncnn'} if HAS_NCNN else set())
-    assert {p.name for p in folder.iterdir()} == names | {'emonet.json', '.lock'}
-    assert exported.weights.read_bytes() == checkpoint.read_bytes()
-    record = json.loads(exported.record.read_text())
-    assert record['classes'] == exported.classes == 8
+    assert {p.name for p in exported.iterdir()} == names | {'emonet.json', '.lock'}
+    assert (exported / 'emonet.pth').read_bytes() == checkpoint.read_bytes()
+    record = json.loads((exported / 'emonet.json').read_text())
+    assert record['classes'] == 8
     assert record['source']['file'] == 'emonet_8.pth'
     assert record['licence'] == 'CC BY-NC-ND 4.0'
     assert 'do not pass it on' in record['licence_note']
     assert {'aitable', 'torch', 'onnx', 'onnxruntime'} <= set(record['tools'])
     assert record['check']['max_relative_difference'] <= MAX_RELATIVE_DIFFERENCE
-    assert set(record['files']) == set(exported.sha256) == names
+    assert set(record['files']) == names
     for name, entry in record['files'].items():
-        content = (folder / name).read_bytes()
+        content = (exported / name).read_bytes()
         assert entry == {'size': len(content), 'sha256': hashlib.sha256(content).hexdigest()}
-        assert exported.sha256[name] == entry['sha256']
-    assert record['source']['sha256'] == exported.sha256['emonet.pth']
+    assert record['source']['sha256'] == record['files']['emonet.pth']['sha256']
     assert any('differs from PyTorch by' in line for line in said)
     assert any('ncnn is not installed' in line for line in said) != HAS_NCNN
 
 
-def test_the_graph_is_one_that_old_runtimes_and_tensorrt_read(exported: EmoNetExport) -> None:
-    model = onnx.load(exported.onnx)
+def test_the_graph_is_one_that_old_runtimes_and_tensorrt_read(exported: Path) -> None:
+    model = onnx.load(exported / 'emonet.onnx')
     onnx.checker.check_model(model, full_check=True)
     assert [(o.domain, o.version) for o in model.opset_import] == [('', 17)]
     assert model.ir_version == 8
     metadata = {p.key: p.value for p in model.metadata_props}
-    assert metadata['source_sha256'] == exported.sha256['emonet.pth']
+    assert metadata['source_sha256'] == file_sha256(exported / 'emonet.pth')
     assert metadata['licence'] == 'CC BY-NC-ND 4.0'
     nodes = model.graph.node
     assert nodes[0].op_type == 'Cast'  # directly behind the uint8 input
@@ -120,18 +119,18 @@ def test_the_graph_is_one_that_old_runtimes_and_tensorrt_read(exported: EmoNetEx
 
 
 @pytest.fixture(scope='module')
-def reference(exported: EmoNetExport, torch: Any) -> dict[str, npt.NDArray]:
+def reference(exported: Path, torch: Any) -> dict[str, npt.NDArray]:
     """What the module gives for two images."""
     from aitable_ros.model_zoo.emonet.network import load_emonet
 
     pixels = torch.from_numpy(_images(2).transpose(0, 3, 1, 2).astype(np.float32) / 255.0)
-    outputs = load_emonet(exported.weights).model(pixels)
+    outputs = load_emonet(exported / 'emonet.pth').model(pixels)
     return {name: tensor.reshape(2, -1).numpy() for name, tensor in outputs.items()}
 
 
 @pytest.mark.parametrize('backend', ['onnxruntime', 'ncnn', 'pytorch'])
 def test_every_backend_gives_the_module_s_outputs(
-    exported: EmoNetExport, reference: dict[str, npt.NDArray], backend: str
+    exported: Path, reference: dict[str, npt.NDArray], backend: str
 ) -> None:
     if backend == 'ncnn' and not HAS_NCNN:
         pytest.skip('ncnn is not installed')
@@ -141,7 +140,7 @@ def test_every_backend_gives_the_module_s_outputs(
         'ncnn': (NcnnEngine, '.ncnn'),
         'pytorch': (PyTorchEngine, '.pth'),
     }[backend]
-    with engine_class(spec, exported.onnx.with_suffix(suffix)) as engine:
+    with engine_class(spec, exported / f'emonet{suffix}') as engine:
         assert engine.backend == backend
         outputs = engine.infer({'image': _images(2)})
     for output in spec.outputs:
@@ -151,9 +150,9 @@ def test_every_backend_gives_the_module_s_outputs(
         assert difference <= 1e-4 * np.abs(expected).max(), output.name
 
 
-def test_engines_are_selected_from_what_was_stored(exported: EmoNetExport, tmp_path: Path) -> None:
+def test_engines_are_selected_from_what_was_stored(exported: Path, tmp_path: Path) -> None:
     folder = tmp_path / 'engines'
-    shutil.copytree(exported.onnx.parent, folder)
+    shutil.copytree(exported, folder)
     spec = dataclasses.replace(emonet_spec(8), chain=('onnxruntime',))
     with load_engine(spec, engines_dir=folder).engine as engine:
         assert engine.path == folder / 'emonet.onnx'
@@ -166,8 +165,7 @@ def test_engines_are_selected_from_what_was_stored(exported: EmoNetExport, tmp_p
 
 def test_the_5_class_network_is_exported_too(torch: Any, tmp_path: Path, no_check: None) -> None:
     path = _checkpoint(torch, 5, tmp_path / 'emonet_5.pth')
-    export = export_emonet(path, tmp_path, name='emonet_5', progress=lambda line: None)
-    assert export.classes == 5
+    export_emonet(path, tmp_path, name='emonet_5', progress=lambda line: None)
     with OnnxRuntimeEngine(emonet_spec(5), tmp_path / 'emonet_5.onnx') as engine:
         assert engine.infer({'image': _images(1)})['expression'].shape == (1, 5)
     with pytest.raises(InferenceError, match='not this network'):
@@ -193,12 +191,12 @@ def test_a_file_that_is_no_checkpoint_changes_nothing(torch: Any, tmp_path: Path
 def test_an_export_that_differs_from_pytorch_is_not_stored(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = emonet_export._Writer._pool
+    write = onnx_writer._Writer._pool
 
     def wrong(writer: Any, x: str) -> str:
         return write(writer, writer._builder.node('Relu', [x]))
 
-    monkeypatch.setattr(emonet_export._Writer, '_pool', wrong)
+    monkeypatch.setattr(onnx_writer._Writer, '_pool', wrong)
     monkeypatch.setattr(emonet_export, 'CHECKED_BATCHES', (1,))
     with pytest.raises(ModelFilesError, match='differs from PyTorch by'):
         export_emonet(checkpoint, tmp_path / 'engines', progress=lambda line: None)
@@ -206,25 +204,26 @@ def test_an_export_that_differs_from_pytorch_is_not_stored(
 
 
 def test_an_interrupted_export_leaves_no_record(
-    exported: EmoNetExport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_check: None
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_check: None
 ) -> None:
     folder = tmp_path / 'engines'
-    shutil.copytree(exported.onnx.parent, folder)
-    write = emonet_export.write_atomically
+    shutil.copytree(exported, folder)
+    (folder / 'emonet.onnx').write_bytes(b'of an earlier export')
+    write = files.write_atomically
 
     def full(path: Path, content: bytes) -> None:
         if path.suffix == '.onnx':
             raise OSError(28, 'No space left on device')
         write(path, content)
 
-    monkeypatch.setattr(emonet_export, 'write_atomically', full)
+    monkeypatch.setattr(files, 'write_atomically', full)
     with pytest.raises(ModelFilesError, match='cannot be written: No space left'):
-        export_emonet(exported.weights, folder, progress=lambda line: None)
+        export_emonet(exported / 'emonet.pth', folder, progress=lambda line: None)
     assert not (folder / 'emonet.json').exists()
 
 
 def test_without_ncnn_its_file_is_left_out(
-    exported: EmoNetExport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_check: None
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_check: None
 ) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(
@@ -232,8 +231,7 @@ def test_without_ncnn_its_file_is_left_out(
     )
     (tmp_path / 'emonet.ncnn').write_bytes(b'of an earlier export')
     said: list[str] = []
-    export = export_emonet(exported.weights, tmp_path, progress=said.append)
-    assert export.ncnn is None
+    export_emonet(exported / 'emonet.pth', tmp_path, progress=said.append)
     assert not (tmp_path / 'emonet.ncnn').exists()
     assert any('emonet.ncnn is not made: ncnn is not installed' in line for line in said)
 
@@ -249,9 +247,9 @@ def test_an_ncnn_that_computes_something_else_is_left_out(
 
     monkeypatch.setattr(NcnnEngine, '_infer', rounded)
     said: list[str] = []
-    export = export_emonet(checkpoint, tmp_path, progress=said.append)
-    assert export.ncnn is None
-    assert export.onnx.is_file()
+    export_emonet(checkpoint, tmp_path, progress=said.append)
+    assert not (tmp_path / 'emonet.ncnn').exists()
+    assert (tmp_path / 'emonet.onnx').is_file()
     assert any('emonet.ncnn is not made: ' in line and 'differs' in line for line in said)
 
 

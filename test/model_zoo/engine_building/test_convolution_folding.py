@@ -85,9 +85,6 @@ class Net:
             'net',
             [TensorSpec('image', (DYNAMIC, CHANNELS, 8, 8), float32)],
             [TensorSpec('result', (DYNAMIC, *shape), float32)],
-            producer_name='t',
-            producer_version='1',
-            metadata={},
         )
 
 
@@ -314,7 +311,9 @@ class TestMediaPipe:
     ) -> None:
         spec = CONTRACTS[name]
         style = tflite_to_onnx.GraphStyle.NATIVE
-        model = tflite_to_onnx.convert(engines_dir / f'{name}.tflite', spec, style=style)
+        model = tflite_to_onnx.convert(
+            (engines_dir / f'{name}.tflite').read_bytes(), spec, style=style
+        )
         folded = fold_convolutions(model)
         assert (folded.separable, folded.residual, folded.rectified) == counts
         assert operators(folded)['Conv'] == convolutions

@@ -11,10 +11,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from aitable_ros.inference.model_spec import ModelSpec
+
+MAX_FILE_BYTES = 2**31 - 1
+"""Largest model file that is read into memory: flatbuffers address with signed 32 bits."""
 
 DYNAMIC = -1
 """Marks a dimension that may take any size from one call to the next (the batch)."""
@@ -83,28 +91,24 @@ class Engine(ABC):
     the caller.
 
     Subclasses implement :meth:`_infer` and :meth:`_close`; this class checks state and inputs.
+    ``inputs``, all of which must be given on every call, and ``outputs`` are the spec's.
 
-    :param name: name of the model, for messages.
-    :param path: the file the network was loaded from.
-    :param inputs: the input tensors; all of them must be given on every call.
-    :param outputs: the output tensors.
+    :param spec: the network.
+    :param path: the file the network is loaded from.
+    :param threads: of a run on the CPU.
     """
 
     backend: str = ''
     """Name of the backend, as used in parameters and messages; set by each subclass."""
 
-    def __init__(
-        self,
-        name: str,
-        path: Path,
-        inputs: Sequence[TensorSpec],
-        outputs: Sequence[TensorSpec],
-    ) -> None:
-        self.name = name
-        self.path = path
-        self.inputs = tuple(inputs)
-        self.outputs = tuple(outputs)
+    def __init__(self, spec: ModelSpec, path: Path, threads: int = 1) -> None:
+        self.name = spec.name
+        self.path = Path(path)
+        self.inputs = spec.inputs
+        self.outputs = spec.outputs
         self._closed = False
+        if threads < 1:
+            raise self._error(f'expected at least 1 thread, got {threads}')
 
     @property
     def closed(self) -> bool:
@@ -122,7 +126,7 @@ class Engine(ABC):
             shape or dtype than declared, or when the runtime fails.
         """
         if self._closed:
-            raise InferenceError(f'{self}: used after close()')
+            raise self._error('used after close()')
         self._check(inputs)
         return self._infer(inputs)
 
@@ -135,26 +139,59 @@ class Engine(ABC):
     def _check(self, inputs: Mapping[str, npt.NDArray]) -> None:
         expected = {spec.name for spec in self.inputs}
         if inputs.keys() != expected:
-            raise InferenceError(
-                f'{self}: expected input tensors {sorted(expected)}, got {sorted(inputs)}'
-            )
+            raise self._error(f'expected input tensors {sorted(expected)}, got {sorted(inputs)}')
         for spec in self.inputs:
             array = inputs[spec.name]
             if not isinstance(array, np.ndarray):
-                raise InferenceError(
-                    f'{self}: input {spec}: expected a NumPy array, got {type(array).__name__}'
+                raise self._error(
+                    f'input {spec}: expected a NumPy array, got {type(array).__name__}'
                 )
             if array.dtype != spec.dtype or not spec.accepts(array.shape):
-                raise InferenceError(
-                    f'{self}: input {spec}: got {array.dtype.name}{list(array.shape)}'
-                )
+                raise self._error(f'input {spec}: got {array.dtype.name}{list(array.shape)}')
         batches = {
             spec.name: inputs[spec.name].shape[0]
             for spec in self.inputs
             if spec.shape[:1] == (DYNAMIC,)
         }
         if len(set(batches.values())) > 1:
-            raise InferenceError(f'{self}: inputs of one batch differ in size: {batches}')
+            raise self._error(f'inputs of one batch differ in size: {batches}')
+
+    def _check_output(self, spec: TensorSpec, array: npt.NDArray) -> None:
+        if array.dtype != spec.dtype or not spec.accepts(array.shape):
+            raise self._error(f'output {spec}: got {array.dtype.name}{list(array.shape)}')
+
+    def _check_image(self, channels: int | None = None) -> TensorSpec:
+        """Return the one input, a uint8 image of a fixed size; refuse any other spec."""
+        image = self.inputs[0] if len(self.inputs) == 1 else None
+        if (
+            image is None
+            or image.dtype != np.uint8
+            or len(image.shape) != 4
+            or DYNAMIC in image.shape[1:]
+            or channels not in (None, image.shape[3])
+        ):
+            raise self._error(
+                f'expected one input uint8[N,H,W,{channels or "C"}], the spec has'
+                f' {", ".join(map(str, self.inputs))}'
+            )
+        return image
+
+    def _empty_outputs(self, count: int) -> dict[str, npt.NDArray]:
+        return {out.name: np.empty((count, *out.shape[1:]), out.dtype) for out in self.outputs}
+
+    def _read_file(self) -> bytes:
+        try:
+            size = self.path.stat().st_size
+            if size > MAX_FILE_BYTES:
+                raise self._error(f'{self.path} is too large for a model: {size} bytes')
+            return self.path.read_bytes()
+        except OSError as error:
+            reason = error.strerror or error
+            raise self._error(f'{self.path} cannot be read: {reason}') from error
+
+    def _error(self, problem: object) -> InferenceError:
+        """Return an error that names the engine."""
+        return InferenceError(f'{self}: {problem}')
 
     @abstractmethod
     def _infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:
@@ -168,15 +205,10 @@ class Engine(ABC):
         """Name the engine as messages do: ``face_mesh on litert (face_mesh.tflite)``."""
         return f'{self.name} on {self.backend} ({self.path.name})'
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         """Return the engine itself."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Close the engine."""
         self.close()

@@ -19,12 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.inference.engine import Engine, InferenceError
+from aitable_ros.inference.engine import Engine, one_line
 from aitable_ros.inference.model_spec import ModelSpec
 
 _RUNTIMES = ('ai_edge_litert.interpreter', 'tflite_runtime.interpreter')
 _FILE_IDENTIFIER = b'TFL3'  # bytes 4-8 of the file; schema.fbs of TensorFlow Lite
-_MAX_FILE_BYTES = 2**31 - 1  # flatbuffers address with signed 32 bits
 _NOISE = b'INFO: Created TensorFlow Lite XNNPACK delegate for CPU.'
 
 
@@ -44,10 +43,13 @@ class LitertEngine(Engine):
     backend = 'litert'
 
     def __init__(self, spec: ModelSpec, path: Path, *, threads: int = 1) -> None:
-        super().__init__(spec.name, Path(path), spec.inputs, spec.outputs)
-        if threads < 1:
-            raise InferenceError(f'{self}: expected at least 1 thread, got {threads}')
-        content = self._read()
+        super().__init__(spec, path, threads)
+        content = self._read_file()
+        if content[4:8] != _FILE_IDENTIFIER:
+            raise self._error(
+                f'{self.path} is not a TFLite file: expected {_FILE_IDENTIFIER!r} at byte 4, got'
+                f' {content[4:8]!r} ({len(content)} bytes)'
+            )
         interpreter_class = self._runtime()
         try:
             with _without_noise():
@@ -56,28 +58,11 @@ class LitertEngine(Engine):
             given = self._interpreter.get_input_details()
             made = self._interpreter.get_output_details()
         except Exception as error:  # what it raises on damaged files is not documented
-            reason = ' '.join(str(error).split())
-            raise InferenceError(f'{self}: {self.path} is not a usable model: {reason}') from error
+            raise self._error(f'{self.path} is not a usable model: {one_line(error)}') from error
         self._scale = np.float32(spec.scale)
         self._offset = np.float32(spec.offset)
         self._write = self._input_buffer(given)
         self._reads = self._output_buffers(made, spec.tflite_outputs)
-
-    def _read(self) -> bytes:
-        try:
-            size = self.path.stat().st_size
-            if size > _MAX_FILE_BYTES:
-                raise InferenceError(f'{self}: {self.path} is too large for a model: {size} bytes')
-            content = self.path.read_bytes()
-        except OSError as error:
-            reason = error.strerror or error
-            raise InferenceError(f'{self}: {self.path} cannot be read: {reason}') from error
-        if content[4:8] != _FILE_IDENTIFIER:
-            raise InferenceError(
-                f'{self}: {self.path} is not a TFLite file: expected {_FILE_IDENTIFIER!r} at'
-                f' byte 4, got {content[4:8]!r} ({len(content)} bytes)'
-            )
-        return content
 
     def _runtime(self) -> Callable[..., Any]:
         failures = []
@@ -88,25 +73,19 @@ class LitertEngine(Engine):
                 return importlib.import_module(name).Interpreter
             except (ImportError, AttributeError) as error:
                 failures.append(f'{name} cannot be imported: {error}')
-        raise InferenceError(
-            f'{self}: '
-            + (
-                '; '.join(failures)
-                or 'neither ai_edge_litert nor tflite_runtime is installed'
-                ' (pip install ai-edge-litert)'
-            )
+        nothing = (
+            'neither ai_edge_litert nor tflite_runtime is installed (pip install ai-edge-litert)'
         )
+        raise self._error('; '.join(failures) or nothing)
 
     def _input_buffer(self, details: list[dict[str, Any]]) -> Callable[[], npt.NDArray]:
         if len(self.inputs) != 1 or len(details) != 1:
-            raise InferenceError(
-                f'{self}: expected one input tensor, the file has {_describe(details)}'
-            )
+            raise self._error(f'expected one input tensor, the file has {_describe(details)}')
         want = (1, *self.inputs[0].shape[1:])
         if tuple(details[0]['shape']) != want or details[0]['dtype'] != np.float32:
-            raise InferenceError(
-                f'{self}: input {self.inputs[0]}: expected float32{list(want)} in the file, it'
-                f' has {_describe(details)}'
+            raise self._error(
+                f'input {self.inputs[0]}: expected float32{list(want)} in the file, it has'
+                f' {_describe(details)}'
             )
         return self._interpreter.tensor(details[0]['index'])
 
@@ -123,25 +102,21 @@ class LitertEngine(Engine):
                 or detail['dtype'] != np.float32
                 or math.prod(detail['shape']) != math.prod(output.shape[1:])
             ):
-                raise InferenceError(
-                    f'{self}: output {output}: not among those of the file: {_describe(details)}'
+                raise self._error(
+                    f'output {output}: not among those of the file: {_describe(details)}'
                 )
             reads[output.name] = self._interpreter.tensor(detail['index'])
         return reads
 
     def _infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:
         images = inputs[self.inputs[0].name]
-        count = len(images)
-        results = {
-            output.name: np.empty((count, *output.shape[1:]), np.float32)
-            for output in self.outputs
-        }
-        for index in range(count):
-            self._fill(images[index])
+        results = self._empty_outputs(len(images))
+        for index, image in enumerate(images):
+            self._fill(image)
             try:
                 self._interpreter.invoke()
             except (RuntimeError, ValueError) as error:
-                raise InferenceError(f'{self}: running failed: {error}') from error
+                raise self._error(f'running failed: {error}') from error
             for name, result in results.items():
                 result[index] = self._reads[name]().reshape(result.shape[1:])
         return results

@@ -20,14 +20,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.inference.engine import DYNAMIC, Engine, InferenceError
+from aitable_ros.inference.engine import Engine, InferenceError
 from aitable_ros.inference.model_spec import ModelSpec
 
 _MAGIC = b'aitNCNN1'
 _FOOTER = struct.Struct('<32sQ8s')
-_MAX_FILE_BYTES = 2**31 - 1
 _GRAPH_MAGIC = '7767517\n'  # first line of ncnn's .param files
-_CHANNELS = 3
 
 
 def pack(graph: str, weights: bytes) -> bytes:
@@ -86,49 +84,27 @@ class NcnnEngine(Engine):
     backend = 'ncnn'
 
     def __init__(self, spec: ModelSpec, path: Path, *, threads: int = 1) -> None:
-        super().__init__(spec.name, Path(path), spec.inputs, spec.outputs)
-        if threads < 1:
-            raise InferenceError(f'{self}: expected at least 1 thread, got {threads}')
+        super().__init__(spec, path, threads)
         try:
             self._ncnn: Any = importlib.import_module('ncnn')
         except ImportError as error:
-            raise InferenceError(f'{self}: ncnn cannot be imported: {error}') from error
-        graph = self._read()
+            raise self._error(f'ncnn cannot be imported: {error}') from error
+        content = self._read_file()
+        try:
+            graph, _ = unpack(content)
+        except ValueError as error:
+            raise self._error(f'{self.path} {error}') from error
         self._check_input(graph)
         self._net: Any = self._load(graph, threads)
 
-    def _read(self) -> str:
-        try:
-            size = self.path.stat().st_size
-            if size > _MAX_FILE_BYTES:
-                raise InferenceError(f'{self}: {self.path} is too large for a model: {size} bytes')
-            return unpack(self.path.read_bytes())[0]
-        except OSError as error:
-            reason = error.strerror or error
-            raise InferenceError(f'{self}: {self.path} cannot be read: {reason}') from error
-        except ValueError as error:
-            raise InferenceError(f'{self}: {self.path} {error}') from error
-
     def _check_input(self, graph: str) -> None:
-        image = self.inputs[0] if len(self.inputs) == 1 else None
-        if (
-            image is None
-            or image.dtype != np.uint8
-            or len(image.shape) != 4
-            or image.shape[3] != _CHANNELS
-            or DYNAMIC in image.shape[1:]
-        ):
-            raise InferenceError(
-                f'{self}: expected one input uint8[N,H,W,3], the spec has'
-                f' {", ".join(map(str, self.inputs))}'
-            )
+        image = self._check_image(channels=3)
         _, height, width, channels = image.shape
         wanted = f'Input {image.name} 0 1 {image.name} 0={width} 1={height} 2={channels}'
         inputs = [line for line in graph.splitlines() if line.startswith('Input ')]
         if inputs != [wanted]:
-            raise InferenceError(
-                f'{self}: {self.path}: not this network: expected the input {wanted!r}, found'
-                f' {inputs}'
+            raise self._error(
+                f'{self.path}: not this network: expected the input {wanted!r}, found {inputs}'
             )
 
     def _load(self, graph: str, threads: int) -> Any:
@@ -141,21 +117,18 @@ class NcnnEngine(Engine):
             setattr(options, f'use_{name}', False)
         options.use_vulkan_compute = False
         if net.load_param_mem(graph) != 0 or net.load_model(str(self.path)) != 0:
-            raise InferenceError(f'{self}: {self.path} cannot be loaded by this version of ncnn')
+            raise self._error(f'{self.path} cannot be loaded by this version of ncnn')
         missing = {output.name for output in self.outputs} - set(net.output_names())
         if missing or self.inputs[0].name not in net.input_names():
-            raise InferenceError(
-                f'{self}: {self.path}: not this network: its outputs are'
+            raise self._error(
+                f'{self.path}: not this network: its outputs are'
                 f' {", ".join(net.output_names())}; {", ".join(sorted(missing))} missing'
             )
         return net
 
     def _infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:
         images = inputs[self.inputs[0].name]
-        outputs = {
-            output.name: np.empty((len(images), *output.shape[1:]), output.dtype)
-            for output in self.outputs
-        }
+        outputs = self._empty_outputs(len(images))
         for index, image in enumerate(images):
             self._run(np.ascontiguousarray(image), index, outputs)
         return outputs
@@ -173,15 +146,15 @@ class NcnnEngine(Engine):
                     status, values = extractor.extract(output.name)
                     array = np.array(values)
                     if status != 0 or array.size != math.prod(output.shape[1:]):
-                        raise InferenceError(
-                            f'{self}: output {output}: got status {status} and'
+                        raise self._error(
+                            f'output {output}: got status {status} and'
                             f' {array.dtype.name}{list(array.shape)}'
                         )
                     outputs[output.name][index] = array.reshape(output.shape[1:])
         except InferenceError:
             raise
         except Exception as error:  # of the binding: which ones is not documented
-            raise InferenceError(f'{self}: run failed: {error}') from error
+            raise self._error(f'run failed: {error}') from error
 
     def _close(self) -> None:
         self._net.clear()

@@ -1,6 +1,6 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""Run a network with ONNX Runtime, by default on the CPU."""
+"""Networks on ONNX Runtime, on the CPU."""
 
 from __future__ import annotations
 
@@ -11,25 +11,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.inference.engine import DYNAMIC, Engine, InferenceError, TensorSpec
+from aitable_ros.inference.engine import DYNAMIC, Engine, TensorSpec
 from aitable_ros.inference.model_spec import ModelSpec
 
-DEFAULT_PROVIDERS = ('CPUExecutionProvider',)
-"""Execution providers used when none are asked for."""
-
-_DTYPES: Mapping[str, type] = {
-    'tensor(bool)': np.bool_,
-    'tensor(double)': np.float64,
-    'tensor(float)': np.float32,
-    'tensor(float16)': np.float16,
-    'tensor(int16)': np.int16,
-    'tensor(int32)': np.int32,
-    'tensor(int64)': np.int64,
-    'tensor(int8)': np.int8,
-    'tensor(uint16)': np.uint16,
-    'tensor(uint32)': np.uint32,
-    'tensor(uint64)': np.uint64,
-    'tensor(uint8)': np.uint8,
+_DTYPES: Mapping[str, np.dtype] = {
+    'tensor(float)': np.dtype(np.float32),
+    'tensor(double)': np.dtype(np.float64),
+    **{
+        f'tensor({name})': np.dtype(name)
+        for name in (
+            'bool',
+            'float16',
+            *(f'{s}int{n}' for s in ('', 'u') for n in (8, 16, 32, 64)),
+        )
+    },
 }
 
 _FATAL = 4
@@ -45,37 +40,20 @@ class OnnxRuntimeEngine(Engine):
         and outputs after each run. One without tensors takes those of the file.
     :param path: the ``.onnx`` file.
     :param threads: threads that one run uses. They sleep, not spin, between runs.
-    :param providers: ONNX Runtime execution providers, in order of preference, for example
-        ``('CUDAExecutionProvider', 'CPUExecutionProvider')``. Each of them must come up.
-    :raises InferenceError: when ONNX Runtime or a provider is missing, the file is missing,
-        damaged or not ONNX, or its tensors differ from the spec's.
+    :raises InferenceError: when ONNX Runtime is missing, the file is missing, damaged or not
+        ONNX, or its tensors differ from the spec's.
     """
 
     backend = 'onnxruntime'
 
-    def __init__(
-        self,
-        spec: ModelSpec,
-        path: Path,
-        *,
-        threads: int = 1,
-        providers: Sequence[str] = DEFAULT_PROVIDERS,
-    ) -> None:
-        super().__init__(spec.name, Path(path), spec.inputs, spec.outputs)
-        if threads < 1:
-            raise InferenceError(f'{self}: expected at least 1 thread, got {threads}')
+    def __init__(self, spec: ModelSpec, path: Path, *, threads: int = 1) -> None:
+        super().__init__(spec, path, threads)
         try:
             import onnxruntime
         except ImportError as error:
-            raise InferenceError(f'{self}: ONNX Runtime cannot be imported: {error}') from error
+            raise self._error(f'ONNX Runtime cannot be imported: {error}') from error
         if not self.path.is_file():
-            raise InferenceError(f'{self}: {self.path}: no such file')
-        missing = [name for name in providers if name not in onnxruntime.get_available_providers()]
-        if missing:
-            raise InferenceError(
-                f'{self}: this ONNX Runtime has no {", ".join(missing)}, only '
-                f'{", ".join(onnxruntime.get_available_providers())}'
-            )
+            raise self._error(f'{self.path}: no such file')
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -85,14 +63,10 @@ class OnnxRuntimeEngine(Engine):
         # ONNX Runtime's errors share no base class below Exception.
         try:
             session = onnxruntime.InferenceSession(
-                str(self.path), sess_options=options, providers=list(providers)
+                str(self.path), sess_options=options, providers=['CPUExecutionProvider']
             )
         except Exception as error:
-            raise InferenceError(f'{self}: {self.path}: cannot be loaded: {error}') from error
-        # A provider that fails to start is dropped with no more than a line in the log.
-        absent = [name for name in providers if name not in session.get_providers()]
-        if absent:
-            raise InferenceError(f'{self}: {", ".join(absent)} could not be started')
+            raise self._error(f'{self.path}: cannot be loaded: {error}') from error
         if spec.is_open:
             self.inputs = tuple(map(self._tensor_of, session.get_inputs()))
             self.outputs = tuple(map(self._tensor_of, session.get_outputs()))
@@ -101,31 +75,26 @@ class OnnxRuntimeEngine(Engine):
             *_differences('output', self.outputs, session.get_outputs()),
         ]
         if differences:
-            raise InferenceError(
-                f'{self}: {self.path}: not this network: {"; ".join(differences)}'
-            )
+            raise self._error(f'{self.path}: not this network: {"; ".join(differences)}')
         self._output_names = [output.name for output in self.outputs]
         self._session: Any = session
 
     def _tensor_of(self, argument: Any) -> TensorSpec:
         dtype = _DTYPES.get(argument.type)
         if dtype is None:
-            raise InferenceError(
-                f'{self}: {self.path}: {argument.name} is {argument.type}, which is not supported'
+            raise self._error(
+                f'{self.path}: {argument.name} is {argument.type}, which is not supported'
             )
         shape = tuple(size if isinstance(size, int) else DYNAMIC for size in argument.shape)
-        return TensorSpec(argument.name, shape, np.dtype(dtype))
+        return TensorSpec(argument.name, shape, dtype)
 
     def _infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:
         try:
             results = self._session.run(self._output_names, dict(inputs))
         except Exception as error:
-            raise InferenceError(f'{self}: run failed: {error}') from error
+            raise self._error(f'run failed: {error}') from error
         for output, array in zip(self.outputs, results):
-            if not output.accepts(array.shape):
-                raise InferenceError(
-                    f'{self}: output {output}: got {array.dtype.name}{list(array.shape)}'
-                )
+            self._check_output(output, array)
         return dict(zip(self._output_names, results))
 
     def _close(self) -> None:
@@ -133,13 +102,7 @@ class OnnxRuntimeEngine(Engine):
 
 
 def _differences(kind: str, expected: Sequence[TensorSpec], found: Sequence[Any]) -> list[str]:
-    """
-    Tell in words how a file's tensors differ from those expected.
-
-    :param kind: ``input`` or ``output``.
-    :param expected: the spec's tensors.
-    :param found: the file's, as ONNX Runtime describes them; open dimensions are names or None.
-    """
+    """Tell how a file's tensors differ; in ``found`` open dimensions are names or None."""
     by_name = {argument.name: argument for argument in found}
     differences = [
         f'{kind} {tensor} is missing, the file has {", ".join(sorted(by_name)) or "none"}'
@@ -157,10 +120,8 @@ def _differences(kind: str, expected: Sequence[TensorSpec], found: Sequence[Any]
 
 
 def _agrees(tensor: TensorSpec, argument: Any) -> bool:
-    dtype = _DTYPES.get(argument.type)
     return (
-        dtype is not None
-        and tensor.dtype == dtype
+        _DTYPES.get(argument.type) == tensor.dtype
         and len(argument.shape) == len(tensor.shape)
         and all(
             not isinstance(size, int) or (want != DYNAMIC and size == want)

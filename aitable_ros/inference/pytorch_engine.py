@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.inference.engine import Engine, InferenceError, one_line
+from aitable_ros.inference.engine import Engine, one_line
 from aitable_ros.inference.model_spec import ModelSpec
 
 MAX_BATCH = 16
@@ -54,59 +54,38 @@ class PyTorchEngine(Engine):
     :param path: the ``.pth`` file.
     :param threads: threads of a run on the CPU. PyTorch keeps this number per process: each run
         sets it and puts back what was there.
-    :param device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ...; None for CUDA if PyTorch can use it,
-        else the CPU.
-    :raises InferenceError: when PyTorch is missing, the device cannot be used, there is no code
-        for this network, or the checkpoint is missing, damaged, or of another network.
+    :raises InferenceError: when PyTorch is missing, the GPU cannot be used, there is no code for
+        this network, or the checkpoint is missing, damaged, or of another network.
     """
 
     backend = 'pytorch'
 
-    def __init__(
-        self, spec: ModelSpec, path: Path, *, threads: int = 1, device: str | None = None
-    ) -> None:
-        super().__init__(spec.name, Path(path), spec.inputs, spec.outputs)
-        if threads < 1:
-            raise InferenceError(f'{self}: expected at least 1 thread, got {threads}')
+    def __init__(self, spec: ModelSpec, path: Path, *, threads: int = 1) -> None:
+        super().__init__(spec, path, threads)
         architecture = ARCHITECTURES.get(spec.name) or ARCHITECTURES.get(spec.name.split('_')[0])
         if architecture is None:
-            raise InferenceError(
-                f'{self}: a checkpoint has no more than weights, and there is code only for'
+            raise self._error(
+                'a checkpoint has no more than weights, and there is code only for'
                 f' {", ".join(ARCHITECTURES)}'
             )
-        image = spec.inputs[0] if len(spec.inputs) == 1 else None
-        if image is None or image.dtype != np.uint8 or len(image.shape) != 4:
-            raise InferenceError(
-                f'{self}: expected one input uint8[N,H,W,C], the spec has'
-                f' {", ".join(map(str, spec.inputs))}'
-            )
+        self._check_image()
         try:
             self._torch: Any = importlib.import_module('torch')
         except ImportError as error:
-            raise InferenceError(f'{self}: PyTorch cannot be imported: {error}') from error
+            raise self._error(f'PyTorch cannot be imported: {error}') from error
         if not self.path.is_file():
-            raise InferenceError(f'{self}: {self.path}: no such file')
+            raise self._error(f'{self.path}: no such file')
         self._threads = threads
         self._scale, self._offset = spec.scale, spec.offset
-        self._device = self._open_device(device)
+        self._device = self._open_device()
         self._model = self._load(architecture)
 
-    @property
-    def device(self) -> str:
-        """Where it runs: ``'cpu'``, ``'cuda:0'``."""
-        return str(self._device)
-
-    def _open_device(self, name: str | None) -> Any:
-        torch = self._torch
+    def _open_device(self) -> Any:
         try:
-            if name is None:
-                name = 'cuda:0' if torch.cuda.is_available() else 'cpu'
-            device = torch.device(name)
-            torch.empty(1, device=device)
+            device = self._torch.device('cuda:0' if self._torch.cuda.is_available() else 'cpu')
+            self._torch.empty(1, device=device)
         except Exception as error:  # RuntimeError, AssertionError, or of the driver
-            raise InferenceError(
-                f'{self}: device {name!r} cannot be used: {one_line(error)}'
-            ) from error
+            raise self._error(f'the GPU cannot be used: {one_line(error)}') from error
         return device
 
     def _load(self, architecture: Architecture) -> Any:
@@ -118,7 +97,7 @@ class PyTorchEngine(Engine):
             model = getattr(module, architecture.load)(self.path, classes=classes).model
             return model.to(self._device)
         except (ValueError, RuntimeError) as error:
-            raise InferenceError(f'{self}: {one_line(error)}') from error
+            raise self._error(one_line(error)) from error
 
     def _infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:
         torch = self._torch
@@ -134,16 +113,13 @@ class PyTorchEngine(Engine):
                     for begin in range(0, len(images), MAX_BATCH)
                 ]
         except Exception as error:  # PyTorch's errors share no base class below Exception
-            raise InferenceError(f'{self}: run failed: {one_line(error)}') from error
+            raise self._error(f'run failed: {one_line(error)}') from error
         finally:
             torch.set_num_threads(threads)
         outputs = {}
         for output in self.outputs:
             array = np.concatenate([part[output.name] for part in parts])
-            if not output.accepts(array.shape) or array.dtype != output.dtype:
-                raise InferenceError(
-                    f'{self}: output {output}: got {array.dtype.name}{list(array.shape)}'
-                )
+            self._check_output(output, array)
             outputs[output.name] = array
         return outputs
 
@@ -156,7 +132,7 @@ class PyTorchEngine(Engine):
         arrays = {}
         for output in self.outputs:
             if output.name not in result:
-                raise InferenceError(f'{self}: output {output} is missing')
+                raise self._error(f'output {output} is missing')
             tensor = result[output.name]
             # The network may leave out a dimension of 1.
             shape = (len(images), *output.shape[1:])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from aitable_ros.inference.engine import DYNAMIC, Engine, InferenceError, TensorSpec, is_folded
+from aitable_ros.inference.model_spec import ModelSpec
 
 
 class Sum(Engine):
@@ -18,9 +19,9 @@ class Sum(Engine):
     backend = 'numpy'
 
     def __init__(self):
-        pair = [TensorSpec(name, (DYNAMIC, 3), np.dtype(np.float32)) for name in ('a', 'b')]
+        a, b = (TensorSpec(name, (DYNAMIC, 3), np.dtype(np.float32)) for name in ('a', 'b'))
         out = TensorSpec('sum', (DYNAMIC, 3), np.dtype(np.float32))
-        super().__init__('adder', Path('/models/adder.onnx'), pair, [out])
+        super().__init__(ModelSpec('adder', (a, b), (out,)), Path('/models/adder.onnx'))
         self.times_closed = 0
 
     def _infer(self, inputs):

@@ -285,24 +285,6 @@ def test_threads_are_set_and_do_not_spin(path: Path, monkeypatch: pytest.MonkeyP
         OnnxRuntimeEngine(SPEC, path, threads=0)
 
 
-def test_provider_that_does_not_exist_is_refused(path: Path) -> None:
-    with pytest.raises(InferenceError, match=r'has no MagicExecutionProvider, only .*CPU'):
-        OnnxRuntimeEngine(SPEC, path, providers=['MagicExecutionProvider'])
-
-
-@pytest.mark.filterwarnings('ignore:Specified provider')
-def test_provider_that_does_not_start_is_refused(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # ONNX Runtime itself would go on with the CPU.
-    monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: ['CUDAExecutionProvider'])
-    monkeypatch.setattr(
-        onnxruntime.InferenceSession, 'get_providers', lambda self: ['CPUExecutionProvider']
-    )
-    with pytest.raises(InferenceError, match='CUDAExecutionProvider could not be started'):
-        OnnxRuntimeEngine(SPEC, path, providers=['CUDAExecutionProvider'])
-
-
 def test_missing_runtime_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
     with pytest.raises(InferenceError, match='ONNX Runtime cannot be imported'):

@@ -37,7 +37,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def engine(checkpoint: Path) -> Iterator[PyTorchEngine]:
-    with PyTorchEngine(SPEC, checkpoint, device='cpu') as engine:
+    with PyTorchEngine(SPEC, checkpoint) as engine:
         yield engine
 
 
@@ -87,7 +87,7 @@ def test_the_number_of_threads_of_the_process_is_left_as_it_was(checkpoint: Path
 
     before = torch.get_num_threads()
     seen = []
-    with PyTorchEngine(SPEC, checkpoint, threads=before + 1, device='cpu') as engine:
+    with PyTorchEngine(SPEC, checkpoint, threads=before + 1) as engine:
         run = engine._model
 
         def watched(pixels: Any) -> Any:
@@ -100,11 +100,14 @@ def test_the_number_of_threads_of_the_process_is_left_as_it_was(checkpoint: Path
     assert torch.get_num_threads() == before
 
 
-def test_a_device_that_is_not_there_is_refused(checkpoint: Path) -> None:
-    with pytest.raises(InferenceError, match=r"device 'cuda:99' cannot be used"):
-        PyTorchEngine(SPEC, checkpoint, device='cuda:99')
-    with pytest.raises(InferenceError, match=r"device 'toaster' cannot be used"):
-        PyTorchEngine(SPEC, checkpoint, device='toaster')
+def test_a_device_that_fails_is_refused(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch, 'device', lambda name: name)
+    monkeypatch.setattr(torch, 'empty', lambda *_, device: 1 / 0)
+    with pytest.raises(InferenceError, match='the GPU cannot be used: division'):
+        PyTorchEngine(SPEC, checkpoint)
 
 
 def test_a_checkpoint_of_another_network_is_refused(checkpoint: Path, tmp_path: Path) -> None:

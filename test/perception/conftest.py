@@ -27,7 +27,7 @@ class ScriptedEngine(Engine):
     backend = 'scripted'
 
     def __init__(self, spec: ModelSpec, answer: Callable[[npt.NDArray], Outputs]) -> None:
-        super().__init__(spec.name, Path('none'), spec.inputs, spec.outputs)
+        super().__init__(spec, Path('none'))
         self.answer = answer
         self.images: list[npt.NDArray] = []
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import logging
 import threading
 import weakref
@@ -28,7 +27,7 @@ from aitable_ros.inference.tensorrt.prepared_batch import (
     workspace_bytes,
 )
 from aitable_ros.inference.tensorrt.runtime import load_tensorrt, log_of
-from aitable_ros.inference.tensorrt.tensors import BatchRange, EngineTensor, bind_tensors
+from aitable_ros.inference.tensorrt.tensors import bind_tensors
 
 MAX_PREPARED_BATCHES = 8
 """Batch sizes for which an execution context and its graph are kept; the oldest gives way."""
@@ -67,9 +66,7 @@ class _Turn:
         self.lock.release()
 
 
-@functools.cache
-def _stop_at_exit() -> None:
-    atexit.register(_stop_for_exit)
+atexit.register(_stop_for_exit)
 
 
 class TensorRtEngine(Engine):
@@ -124,10 +121,9 @@ class TensorRtEngine(Engine):
         mapped_memory: bool = False,
         allow_host_code: bool = False,
     ) -> None:
-        super().__init__(spec.name, Path(path), spec.inputs, spec.outputs)
+        super().__init__(spec, path)
         self._owner = threading.current_thread()
         self._turn = _Turn()
-        _stop_at_exit()
         with self._turn:
             _open_engines.add(self)
             self._open(spec, device, cuda_graph, mapped_memory, allow_host_code)
@@ -150,7 +146,7 @@ class TensorRtEngine(Engine):
             self._memory = RunMemory(self._device)
         except InferenceError as error:
             self._closed = True
-            raise InferenceError(f'{self}: {error}') from error
+            raise self._error(error) from error
         try:
             with self._failing('cannot be loaded'), self._device:
                 self._plan.load(content, self.path, self._device, allow_host_code=allow_host_code)
@@ -169,19 +165,10 @@ class TensorRtEngine(Engine):
             self._close()
             raise
 
-    def __enter__(self) -> TensorRtEngine:
-        """Return the engine itself."""
-        return self
-
     @property
     def max_batch(self) -> int:
         """The largest batch that runs in one piece."""
         return self._max_batch
-
-    @property
-    def batch_ranges(self) -> tuple[BatchRange, ...]:
-        """What each optimisation profile takes; of a static engine, one batch size."""
-        return self._ranges
 
     @property
     def uses_cuda_graph(self) -> bool:
@@ -203,14 +190,10 @@ class TensorRtEngine(Engine):
         """Version of the TensorRT that runs the engine."""
         return str(self._plan.trt.__version__)
 
-    def engine_tensors(self) -> tuple[EngineTensor, ...]:
-        """Return the tensors as the file has them."""
-        return self._plan.tensors
-
     def infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:
         """See :meth:`Engine.infer`; raises InferenceError in any thread but the owner."""
         if threading.current_thread() is not self._owner:
-            raise InferenceError(f'{self}: {self._thread_trouble("used")}')
+            raise self._thread_trouble('used')
         with self._turn:
             return super().infer(inputs)
 
@@ -223,7 +206,7 @@ class TensorRtEngine(Engine):
         if self._closed:
             return
         if threading.current_thread() is not self._owner and self._owner.is_alive():
-            raise InferenceError(f'{self}: {self._thread_trouble("closed")}')
+            raise self._thread_trouble('closed')
         with self._turn:
             super().close()
 
@@ -237,14 +220,14 @@ class TensorRtEngine(Engine):
         :raises InferenceError: as :meth:`infer`.
         """
         if self._closed or threading.current_thread() is not self._owner:
-            raise InferenceError(f'{self}: used after close() or outside of its thread')
+            raise self._error('used after close() or outside of its thread')
         if not 1 <= batch <= self.max_batch:
-            raise InferenceError(f'{self}: expected 1..{self.max_batch} images, got {batch}')
+            raise self._error(f'expected 1..{self.max_batch} images, got {batch}')
         with self._turn, self._failing('running failed'), self._device:
             self._prepare(batch).launch()
 
-    def _thread_trouble(self, verb: str) -> str:
-        return (
+    def _thread_trouble(self, verb: str) -> InferenceError:
+        return self._error(
             f'{verb} in thread {threading.current_thread().name}, but it belongs to'
             f' {self._owner.name}, which created it'
         )
@@ -283,11 +266,11 @@ class TensorRtEngine(Engine):
         try:
             yield
         except InferenceError as error:
-            raise InferenceError(f'{self}: {what}: {error}') from error
+            raise self._error(f'{what}: {error}') from error
         except errors.MemoryError as error:
-            raise InferenceError(f'{self}: {what}: not enough GPU memory: {error}') from error
+            raise self._error(f'{what}: not enough GPU memory: {error}') from error
         except errors.Error as error:
-            raise InferenceError(f'{self}: {what}: {error}') from error
+            raise self._error(f'{what}: {error}') from error
 
     def _prepare(self, count: int) -> PreparedBatch:
         """Return what runs a batch of this size, made now or before."""

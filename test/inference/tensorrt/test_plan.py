@@ -101,7 +101,7 @@ def test_the_narrowest_profile_that_takes_the_batch_is_used(trt, path):
     trt.plan.batches = [(1, 8, 8), (1, 1, 1), (2, 2, 4)]
     with TensorRtEngine(SPEC, path) as engine:
         assert engine.max_batch == 8
-        assert [r.profile for r in engine.batch_ranges] == [0, 1, 2]
+        assert [r.profile for r in engine._ranges] == [0, 1, 2]
         for count in (1, 2, 4, 5, 9):
             assert_right(engine, images(count))
 

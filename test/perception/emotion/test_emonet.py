@@ -64,7 +64,7 @@ class FakeEmoNet(Engine):
 
     def __init__(self, path: Path, classes: int = 8) -> None:
         spec = emonet_spec(classes)
-        super().__init__('emonet', path, spec.inputs, spec.outputs)
+        super().__init__(spec, path)
         self.batches: list[int] = []
         self.spoil: Callable[[dict[str, npt.NDArray]], None] = lambda outputs: None
 

@@ -241,7 +241,7 @@ class DeclaredEngine(Engine):
     def __init__(self, output_shape) -> None:
         image = TensorSpec('pictures', (1, 3, 128, 128), np.dtype(np.float32))
         output = TensorSpec('answer', output_shape, np.dtype(np.float32))
-        super().__init__('my-pose', Path('my-pose.engine'), (image,), (output,))
+        super().__init__(ModelSpec('my-pose', (image,), (output,)), Path('my-pose.engine'))
 
     def _infer(self, inputs):
         raise NotImplementedError

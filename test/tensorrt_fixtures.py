@@ -216,7 +216,7 @@ class Library:
 
         return call
 
-    def cuGetErrorName(self, code, name):  # noqa: N802
+    def cuGetErrorString(self, code, name):  # noqa: N802
         name._obj.value = b'CUDA_ERROR_STREAM_CAPTURE_INVALIDATED'
         return 0
 

@@ -144,8 +144,8 @@ def locked(folder: Path, report: Report) -> Iterator[None]:
     :param report: told when another process has to be waited for.
     :raises OSError: when the folder cannot be made or written to.
     """
-    wait = f'waiting for another process that is filling {folder}'
-    with held(folder / '.lock', lambda: report(wait)):
+    waiting = f'waiting for another process that is filling {folder}'
+    with held(folder / '.lock', report, waiting):
         for leftover in folder.glob('.*.tmp'):
             if leftover.is_file():
                 leftover.unlink()
@@ -153,11 +153,11 @@ def locked(folder: Path, report: Report) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def held(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+def held(path: Path, report: Report, waiting: str) -> Iterator[None]:
     """
     Hold a lock file, made with its folder if needed, against other processes.
 
-    :param waiting: called when another process has to be waited for.
+    :param report: is told ``waiting`` when another process has to be waited for.
     :raises OSError: when it cannot be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,6 +165,6 @@ def held(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            waiting()
+            report(waiting)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -81,7 +81,6 @@ def test_fp16_engines_agree_with_onnx_runtime(built: Path, name: str) -> None:
         want = reference.infer({'image': pictures})
     with TensorRtEngine(CONTRACTS[name], built / f'{name}.engine') as engine:
         assert engine.max_batch == 4
-        assert not engine.scales_on_host
         one_by_one = [engine.infer({'image': picture[None]}) for picture in pictures]
         together = engine.infer({'image': pictures})
     for output, expected in want.items():
@@ -170,18 +169,3 @@ def test_int8_is_calibrated_on_pictures(built: Path, tmp_path: Path) -> None:
     with TensorRtEngine(CONTRACTS['face_mesh'], folder / 'face_mesh.engine') as engine:
         outputs = engine.infer({'image': _pictures('face_mesh')[:1]})
     assert all(np.isfinite(values).all() for values in outputs.values())
-
-
-def test_an_engine_with_float_input_gives_the_same(built: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(built, tmp_path / 'e'))
-    arguments = ('face_detection', '--optimization-level', '0', '--max-batch', '1')
-    assert _build(folder, *arguments, '--float-input', '--precision', 'fp32') == 0
-    picture = {'image': _pictures('face_detection')[3:]}
-    spec = CONTRACTS['face_detection']
-    with TensorRtEngine(spec, folder / 'face_detection.engine') as engine:
-        assert engine.scales_on_host
-        got = engine.infer(picture)
-    with OnnxRuntimeEngine(spec, folder / 'face_detection.onnx') as reference:
-        want = reference.infer(picture)
-    for name, expected in want.items():
-        np.testing.assert_allclose(got[name], expected, atol=TOLERANCE * np.abs(expected).max())

@@ -11,13 +11,15 @@ import importlib
 import math
 import threading
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.inference.engine import InferenceError
+
+DRIVER_LIBRARY = 'libcuda.so.1'
+"""NVIDIA's driver as a library: on every machine that can run CUDA programs, Jetsons included."""
 
 NON_BLOCKING = 1
 """``CU_STREAM_NON_BLOCKING``: a stream that does not wait for the legacy default stream. PyTorch
@@ -58,12 +60,7 @@ class CudaDevice:
         self._push()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Make current again what was before."""
         self._pop()
 
@@ -236,9 +233,7 @@ class CudaGraph:
 
         :raises InferenceError: when the driver refuses.
         """
-        code = self._driver.cuGraphLaunch(self._executable, self._stream)
-        if code:
-            raise InferenceError(f'cuGraphLaunch: {self._error_name(code)}')
+        self._call('cuGraphLaunch', self._executable, self._stream)
 
     def close(self) -> None:
         """Free the graph; calling it again does nothing."""
@@ -247,20 +242,27 @@ class CudaGraph:
             self._call('cuGraphExecDestroy', executable)
 
     def _call(self, function: str, *arguments: Any) -> None:
-        code = getattr(self._driver, function)(*arguments)
-        if code:
-            raise InferenceError(f'{function}: {self._error_name(code)}')
+        call_driver(self._driver, function, *arguments)
 
-    def _error_name(self, code: int) -> str:
-        name = ctypes.c_char_p()
-        self._driver.cuGetErrorName(code, ctypes.byref(name))
-        return name.value.decode() if name.value else f'CUDA error {code}'
+
+def call_driver(driver: Any, function: str, *arguments: Any) -> None:
+    """
+    Call a function of the CUDA driver's library.
+
+    :raises InferenceError: when it fails, in the driver's words.
+    """
+    code = getattr(driver, function)(*arguments)
+    if code:
+        text = ctypes.c_char_p()
+        if driver.cuGetErrorString(ctypes.c_int(code), ctypes.byref(text)) or not text.value:
+            raise InferenceError(f'{function} failed with error {code}')
+        raise InferenceError(f'{function}: {text.value.decode()} (error {code})')
 
 
 @functools.cache
 def _driver_library() -> Any:
     try:
-        library = ctypes.CDLL('libcuda.so.1')
+        library = ctypes.CDLL(DRIVER_LIBRARY)
     except OSError as error:
         raise InferenceError(f'the CUDA driver cannot be loaded: {error}') from error
     handle, pointer = ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)
@@ -273,7 +275,7 @@ def _driver_library() -> Any:
         'cuGraphLaunch': (handle, handle),
         'cuGraphExecDestroy': (handle,),
         'cuGraphDestroy': (handle,),
-        'cuGetErrorName': (ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)),
+        'cuGetErrorString': (ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)),
     }
     for name, arguments in signatures.items():
         if hasattr(library, name):

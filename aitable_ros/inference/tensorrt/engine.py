@@ -86,8 +86,7 @@ class TensorRtEngine(Engine):
     serve files converted without our steps: outputs may bear their TFLite names and fold
     dimensions (``[1,1,1,1404]`` for ``[1,468,3]``); and the image input, when it is the only
     one, may be float32, NHWC or NCHW, of any name. ``pixel * scale + offset`` is then computed
-    on the host, which takes longer, as does copying four times the bytes:
-    :attr:`scales_on_host`.
+    on the host, which takes longer, as does copying four times the bytes.
 
     The GPU's primary context is used, so that PyTorch may run beside. Only the thread that
     created the engine may use or close it; once that thread has ended, any may close it. Always
@@ -174,11 +173,6 @@ class TensorRtEngine(Engine):
     def uses_cuda_graph(self) -> bool:
         """Whether runs are launched as CUDA graphs; False also after recording failed."""
         return self._use_graphs
-
-    @property
-    def scales_on_host(self) -> bool:
-        """Whether the engine's image input is float32, so that the host scales the pixels."""
-        return any(binding.dtype != binding.spec.dtype for binding in self._memory.inputs)
 
     @property
     def device_memory_bytes(self) -> int:

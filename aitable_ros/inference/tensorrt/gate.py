@@ -21,11 +21,9 @@ from typing import Any
 
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.tensorrt.cuda import DRIVER_LIBRARY, call_driver
 from aitable_ros.inference.tensorrt.runtime import HOST_CODE_REFUSED, load_tensorrt
 from aitable_ros.inference.tensorrt.sidecar import EngineSidecar, Gpu, file_sha256, read_sidecar
-
-DRIVER_LIBRARY = 'libcuda.so.1'
-"""NVIDIA's driver as a library: on every machine that can run CUDA programs, Jetsons included."""
 
 # CUdevice_attribute of cuda.h; the same in every version
 _MULTIPROCESSORS = 16
@@ -182,14 +180,14 @@ def local_gpu() -> Gpu | str:
         return f'there is no CUDA device: the NVIDIA driver ({DRIVER_LIBRARY}) is not installed'
     try:
         count = ctypes.c_int()
-        _call(driver, 'cuInit', ctypes.c_uint(0))
-        _call(driver, 'cuDeviceGetCount', ctypes.byref(count))
+        call_driver(driver, 'cuInit', ctypes.c_uint(0))
+        call_driver(driver, 'cuDeviceGetCount', ctypes.byref(count))
         if count.value < 1:
             return 'there is no CUDA device'
         device = ctypes.c_int()
-        _call(driver, 'cuDeviceGet', ctypes.byref(device), ctypes.c_int(0))
+        call_driver(driver, 'cuDeviceGet', ctypes.byref(device), ctypes.c_int(0))
         name = ctypes.create_string_buffer(256)
-        _call(driver, 'cuDeviceGetName', name, ctypes.c_int(len(name)), device)
+        call_driver(driver, 'cuDeviceGetName', name, ctypes.c_int(len(name)), device)
         major, minor, multiprocessors = (
             _attribute(driver, attribute, device)
             for attribute in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR, _MULTIPROCESSORS)
@@ -201,17 +199,10 @@ def local_gpu() -> Gpu | str:
 
 def _attribute(driver: Any, attribute: int, device: ctypes.c_int) -> int:
     value = ctypes.c_int()
-    _call(driver, 'cuDeviceGetAttribute', ctypes.byref(value), ctypes.c_int(attribute), device)
+    call_driver(
+        driver, 'cuDeviceGetAttribute', ctypes.byref(value), ctypes.c_int(attribute), device
+    )
     return value.value
-
-
-def _call(driver: Any, function: str, *arguments: Any) -> None:
-    code = getattr(driver, function)(*arguments)
-    if code:
-        text = ctypes.c_char_p()
-        if driver.cuGetErrorString(ctypes.c_int(code), ctypes.byref(text)) or not text.value:
-            raise InferenceError(f'{function} failed with error {code}')
-        raise InferenceError(f'{function}: {text.value.decode()} (error {code})')
 
 
 @functools.cache

@@ -56,7 +56,6 @@ class BuildOptions:
     :param optimization_level: 0 (builds fast) to 5 (runs fast); None: TensorRT's, which is 3.
     :param version_compatible: make a plan that newer TensorRT versions can run, with code in it.
     :param strongly_typed: put precision into the graph also where the builder has flags for it.
-    :param float_input: take float32 pixels, scaled on the host, instead of uint8.
     :param tactic_sources: only these of TensorRT's sources of kernels; empty: all it has.
     :param calibration_images: folder of pictures as the network gets them: to calibrate INT8
         on, and to find out what would overflow in FP16.
@@ -70,7 +69,6 @@ class BuildOptions:
     optimization_level: int | None = None
     version_compatible: bool = False
     strongly_typed: bool = False
-    float_input: bool = False
     tactic_sources: tuple[str, ...] = ()
     calibration_images: Path | None = None
 

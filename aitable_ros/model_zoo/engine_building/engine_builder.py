@@ -34,7 +34,7 @@ from aitable_ros.model_zoo.engine_building.build_options import (
 from aitable_ros.model_zoo.engine_building.network_preparation import (
     NetworkSource,
     PreparedNetwork,
-    contract_differences,
+    check_contract,
     find_source,
     prepare,
 )
@@ -81,7 +81,8 @@ def engine_key(
     :param fp32_layers: layers held in FP32: which these are depends also on whether ONNX Runtime
         is there to find them out.
     """
-    settings = dataclasses.asdict(options)
+    # float_input was an option once: engines that are there stay current
+    settings = {**dataclasses.asdict(options), 'float_input': False}
     del settings['calibration_images'], settings['max_batch']
     parts = {
         'revision': REVISION,
@@ -176,27 +177,19 @@ class BuildRequest:
         """The engine file."""
         return self.engines_dir / f'{self.name}.engine'
 
-    def source(self) -> NetworkSource:
-        """Find the network; see :func:`find_source`."""
-        return find_source(
-            self.name,
-            self.engines_dir,
-            spec=self.spec,
-            onnx_file=self.onnx_file,
-            float_input=self.options.float_input,
-        )
-
     def prepare(self, *, typed: bool, report: Report) -> tuple[NetworkSource, PreparedNetwork]:
         """
         Find the network, bring it into form, and check it against the model's contract.
 
         :raises EngineBuildError: as the three do.
         """
-        source = self.source()
+        source = find_source(self.name, self.engines_dir, spec=self.spec, onnx_file=self.onnx_file)
         prepared = prepare(source, self.options, typed=typed, report=report)
-        differences = contract_differences(self.spec, prepared) if self.spec else []
-        if differences:
-            raise EngineBuildError(f'{source.origin} is not {self.name}: {"; ".join(differences)}')
+        if self.spec is not None:
+            try:
+                check_contract(self.spec, prepared)
+            except InferenceError as error:
+                raise EngineBuildError(f'{source.origin} is {error}') from error
         return source, prepared
 
 
@@ -236,9 +229,11 @@ def build(request: BuildRequest, report: Report, watch: Watch) -> EngineSidecar 
     if not request.force and engine_is_current(request.engine_path, key):
         return None
     cache_path = timing_cache_path(request.engines_dir, trt.__version__, gpu)
+    largest = max((batch[-1] for batch in batches), default=0)
+    taking = f'batches up to {largest}' if largest else "the network's own batch"
     report(
         f'building from {source.origin} with TensorRT {trt.__version__} for {gpu},'
-        f' {options.precision}, {_describe(batches)}'
+        f' {options.precision}, {taking}'
     )
     builder = PlanBuilder(trt, device, options, prepared, batches, watch)
     plan = builder.run(read_if_there(cache_path))
@@ -262,7 +257,6 @@ def build(request: BuildRequest, report: Report, watch: Watch) -> EngineSidecar 
             'strongly_typed': prepared.typed,
             'form': options.form,
             'fp32_first': options.fp32_first,
-            'float_input': options.float_input,
             'tactic_sources': list(options.tactic_sources),
             'calibration_images': prepared.images_sha256,
         },
@@ -271,44 +265,25 @@ def build(request: BuildRequest, report: Report, watch: Watch) -> EngineSidecar 
         build_seconds=round(plan.seconds, 1),
         built_at=datetime.now(timezone.utc).isoformat(timespec='seconds'),
     )
-    store_engine(request.engine_path, plan.content, record, report)
-    if plan.timing_cache:
-        _store_cache(cache_path, plan.timing_cache, report)
-    return record
-
-
-def store_engine(path: Path, plan: bytes, record: EngineSidecar, report: Report) -> None:
-    """
-    Write an engine file and its record, so that at no time they contradict each other.
-
-    :raises EngineBuildError: when they cannot be written, as on a full disk; both are then as
-        they were.
-    """
+    path = request.engine_path
     try:
         with locked(path.parent, report):
-            write_together({path: plan, sidecar_path(path): record.to_json().encode()})
+            write_together({path: plan.content, sidecar_path(path): record.to_json().encode()})
     except OSError as error:
         raise EngineBuildError(
-            f'{path} ({megabytes(len(plan))}) cannot be written: {error.strerror or error}'
+            f'{path} ({megabytes(len(plan.content))}) cannot be written: {error.strerror or error}'
         ) from error
+    if plan.timing_cache:
+        try:
+            with locked(cache_path.parent, report):
+                write_atomically(cache_path, plan.timing_cache)
+        except OSError as error:
+            reason = error.strerror or error
+            report(f'{cache_path} cannot be written: {reason}; the next build takes longer')
+    return record
 
 
 def timing_cache_path(engines_dir: Path, tensorrt: str, gpu: Gpu) -> Path:
     """Return where measured kernel times are kept: they hold for one TensorRT and one GPU."""
     words = re.sub(r'[^0-9A-Za-z]+', '-', f'{gpu.name} {gpu.multiprocessors}').strip('-').lower()
     return engines_dir / f'timing-{tensorrt}-{words}.cache'
-
-
-def _store_cache(path: Path, content: bytes, report: Report) -> None:
-    try:
-        with locked(path.parent, report):
-            write_atomically(path, content)
-    except OSError as error:
-        report(f'{path} cannot be written: {error.strerror or error}; the next build takes longer')
-
-
-def _describe(batches: Sequence[Sequence[int]]) -> str:
-    if not batches:
-        return "the network's own batch"
-    largest = max(batch[-1] for batch in batches)
-    return f'batches up to {largest}' if largest > 1 else 'batch 1'

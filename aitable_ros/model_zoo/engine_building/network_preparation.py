@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.inference.engine import DYNAMIC, TensorSpec, is_folded, one_line
+from aitable_ros.inference.engine import DYNAMIC, TensorSpec, one_line
 from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.tensorrt.runtime import DTYPES
+from aitable_ros.inference.tensorrt.tensors import EngineTensor, bind_tensors
 from aitable_ros.model_zoo.engine_building.build_options import BuildOptions, EngineBuildError
 from aitable_ros.model_zoo.files import Report
 from aitable_ros.model_zoo.store import SOURCES
@@ -75,7 +76,6 @@ def find_source(
     *,
     spec: ModelSpec | None = None,
     onnx_file: Path | None = None,
-    float_input: bool = False,
 ) -> NetworkSource:
     """
     Find the ONNX model to build from.
@@ -89,19 +89,13 @@ def find_source(
     :param engines_dir: where its files are.
     :param spec: its contract, if it has one.
     :param onnx_file: this file, instead.
-    :param float_input: leave scaling to the host; for MediaPipe's networks only.
     :raises EngineBuildError: when there is no such file, or it cannot be read or converted.
     """
     tflite = engines_dir / f'{name}.tflite'
     if onnx_file is None and spec is not None and name in SOURCES and tflite.is_file():
-        converted = _convert_tflite(tflite, spec, float_input)
+        converted = _convert_tflite(tflite, spec)
         if converted is not None:
             return converted
-    if float_input:
-        raise EngineBuildError(
-            f'{name}: a float input can be made only for {", ".join(SOURCES)}, from their .tflite'
-            ' files'
-        )
     path = onnx_file or engines_dir / f'{name}.onnx'
     try:
         return NetworkSource(_with_weights(path, path.read_bytes()), str(path))
@@ -136,10 +130,8 @@ def _with_weights(path: Path, content: bytes) -> bytes:
         ) from error
 
 
-def _convert_tflite(path: Path, spec: ModelSpec, float_input: bool) -> NetworkSource | None:
+def _convert_tflite(path: Path, spec: ModelSpec) -> NetworkSource | None:
     try:
-        import onnx
-
         from aitable_ros.model_zoo.conversion import tflite_to_onnx
     except ImportError:
         return None
@@ -148,15 +140,10 @@ def _convert_tflite(path: Path, spec: ModelSpec, float_input: bool) -> NetworkSo
         raise EngineBuildError(
             f'{path} is damaged (python3 -m aitable_ros.tools.fetch_models {spec.name})'
         )
-    if float_input:
-        spec = dataclasses.replace(spec, scale=1.0, offset=0.0)
     try:
         model = tflite_to_onnx.convert(content, spec, style=tflite_to_onnx.GraphStyle.NATIVE)
     except tflite_to_onnx.ConversionError as error:
         raise EngineBuildError(f'{path} cannot be converted: {error}') from error
-    if float_input:
-        model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-        onnx.checker.check_model(model, full_check=True)
     return NetworkSource(model.SerializeToString(deterministic=True), f'{path} (converted)')
 
 
@@ -350,30 +337,20 @@ def _tensor_specs(infos: Any) -> Iterator[TensorSpec]:
         )
 
 
-def contract_differences(spec: ModelSpec, prepared: PreparedNetwork) -> list[str]:
+def check_contract(spec: ModelSpec, prepared: PreparedNetwork) -> None:
     """
-    Tell how a network's tensors differ from what the model's backend will accept.
+    Check that the engine of a network will have the tensors of a model.
 
-    Outputs may bear their TFLite names and fold dimensions, and the picture may be float32,
-    NHWC or NCHW: see :class:`~aitable_ros.inference.tensorrt.engine.TensorRtEngine`.
+    :raises InferenceError: when the model's backend would not take them; see
+        :func:`~aitable_ros.inference.tensorrt.tensors.bind_tensors`.
     """
-    differences = []
-    if len(prepared.inputs) != 1 or not _takes(spec.inputs[0], prepared.inputs[0]):
-        given = ', '.join(map(str, prepared.inputs))
-        differences.append(f'expected the input {spec.inputs[0]}, found {given}')
-    found = {spec.tflite_outputs.get(t.name, t.name): t for t in prepared.outputs}
-    for want in spec.outputs:
-        tensor = found.get(want.name)
-        if tensor is None:
-            differences.append(f'output {want} is missing, the file has {", ".join(found)}')
-        elif DYNAMIC not in tensor.shape[1:] and not is_folded(tensor.shape[1:], want.shape[1:]):
-            differences.append(f'output {want} is {tensor}')
-    return differences
-
-
-def _takes(want: TensorSpec, have: TensorSpec) -> bool:
-    rows = have.shape[1:]
-    if have.dtype == np.float32:
-        height, width, channels = want.shape[1:]
-        return rows in ((height, width, channels), (channels, height, width))
-    return have.dtype == want.dtype and have.name == want.name and rows == want.shape[1:]
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    known = {output.name: output.shape for output in spec.outputs}
+    tensors = []
+    for tensor in (*prepared.inputs, *prepared.outputs):
+        shape = tensor.shape
+        if DYNAMIC in shape[1:]:  # left open until TensorRT finds out
+            shape = known.get(spec.tflite_outputs.get(tensor.name, tensor.name), shape)
+        dtype = names.get(tensor.dtype, tensor.dtype.name)
+        tensors.append(EngineTensor(tensor.name, tensor in prepared.inputs, shape, dtype))
+    bind_tensors(spec, tuple(tensors))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from aitable_ros import paths
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.inference.selection import BACKENDS
 from aitable_ros.inference.tensorrt.gate import local_gpu
 from aitable_ros.inference.tensorrt.runtime import load_tensorrt
 from aitable_ros.inference.tensorrt.sidecar import EngineSidecar, Gpu, read_sidecar
@@ -27,9 +26,9 @@ from aitable_ros.model_zoo.engine_building.engine_builder import (
     BuildRequest,
     trtexec_command,
 )
-from aitable_ros.model_zoo.files import ModelFilesError, megabytes, write_atomically
+from aitable_ros.model_zoo.files import ModelFilesError, megabytes, print_report, write_atomically
 from aitable_ros.model_zoo.store import SOURCES, ensure_models
-from aitable_ros.tools.build_engines.run import INTERRUPTED, build_all, say, set_up_logging
+from aitable_ros.tools.build_engines.run import INTERRUPTED, build_all, set_up_logging
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,7 +84,6 @@ def _requests(arguments: argparse.Namespace, folder: Path) -> list[BuildRequest]
                 optimization_level=arguments.optimization_level,
                 version_compatible=arguments.version_compatible,
                 strongly_typed=arguments.strongly_typed,
-                float_input=arguments.float_input,
                 tactic_sources=tuple((arguments.tactic_sources or '').replace(',', ' ').split()),
                 calibration_images=arguments.calibration_images,
             ),
@@ -102,21 +100,24 @@ def _available(folder: Path) -> list[str]:
     names = [name for name in CONTRACTS if name in SOURCES or (folder / f'{name}.onnx').is_file()]
     for name in CONTRACTS:
         if name not in names:
-            say(f'{name}: left out, {folder / name}.onnx is missing (fetch_models {name})')
+            print_report(
+                f'{name}: left out, {folder / name}.onnx is missing (fetch_models {name})'
+            )
     return names
 
 
 def _fetch(requests: Sequence[BuildRequest]) -> None:
     for request in requests:
         if request.onnx_file is None and request.name in SOURCES:
-            ensure_models([request.name], request.engines_dir, progress=say)
+            ensure_models([request.name], request.engines_dir, progress=print_report)
 
 
 def _describe(request: BuildRequest, arguments: argparse.Namespace) -> int:
     """Print what would be built, without TensorRT, and save the ONNX file if asked to."""
     try:
         source, prepared = request.prepare(
-            typed=arguments.strongly_typed, report=lambda line: say(f'{request.name}: {line}')
+            typed=arguments.strongly_typed,
+            report=lambda line: print_report(f'{request.name}: {line}'),
         )
         batches = batch_profiles(request.options, dynamic=prepared.dynamic)
         if arguments.save_onnx:
@@ -194,11 +195,10 @@ def _find_tensorrt() -> tuple[str, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    suffix = BACKENDS['tensorrt'].suffix if 'tensorrt' in BACKENDS else '.engine'
     parser = argparse.ArgumentParser(
         prog='build_engines',
         description=(
-            f'Build TensorRT engines (<model>{suffix}) in the engines folder, from the ONNX form'
+            'Build TensorRT engines (<model>.engine) in the engines folder, from the ONNX form'
             ' of the networks. An engine works only with the TensorRT version and on the GPU that'
             ' it was built with: build it on the machine that is to run it. One that is there'
             ' and was built from the same, the same way, is left alone.'
@@ -271,11 +271,6 @@ def _parser() -> argparse.ArgumentParser:
         '--strongly-typed',
         action='store_true',
         help='put the precision into the graph, as TensorRT 11 always does',
-    )
-    how.add_argument(
-        '--float-input',
-        action='store_true',
-        help='take float32 pixels, scaled on the host, should this TensorRT not take uint8',
     )
     how.add_argument(
         '--calibration-images',

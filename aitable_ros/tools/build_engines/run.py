@@ -6,41 +6,30 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import logging
 import multiprocessing
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from aitable_ros.model_zoo.engine_building.build_options import (
-    EngineBuildError,
-)
-from aitable_ros.model_zoo.engine_building.engine_builder import (
-    BuildRequest,
-    build,
-)
+from aitable_ros.inference.engine import one_line
+from aitable_ros.model_zoo.engine_building.build_options import EngineBuildError
+from aitable_ros.model_zoo.engine_building.engine_builder import BuildRequest, build
 from aitable_ros.model_zoo.engine_building.plan_builder import Progress
-from aitable_ros.model_zoo.files import megabytes
+from aitable_ros.model_zoo.files import held, megabytes, print_report
 
 HEARTBEAT_S = 10.0
 """How often it is said that a build goes on."""
 
-
 _GOODBYE_S = 30.0  # for TensorRT to clean up, after the engine was written
-
-
 _LOCK_NAME = '.build_engines.lock'
-
-
 _PR_SET_PDEATHSIG = 1  # of linux/prctl.h
-
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as of shells: 128 + SIGINT."""
@@ -95,7 +84,7 @@ def _follow(name: str, messages: Connection) -> Outcome | None:
                 if kind == 'progress':
                     progress = content
                 elif kind == 'line':
-                    say(f'{name}: {content}')
+                    print_report(f'{name}: {content}')
                 else:
                     return Outcome(content, failed=kind == 'failed')
         except EOFError:
@@ -104,7 +93,9 @@ def _follow(name: str, messages: Connection) -> Outcome | None:
         if now - last >= HEARTBEAT_S:
             last = now
             where = f', {progress.phase} {progress.done:.0%}' if progress != shown else ''
-            say(f'{name}: building for {now - start:.0f} s{where if progress.phase else ""}')
+            print_report(
+                f'{name}: building for {now - start:.0f} s{where if progress.phase else ""}'
+            )
             shown = progress
 
 
@@ -130,7 +121,7 @@ def _work(messages: Connection, request: BuildRequest, verbose: bool) -> None:
     except MemoryError:
         messages.send(('failed', 'not enough memory'))
     except Exception as error:  # the other builds go on
-        messages.send(('failed', ' '.join(f'{type(error).__name__}: {error}'.split())))
+        messages.send(('failed', one_line(f'{type(error).__name__}: {error}')))
     else:
         path = request.engine_path
         if record is None:
@@ -175,7 +166,15 @@ def build_all(requests: Sequence[BuildRequest], folder: Path, verbose: bool) -> 
     """
     failed = False
     for request in requests:
-        with _alone(folder):
+        with contextlib.ExitStack() as stack:
+            try:
+                # side by side builds would disturb each other's timing
+                lock = held(folder / _LOCK_NAME, print_report, 'waiting for another build to end')
+                stack.enter_context(lock)
+            except OSError as error:
+                raise EngineBuildError(
+                    f'the engines folder {folder} cannot be written: {error.strerror or error}'
+                ) from error
             outcome = run_build(request, verbose=verbose)
         failed |= outcome.failed
         if outcome.failed:
@@ -183,27 +182,3 @@ def build_all(requests: Sequence[BuildRequest], folder: Path, verbose: bool) -> 
         else:
             print(f'{request.name}: {outcome.text}', flush=True)
     return 1 if failed else 0
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait for other builds into the folder: side by side they disturb each other's timing."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / _LOCK_NAME).open('ab')
-    except OSError as error:
-        raise EngineBuildError(
-            f'the engines folder {folder} cannot be written: {error.strerror or error}'
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say('waiting for another build to end')
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def say(line: str) -> None:
-    """Print a line to standard error."""
-    print(line, file=sys.stderr, flush=True)

@@ -48,7 +48,8 @@ class TestRefusals:
     def test_another_network(self, bench):
         bench.write(toy(output='sum'))
         with pytest.raises(
-            EngineBuildError, match=r'is not toy: output mean .* is missing, the file has sum'
+            EngineBuildError,
+            match=r'is not this network: output mean .* is missing, the file has sum',
         ):
             bench.build()
 
@@ -141,7 +142,6 @@ OTHER_OPTIONS = {
     'optimization_level': 0,
     'version_compatible': True,
     'strongly_typed': True,
-    'float_input': True,
     'tactic_sources': ('CUDNN',),
 }
 

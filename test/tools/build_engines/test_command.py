@@ -30,6 +30,7 @@ from aitable_ros.model_zoo import files
 from aitable_ros.model_zoo.engine_building.build_options import BuildOptions
 from aitable_ros.model_zoo.store import SOURCES
 from aitable_ros.tools.build_engines import command as build_engines
+from aitable_ros.tools.build_engines import run
 
 pytestmark = pytest.mark.models
 MEDIAPIPE = ('face_detection', 'face_mesh', 'iris_landmark', 'pose_detection', 'pose_landmark')
@@ -56,7 +57,7 @@ def _refused(capsys, folder, *arguments):
 
 
 def _child(monkeypatch, name):
-    monkeypatch.setattr(build_engines, '_work', getattr(builder_children, name))
+    monkeypatch.setattr(run, '_work', getattr(builder_children, name))
 
 
 class TestBuilding:
@@ -115,9 +116,9 @@ class TestBuilding:
         tests = Path(__file__).parents[2]
         code = (
             f'import sys; sys.path[:0] = [{str(tests)!r}, {str(tests.parent)!r}]\n'
-            'import builder_children\nfrom aitable_ros.tools import build_engines\n'
-            'build_engines._work = builder_children.endless\n'
-            f'build_engines.main(["face_mesh", "--engines-dir", {str(folder)!r}])'
+            'import builder_children\nfrom aitable_ros.tools.build_engines import command, run\n'
+            'run._work = builder_children.endless\n'
+            f'command.main(["face_mesh", "--engines-dir", {str(folder)!r}])'
         )
         process = subprocess.Popen([sys.executable, '-c', code], stderr=subprocess.PIPE)
         while not (folder / 'started').exists():
@@ -132,7 +133,7 @@ class TestBuilding:
 
     def test_it_waits_for_another_build_into_the_folder(self, folder, monkeypatch, capsys):
         _child(monkeypatch, 'succeed')
-        with (folder / build_engines._LOCK_NAME).open('ab') as lock:
+        with (folder / run._LOCK_NAME).open('ab') as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             release = threading.Timer(0.3, lambda: fcntl.flock(lock, fcntl.LOCK_UN))
             release.start()
@@ -198,7 +199,7 @@ class TestDryRun:
     def test_what_cannot_be_built_is_one_line(self, folder, capsys):
         source = folder / 'iris_landmark.onnx'
         error = _refused(capsys, folder, 'face_mesh', '--dry-run', '--onnx', str(source))
-        assert error.startswith(f'build_engines: error: face_mesh: {source} is not face_mesh: ')
+        assert error.startswith(f'build_engines: error: face_mesh: {source} is not this network: ')
 
 
 RECORD = EngineSidecar(
@@ -280,13 +281,13 @@ class TestArguments:
     def test_reach_the_build(self, tmp_path, monkeypatch):
         built = []
         monkeypatch.setattr(
-            build_engines,
+            run,
             'run_build',
-            lambda request, verbose: built.append(request) or build_engines.Outcome('ok'),
+            lambda request, verbose: built.append(request) or run.Outcome('ok'),
         )
         arguments = '--precision fp16 --max-batch 4 --workspace-mib 64 --optimization-level 1'
         form = '--fp32-first 2 --form dense --tactic-sources JIT_CONVOLUTIONS,CUDNN'
-        flags = '--version-compatible --strongly-typed --float-input --force'
+        flags = '--version-compatible --strongly-typed --force'
         assert _main(tmp_path, 'face_mesh', *f'{arguments} {form} {flags}'.split()) == 0
         (request,) = built
         assert (request.name, request.force, request.onnx_file) == ('face_mesh', True, None)
@@ -300,6 +301,5 @@ class TestArguments:
             optimization_level=1,
             version_compatible=True,
             strongly_typed=True,
-            float_input=True,
             tactic_sources=('JIT_CONVOLUTIONS', 'CUDNN'),
         )

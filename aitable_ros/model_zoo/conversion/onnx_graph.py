@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -128,6 +129,27 @@ class GraphBuilder:
         helper.set_model_props(model, dict(metadata))
         onnx.checker.check_model(model, full_check=True)
         return model
+
+
+def rewritten(
+    model: onnx.ModelProto,
+    nodes: Iterable[onnx.NodeProto],
+    constants: Iterable[onnx.TensorProto],
+) -> onnx.ModelProto:
+    """
+    Return a model with other nodes, checked; of the constants it has those that are used.
+
+    :raises onnx.checker.ValidationError: when it is not valid ONNX.
+    """
+    made = copy.deepcopy(model)
+    graph = made.graph
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    used = {name for node in graph.node for name in node.input}
+    used.update(output.name for output in graph.output)
+    graph.initializer.extend(constant for constant in constants if constant.name in used)
+    onnx.checker.check_model(made, full_check=True)
+    return made
 
 
 def _value_info(spec: TensorSpec) -> onnx.ValueInfoProto:

@@ -8,6 +8,7 @@ Accuracy must be measured before an INT8 engine is used: small networks lose muc
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -124,7 +125,7 @@ class DeviceBatches:
     """
     Batches handed over in GPU memory, one after the other.
 
-    Use it as a context manager, with the device's context current, around the calibration.
+    Close it after the calibration; it needs the device's context current.
 
     :param batches: host arrays of one shape and dtype.
     :param device: the CUDA device.
@@ -145,11 +146,7 @@ class DeviceBatches:
         self._driver.memcpy_htod(self._memory, batch)
         return int(self._memory)
 
-    def __enter__(self) -> DeviceBatches:
-        """Return the object itself."""
-        return self
-
-    def __exit__(self, *exception: object) -> None:
+    def close(self) -> None:
         """Free the GPU memory."""
         if self._memory is not None:
             memory, self._memory = self._memory, None
@@ -223,11 +220,9 @@ def quantize(
 
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / 'quantized.onnx'
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)  # it is changed
         try:
             quantization.quantize_static(
-                copy,
+                copy.deepcopy(model),  # it is changed
                 str(target),
                 Reader(),
                 quant_format=quantization.QuantFormat.QDQ,

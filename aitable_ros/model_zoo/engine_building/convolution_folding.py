@@ -14,6 +14,7 @@ slopes go into the weights of what follows.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
+
+from aitable_ros.model_zoo.conversion.onnx_graph import rewritten
 
 MAX_MULTIPLICATIONS = 100_000_000
 """Multiplications per image of the largest convolution that is made. FaceMesh's need 21 million
@@ -158,7 +161,7 @@ class _Graph:
         self._shapes = _shapes_of(model)
         self._outputs = {output.name for output in model.graph.output}
         self._constants = {entry.name: entry for entry in model.graph.initializer}
-        self._nodes = [_copy(node) for node in model.graph.node]
+        self._nodes = [copy.deepcopy(node) for node in model.graph.node]
 
     def fold_separable(self) -> int:
         """Join each grouped convolution with the pointwise one that alone takes its output."""
@@ -269,15 +272,7 @@ class _Graph:
 
     def model(self) -> onnx.ModelProto:
         """Return the graph as a checked model."""
-        model = onnx.ModelProto()
-        model.CopyFrom(self._model)
-        graph = model.graph
-        used = {name for node in self._nodes for name in node.input} | self._outputs
-        del graph.node[:], graph.initializer[:], graph.value_info[:]
-        graph.node.extend(self._nodes)
-        graph.initializer.extend(entry for entry in self._constants.values() if entry.name in used)
-        onnx.checker.check_model(model, full_check=True)
-        return model
+        return rewritten(self._model, self._nodes, self._constants.values())
 
     def _convolution(self, node: onnx.NodeProto | None) -> _Convolution | None:
         """Return the convolution that a node computes, if it is one that can be folded."""
@@ -377,9 +372,3 @@ class _Graph:
     def _has_one_user(self, name: str) -> bool:
         taken = sum(list(node.input).count(name) for node in self._nodes)
         return taken == 1 and name not in self._outputs
-
-
-def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
-    made = onnx.NodeProto()
-    made.CopyFrom(node)
-    return made

@@ -10,6 +10,7 @@ an eighth. Neither costs time where only the heads, which are small, are compute
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -17,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from aitable_ros.model_zoo.conversion.onnx_graph import rewritten
 
 MAX_MAGNITUDE = 8192.0
 """Values beyond an eighth of what FP16 can hold (65,504): nodes that see any stay in FP32."""
@@ -85,8 +88,7 @@ def float_nodes(model: onnx.ModelProto) -> frozenset[str]:
 
     :param model: in FP32, whose nodes have names.
     """
-    graph = onnx.shape_inference.infer_shapes(model).graph
-    types = {i.name: i.type.tensor_type.elem_type for i in (*graph.value_info, *graph.output)}
+    types = _element_types(model, strict=False)
     return frozenset(
         node.name
         for node in model.graph.node
@@ -115,8 +117,7 @@ def large_valued_nodes(
     import onnxruntime
 
     types = _element_types(model)
-    observed = onnx.ModelProto()
-    observed.CopyFrom(model)
+    observed = copy.deepcopy(model)
     present = {output.name for output in model.graph.output}
     names = [
         name
@@ -146,11 +147,9 @@ def large_valued_nodes(
             )
     large = {}
     for node in model.graph.node:
-        magnitude = max(
-            (magnitudes.get(name, 0.0) for name in (*node.input, *node.output)), default=0.0
-        )
-        if magnitude > limit:
-            large[node.name] = magnitude
+        seen = max((magnitudes.get(name, 0.0) for name in (*node.input, *node.output)), default=0)
+        if seen > limit:
+            large[node.name] = seen
     return large
 
 
@@ -198,32 +197,19 @@ class _HalfPass:
         outputs = {output.name for output in self._model.graph.output}
         for node in self._model.graph.node:
             if node.op_type == 'Constant' and node.attribute[0].name == 'value':
-                tensor = onnx.TensorProto()
-                tensor.CopyFrom(node.attribute[0].t)
+                tensor = copy.deepcopy(node.attribute[0].t)
                 tensor.name = node.output[0]
                 self._constants[tensor.name] = tensor
                 if tensor.name in outputs:
                     self._nodes.append(node)
                 continue
             self._convert(node, outputs)
-        result = onnx.ModelProto()
-        result.CopyFrom(self._model)
-        graph = result.graph
-        del graph.node[:], graph.initializer[:], graph.value_info[:]
-        graph.node.extend(self._nodes)
-        used = {name for node in self._nodes for name in node.input} | outputs
-        graph.initializer.extend(
-            entry
-            for entry in (*self._constants.values(), *self._new_constants)
-            if entry.name in used
-        )
-        onnx.checker.check_model(result, full_check=True)
-        return result
+        constants = (*self._constants.values(), *self._new_constants)
+        return rewritten(self._model, self._nodes, constants)
 
     def _convert(self, node: onnx.NodeProto, outputs: set[str]) -> None:
         half = self._becomes_half(node)
-        made = onnx.NodeProto()
-        made.CopyFrom(node)
+        made = copy.deepcopy(node)
         fixed = _FP32_OPERANDS.get(node.op_type, ())
         for position, name in enumerate(node.input):
             if self._types.get(name) == TensorProto.FLOAT:
@@ -286,8 +272,8 @@ def _half_tensor(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
     return numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), name)
 
 
-def _element_types(model: onnx.ModelProto) -> dict[str, int]:
-    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+def _element_types(model: onnx.ModelProto, *, strict: bool = True) -> dict[str, int]:
+    graph = onnx.shape_inference.infer_shapes(model, strict_mode=strict).graph
     types = {entry.name: entry.data_type for entry in graph.initializer}
     for info in (*graph.input, *graph.value_info, *graph.output):
         types[info.name] = info.type.tensor_type.elem_type

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -273,7 +273,7 @@ class PlanBuilder:
         def advance() -> None:
             self._watch(Progress('calibration', next(done, len(batches)) / len(batches)))
 
-        feeder = stack.enter_context(DeviceBatches(batches, self._device))
+        feeder = stack.enter_context(closing(DeviceBatches(batches, self._device)))
         config.int8_calibrator = create_calibrator(self._trt, feeder, batches.size, advance)
         # Until the plan is made TensorRT refers to it without owning it.
         stack.callback(lambda kept: None, config.int8_calibrator)

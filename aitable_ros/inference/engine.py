@@ -4,28 +4,21 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-import operator
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from aitable_ros.inference.model_spec import DYNAMIC, ModelSpec, TensorSpec
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from aitable_ros.inference.model_spec import ModelSpec
-
 MAX_FILE_BYTES = 2**31 - 1
 """Largest model file that is read into memory: flatbuffers address with signed 32 bits."""
-
-DYNAMIC = -1
-"""Marks a dimension that may take any size from one call to the next (the batch)."""
 
 
 class InferenceError(RuntimeError):
@@ -37,49 +30,9 @@ class InferenceError(RuntimeError):
     """
 
 
-@dataclass(frozen=True)
-class TensorSpec:
-    """
-    Name, shape and element type of one input or output tensor.
-
-    :param name: the tensor's name, the same on every backend.
-    :param shape: dimensions; :data:`DYNAMIC` where any size is accepted.
-    :param dtype: NumPy element type.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    def accepts(self, shape: Sequence[int]) -> bool:
-        """Tell whether an array of this shape fits."""
-        return len(shape) == len(self.shape) and all(
-            want in (DYNAMIC, got) and got > 0 for want, got in zip(self.shape, shape)
-        )
-
-    def __str__(self) -> str:
-        """Format as ``image uint8[N,192,192,3]``."""
-        dims = ','.join('N' if d == DYNAMIC else str(d) for d in self.shape)
-        return f'{self.name} {self.dtype.name}[{dims}]'
-
-
 def one_line(error: object) -> str:
     """Return what an error says, without line breaks."""
     return ' '.join(str(error).split())
-
-
-def is_folded(have: Sequence[int], want: Sequence[int]) -> bool:
-    """
-    Tell whether two shapes have the same values in the same order.
-
-    That is so where joining neighbouring dimensions of one gives the other, as [1,1,1404] for
-    [468,3]. Others of as many values, as the transposed [3,468], have them in another order.
-
-    :param have: one shape, with fixed dimensions.
-    :param want: the other one.
-    """
-    ends, wanted = ({1, *itertools.accumulate(shape, operator.mul)} for shape in (have, want))
-    return math.prod(have) == math.prod(want) and (ends <= wanted or wanted <= ends)
 
 
 class Engine(ABC):

@@ -4,10 +4,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import math
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aitable_ros.inference.engine import TensorSpec
+import numpy as np
+
+DYNAMIC = -1
+"""Marks a dimension that may take any size from one call to the next (the batch)."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """
+    Name, shape and element type of one input or output tensor.
+
+    :param name: the tensor's name, the same on every backend.
+    :param shape: dimensions; :data:`DYNAMIC` where any size is accepted.
+    :param dtype: NumPy element type.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def accepts(self, shape: Sequence[int]) -> bool:
+        """Tell whether an array of this shape fits."""
+        return len(shape) == len(self.shape) and all(
+            want in (DYNAMIC, got) and got > 0 for want, got in zip(self.shape, shape)
+        )
+
+    def __str__(self) -> str:
+        """Format as ``image uint8[N,192,192,3]``."""
+        dims = ','.join('N' if d == DYNAMIC else str(d) for d in self.shape)
+        return f'{self.name} {self.dtype.name}[{dims}]'
 
 
 @dataclass(frozen=True)
@@ -50,3 +82,17 @@ class ModelSpec:
     def is_open(self) -> bool:
         """Whether the tensors are the file's own."""
         return not self.inputs and not self.outputs
+
+
+def is_folded(have: Sequence[int], want: Sequence[int]) -> bool:
+    """
+    Tell whether two shapes have the same values in the same order.
+
+    That is so where joining neighbouring dimensions of one gives the other, as [1,1,1404] for
+    [468,3]. Others of as many values, as the transposed [3,468], have them in another order.
+
+    :param have: one shape, with fixed dimensions.
+    :param want: the other one.
+    """
+    ends, wanted = ({1, *itertools.accumulate(shape, operator.mul)} for shape in (have, want))
+    return math.prod(have) == math.prod(want) and (ends <= wanted or wanted <= ends)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.inference.engine import DYNAMIC, Engine, TensorSpec
-from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.engine import Engine
+from aitable_ros.inference.model_spec import DYNAMIC, ModelSpec, TensorSpec
 
 _DTYPES: Mapping[str, np.dtype] = {
     'tensor(float)': np.dtype(np.float32),

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from aitable_ros import paths
-from aitable_ros.inference.engine import DYNAMIC, TensorSpec
-from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.model_spec import DYNAMIC, ModelSpec, TensorSpec
 from aitable_ros.inference.selection import BACKENDS
 from aitable_ros.model_zoo.emonet.contract import emonet_spec
 
@@ -111,6 +110,7 @@ CONTRACTS: Mapping[str, ModelSpec] = MappingProxyType(
 )
 """Inputs and outputs of every model that the code knows; without a backend chain."""
 
+_SWITCHES = ('required', 'mapped_memory')
 _KEYS = ('required', 'primary', 'fallbacks', 'host_code_sha256', 'mapped_memory')
 _SHA256 = re.compile('[0-9a-f]{64}')
 
@@ -148,11 +148,12 @@ def load_catalog(path: Path | None = None) -> dict[str, ModelSpec]:
 
 def _join(contract: ModelSpec, entry: Any, where: str) -> ModelSpec:
     values = _mapping(entry, where, allowed=_KEYS)
-    required = values.get('required', contract.required)
-    if not isinstance(required, bool):
-        raise CatalogError(f'{where}.required: expected true or false, got {required!r}')
+    switches = {key: values.get(key, getattr(contract, key)) for key in _SWITCHES}
+    for key, value in switches.items():
+        if not isinstance(value, bool):
+            raise CatalogError(f'{where}.{key}: expected true or false, got {value!r}')
     if 'primary' not in values:
-        raise CatalogError(f'{where}: primary is missing; expected one of {_known(BACKENDS)}')
+        raise CatalogError(f'{where}: primary is missing; expected one of {", ".join(BACKENDS)}')
     fallbacks = values.get('fallbacks') or []
     if not isinstance(fallbacks, list):
         raise CatalogError(f'{where}.fallbacks: expected a list of backends, got {fallbacks!r}')
@@ -160,7 +161,7 @@ def _join(contract: ModelSpec, entry: Any, where: str) -> ModelSpec:
     for backend in chain:
         if not isinstance(backend, str) or backend not in BACKENDS:
             raise CatalogError(
-                f'{where}: unknown backend {backend!r}; expected one of {_known(BACKENDS)}'
+                f'{where}: unknown backend {backend!r}; expected one of {", ".join(BACKENDS)}'
             )
         if chain.count(backend) > 1:
             raise CatalogError(f'{where}: backend {backend} appears more than once')
@@ -170,26 +171,16 @@ def _join(contract: ModelSpec, entry: Any, where: str) -> ModelSpec:
             f'{where}.host_code_sha256: expected the SHA-256 of a file, 64 of 0-9 and a-f in'
             f' quotes, got {allowed!r}'
         )
-    mapped = values.get('mapped_memory', False)
-    if not isinstance(mapped, bool):
-        raise CatalogError(f'{where}.mapped_memory: expected true or false, got {mapped!r}')
     return dataclasses.replace(
-        contract,
-        chain=tuple(chain),
-        required=required,
-        host_code_sha256=allowed or '',
-        mapped_memory=mapped,
+        contract, chain=tuple(chain), host_code_sha256=allowed or '', **switches
     )
 
 
 def _mapping(value: Any, where: str, *, allowed: tuple[str, ...]) -> dict[str, Any]:
+    known = ', '.join(allowed)
     if not isinstance(value, dict) or not value:
-        raise CatalogError(f'{where}: expected entries from {_known(allowed)}, got {value!r}')
+        raise CatalogError(f'{where}: expected entries from {known}, got {value!r}')
     for key in value:
         if key not in allowed:
-            raise CatalogError(f'{where}: unknown entry {key!r}; expected {_known(allowed)}')
+            raise CatalogError(f'{where}: unknown entry {key!r}; expected {known}')
     return value
-
-
-def _known(names: Any) -> str:
-    return ', '.join(names)

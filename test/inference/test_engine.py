@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aitable_ros.inference.engine import DYNAMIC, Engine, InferenceError, TensorSpec, is_folded
-from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.engine import DYNAMIC, Engine, InferenceError, TensorSpec
+from aitable_ros.inference.model_spec import ModelSpec, is_folded
 
 
 class Sum(Engine):

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from aitable_ros.inference.engine import DYNAMIC, InferenceError, TensorSpec
-from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.engine import InferenceError
+from aitable_ros.inference.model_spec import DYNAMIC, ModelSpec, TensorSpec
 from aitable_ros.inference.tensorrt.runtime import (
     DTYPES,
     TensorRtLog,

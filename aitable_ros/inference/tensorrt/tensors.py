@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.inference.engine import DYNAMIC, InferenceError, TensorSpec, is_folded
-from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.engine import InferenceError
+from aitable_ros.inference.model_spec import DYNAMIC, ModelSpec, TensorSpec, is_folded
 from aitable_ros.inference.tensorrt.runtime import DTYPES
 
 ALIGNMENT = 256

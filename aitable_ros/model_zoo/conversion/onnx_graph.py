@@ -15,7 +15,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from aitable_ros import __version__
-from aitable_ros.inference.engine import DYNAMIC, TensorSpec
+from aitable_ros.inference.model_spec import DYNAMIC, TensorSpec
 
 OPSET = 17
 """Operator set of the graphs: the newest one that TensorRT 8.6's parser knows."""

@@ -11,7 +11,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.inference.engine import DYNAMIC, TensorSpec
+from aitable_ros.inference.model_spec import DYNAMIC, TensorSpec
 from aitable_ros.model_zoo.conversion.onnx_graph import TO_NCHW, GraphBuilder
 from aitable_ros.model_zoo.conversion.tflite_reader import (
     ConversionError,

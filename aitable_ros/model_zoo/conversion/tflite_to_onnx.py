@@ -17,8 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
-from aitable_ros.inference.engine import TensorSpec
-from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.model_spec import ModelSpec, TensorSpec
 from aitable_ros.model_zoo.conversion.onnx_graph import PRODUCER, GraphBuilder
 from aitable_ros.model_zoo.conversion.operators import OPERATORS
 from aitable_ros.model_zoo.conversion.tflite_network import GraphStyle, Network, Value

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aitable_ros.inference.engine import DYNAMIC, TensorSpec
-from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.model_spec import DYNAMIC, ModelSpec, TensorSpec
 
 INPUT_SIZE_PX = 256
 """Side of EmoNet's input."""

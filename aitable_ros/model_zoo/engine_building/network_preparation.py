@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.inference.engine import DYNAMIC, TensorSpec, one_line
-from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.engine import one_line
+from aitable_ros.inference.model_spec import DYNAMIC, ModelSpec, TensorSpec
 from aitable_ros.inference.tensorrt.runtime import DTYPES
 from aitable_ros.inference.tensorrt.tensors import EngineTensor, bind_tensors
 from aitable_ros.model_zoo.engine_building.build_options import BuildOptions, EngineBuildError

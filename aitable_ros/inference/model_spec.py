@@ -7,8 +7,9 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -96,3 +97,36 @@ def is_folded(have: Sequence[int], want: Sequence[int]) -> bool:
     """
     ends, wanted = ({1, *itertools.accumulate(shape, operator.mul)} for shape in (have, want))
     return math.prod(have) == math.prod(want) and (ends <= wanted or wanted <= ends)
+
+
+def fits(have: Sequence[int], want: Sequence[int]) -> bool:
+    """Tell whether a file's dimensions, some of them open, can be those of a contract."""
+    return len(have) == len(want) and all(h in (DYNAMIC, w) for h, w in zip(have, want))
+
+
+Tensor = TypeVar('Tensor')
+
+
+def tensor_differences(
+    kind: str,
+    specs: Sequence[TensorSpec],
+    found: Mapping[str, Tensor],
+    agree: Callable[[TensorSpec, Tensor], bool],
+) -> list[str]:
+    """
+    Tell in words how a file's tensors differ from those of a contract.
+
+    :param kind: ``input`` or ``output``.
+    :param specs: the contract's.
+    :param found: the file's, by the contract's names.
+    :param agree: whether two of one name agree.
+    """
+    listing = ', '.join(map(str, found.values())) or 'none'
+    differences = []
+    for spec in specs:
+        if spec.name not in found:
+            differences.append(f'{kind} {spec} is missing, the file has {listing}')
+        elif not agree(spec, found[spec.name]):
+            differences.append(f'{kind} {spec} is {found[spec.name]} in the file')
+    unexpected = found.keys() - {spec.name for spec in specs}
+    return differences + [f'unexpected {kind} {found[n]}' for n in found if n in unexpected]

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.inference.engine import Engine
-from aitable_ros.inference.model_spec import DYNAMIC, ModelSpec, TensorSpec
+from aitable_ros.inference.model_spec import (
+    DYNAMIC,
+    ModelSpec,
+    TensorSpec,
+    fits,
+    tensor_differences,
+)
 
 _DTYPES: Mapping[str, np.dtype] = {
     'tensor(float)': np.dtype(np.float32),
@@ -67,12 +73,13 @@ class OnnxRuntimeEngine(Engine):
             )
         except Exception as error:
             raise self._error(f'{self.path}: cannot be loaded: {error}') from error
+        inputs = tuple(map(self._tensor_of, session.get_inputs()))
+        outputs = tuple(map(self._tensor_of, session.get_outputs()))
         if spec.is_open:
-            self.inputs = tuple(map(self._tensor_of, session.get_inputs()))
-            self.outputs = tuple(map(self._tensor_of, session.get_outputs()))
+            self.inputs, self.outputs = inputs, outputs
         differences = [
-            *_differences('input', self.inputs, session.get_inputs()),
-            *_differences('output', self.outputs, session.get_outputs()),
+            *tensor_differences('input', self.inputs, {t.name: t for t in inputs}, _agree),
+            *tensor_differences('output', self.outputs, {t.name: t for t in outputs}, _agree),
         ]
         if differences:
             raise self._error(f'{self.path}: not this network: {"; ".join(differences)}')
@@ -101,30 +108,5 @@ class OnnxRuntimeEngine(Engine):
         self._session = None
 
 
-def _differences(kind: str, expected: Sequence[TensorSpec], found: Sequence[Any]) -> list[str]:
-    """Tell how a file's tensors differ; in ``found`` open dimensions are names or None."""
-    by_name = {argument.name: argument for argument in found}
-    differences = [
-        f'{kind} {tensor} is missing, the file has {", ".join(sorted(by_name)) or "none"}'
-        for tensor in expected
-        if tensor.name not in by_name
-    ]
-    names = {tensor.name for tensor in expected}
-    differences += [f'unexpected {kind} {name}' for name in by_name if name not in names]
-    for tensor in expected:
-        argument = by_name.get(tensor.name)
-        if argument is not None and not _agrees(tensor, argument):
-            dims = ','.join(str(size) for size in argument.shape)
-            differences.append(f'{kind} {tensor} is {argument.type}[{dims}] in the file')
-    return differences
-
-
-def _agrees(tensor: TensorSpec, argument: Any) -> bool:
-    return (
-        _DTYPES.get(argument.type) == tensor.dtype
-        and len(argument.shape) == len(tensor.shape)
-        and all(
-            not isinstance(size, int) or (want != DYNAMIC and size == want)
-            for want, size in zip(tensor.shape, argument.shape)
-        )
-    )
+def _agree(spec: TensorSpec, found: TensorSpec) -> bool:
+    return found.dtype == spec.dtype and fits(found.shape, spec.shape)

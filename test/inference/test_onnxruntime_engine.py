@@ -158,16 +158,16 @@ def test_several_inputs_and_outputs_go_by_name(tmp_path: Path) -> None:
     [
         (
             {'input_name': 'input'},
-            r'input image uint8\[N,2,3\] is missing, the file has input; unexpected input input',
+            r'input image uint8\[N,2,3\] is missing, the file has input uint8\[N,2,3\];',
         ),
         ({'output_name': 'out'}, r'output halves float32\[N,2,3\] is missing, the file has out'),
         (
             {'input_type': TensorProto.FLOAT},
-            r'input image uint8\[N,2,3\] is tensor\(float\)\[N,2,3\] in the file',
+            r'input image uint8\[N,2,3\] is image float32\[N,2,3\] in the file',
         ),
-        ({'shape': ('N', 2, 4)}, r'is tensor\(uint8\)\[N,2,4\] in the file; output halves'),
-        ({'shape': ('N', 2, 3, 1)}, r'is tensor\(uint8\)\[N,2,3,1\] in the file'),
-        ({'shape': (1, 2, 3)}, r'input image uint8\[N,2,3\] is tensor\(uint8\)\[1,2,3\]'),
+        ({'shape': ('N', 2, 4)}, r'is image uint8\[N,2,4\] in the file; output halves'),
+        ({'shape': ('N', 2, 3, 1)}, r'is image uint8\[N,2,3,1\] in the file'),
+        ({'shape': (1, 2, 3)}, r'input image uint8\[N,2,3\] is image uint8\[1,2,3\]'),
     ],
     ids=['input name', 'output name', 'type', 'size', 'rank', 'fixed batch'],
 )

@@ -206,7 +206,7 @@ class CudaGraph:
         self._stream = ctypes.c_void_p(stream)
         self._executable = ctypes.c_void_p()
         graph = ctypes.c_void_p()
-        self._call('cuStreamBeginCapture_v2', self._stream, _CAPTURE_THREAD_LOCAL)
+        self._call('cuStreamBeginCapture_v2', self._stream, ctypes.c_int(_CAPTURE_THREAD_LOCAL))
         try:
             try:
                 record()
@@ -223,9 +223,9 @@ class CudaGraph:
     def _instantiate(self, graph: ctypes.c_void_p) -> None:
         executable = ctypes.byref(self._executable)
         if hasattr(self._driver, 'cuGraphInstantiateWithFlags'):  # since CUDA 11.4
-            self._call('cuGraphInstantiateWithFlags', executable, graph, 0)
+            self._call('cuGraphInstantiateWithFlags', executable, graph, ctypes.c_ulonglong(0))
         else:
-            self._call('cuGraphInstantiate_v2', executable, graph, None, None, 0)
+            self._call('cuGraphInstantiate_v2', executable, graph, None, None, ctypes.c_size_t(0))
 
     def launch(self) -> None:
         """
@@ -261,25 +261,8 @@ def call_driver(driver: Any, function: str, *arguments: Any) -> None:
 
 @functools.cache
 def _driver_library() -> Any:
+    # Of its functions all arguments are given as types of C; the result, int, is ctypes' default.
     try:
-        library = ctypes.CDLL(DRIVER_LIBRARY)
+        return ctypes.CDLL(DRIVER_LIBRARY)
     except OSError as error:
         raise InferenceError(f'the CUDA driver cannot be loaded: {error}') from error
-    handle, pointer = ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)
-    # from cuda.h of CUDA 11.4; the same in 12 and 13
-    signatures: dict[str, tuple[Any, ...]] = {
-        'cuStreamBeginCapture_v2': (handle, ctypes.c_int),
-        'cuStreamEndCapture': (handle, pointer),
-        'cuGraphInstantiateWithFlags': (pointer, handle, ctypes.c_ulonglong),
-        'cuGraphInstantiate_v2': (pointer, handle, pointer, ctypes.c_char_p, ctypes.c_size_t),
-        'cuGraphLaunch': (handle, handle),
-        'cuGraphExecDestroy': (handle,),
-        'cuGraphDestroy': (handle,),
-        'cuGetErrorString': (ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)),
-    }
-    for name, arguments in signatures.items():
-        if hasattr(library, name):
-            function = getattr(library, name)
-            function.argtypes = arguments
-            function.restype = ctypes.c_int
-    return library

@@ -14,9 +14,8 @@ import logging
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,16 +44,8 @@ _QUOTED_LINES = 4
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class LogLine:
-    """
-    What TensorRT wrote.
-
-    :param number: counts up.
-    :param thread: identifier of the thread that TensorRT wrote it from.
-    :param is_error: whether it is an error, else a warning.
-    :param text: the line.
-    """
+class LogLine(NamedTuple):
+    """What TensorRT wrote, an error or else a warning; ``number`` counts up."""
 
     number: int
     thread: int
@@ -99,9 +90,8 @@ class TensorRtLog:
         """What TensorRT is given, by every part of the process: it heeds only the first one."""
 
     def _keep(self, is_error: bool, text: str) -> None:
-        line = LogLine(next(self._numbers), threading.get_ident(), is_error, text)
-        self._lines.append(line)
-        self._last = line.number
+        self._last = next(self._numbers)
+        self._lines.append(LogLine(self._last, threading.get_ident(), is_error, text))
 
     def mark(self) -> int:
         """Return a mark for :meth:`since`."""

@@ -12,7 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.inference.model_spec import DYNAMIC, ModelSpec, TensorSpec, is_folded
+from aitable_ros.inference.model_spec import (
+    DYNAMIC,
+    ModelSpec,
+    TensorSpec,
+    fits,
+    is_folded,
+    tensor_differences,
+)
 from aitable_ros.inference.tensorrt.runtime import DTYPES
 
 ALIGNMENT = 256
@@ -26,7 +33,7 @@ class EngineTensor:
 
     :param name: its name there.
     :param is_input: input, or else output.
-    :param shape: dimensions; :data:`~aitable_ros.inference.engine.DYNAMIC` where the profiles
+    :param shape: dimensions; :data:`~aitable_ros.inference.model_spec.DYNAMIC` where the profiles
         set the limits.
     :param dtype: TensorRT's name of the element type, as ``FLOAT``.
     """
@@ -121,31 +128,23 @@ def _bind_all(
         binding = otherwise(given[0])
         if binding is not None:
             return (binding,)
-    by_name = {names.get(tensor.name, tensor.name): tensor for tensor in given}
-    bindings = []
-    for spec in specs:
-        tensor = by_name.pop(spec.name, None)
-        if tensor is None:
-            listing = ', '.join(map(str, given)) or 'none'
-            differences.append(f'{kind} {spec} is missing, the file has {listing}')
-        elif DTYPES.get(tensor.dtype) != spec.dtype or not _same_rows(kind, spec, tensor):
-            differences.append(f'{kind} {spec} is {tensor} in the file')
-        else:
-            bindings.append(Binding(spec, tensor.name, spec.shape[1:], spec.dtype))
-    differences += [f'unexpected {kind} {tensor}' for tensor in by_name.values()]
-    return tuple(bindings)
+    found = {names.get(tensor.name, tensor.name): tensor for tensor in given}
+    if wrong := tensor_differences(kind, specs, found, _agree):
+        differences += wrong
+        return ()
+    return tuple(
+        Binding(spec, found[spec.name].name, spec.shape[1:], spec.dtype) for spec in specs
+    )
 
 
-def _same_rows(kind: str, spec: TensorSpec, tensor: EngineTensor) -> bool:
-    """Tell whether what follows the batch agrees; outputs may fold dimensions."""
+def _agree(spec: TensorSpec, tensor: EngineTensor) -> bool:
+    """Tell whether type and what follows the batch agree; outputs may fold dimensions."""
     want, have = spec.shape[1:], tensor.shape[1:]
-    if kind == 'output' and DYNAMIC not in have:
-        return len(tensor.shape) > 0 and is_folded(have, want)
-    return _fits(have, want)
-
-
-def _fits(have: tuple[int, ...], want: tuple[int, ...]) -> bool:
-    return len(have) == len(want) and all(h in (DYNAMIC, w) for h, w in zip(have, want))
+    if DTYPES.get(tensor.dtype) != spec.dtype or not tensor.shape:
+        return False
+    if not tensor.is_input and DYNAMIC not in have:
+        return is_folded(have, want)
+    return fits(have, want)
 
 
 def _image_binding(spec: ModelSpec) -> Callable[[EngineTensor], Binding | None] | None:
@@ -173,7 +172,7 @@ def _image_binding(spec: ModelSpec) -> Callable[[EngineTensor], Binding | None] 
         if tensor.dtype != 'FLOAT':
             return None
         for row_shape, write in layouts:
-            if _fits(tensor.shape[1:], row_shape):
+            if fits(tensor.shape[1:], row_shape):
                 return Binding(image, tensor.name, row_shape, np.dtype(np.float32), write)
         return None
 

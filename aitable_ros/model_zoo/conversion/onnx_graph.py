@@ -104,7 +104,7 @@ class GraphBuilder:
         Make the model and check it, shapes and types included.
 
         :param name: name of the graph.
-        :param inputs: the graph's inputs; :data:`~aitable_ros.inference.engine.DYNAMIC`
+        :param inputs: the graph's inputs; :data:`~aitable_ros.inference.model_spec.DYNAMIC`
             dimensions are named ``N``.
         :param outputs: the graph's outputs.
         :param metadata: key-value pairs for ``metadata_props``.

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from aitable_ros.inference.engine import one_line
 from aitable_ros.model_zoo.emonet.contract import CLASS_COUNTS, INPUT_SIZE_PX
 
 LANDMARK_HEATMAPS = 68
@@ -80,12 +81,7 @@ class ConvBlock(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """
-        Apply the block.
-
-        :param x: (N, inputs, H, W).
-        :returns: (N, outputs, H, W).
-        """
+        """Map (N, inputs, H, W) to (N, outputs, H, W)."""
         first = self.conv1(functional.relu(self.bn1(x)))
         second = self.conv2(functional.relu(self.bn2(first)))
         third = self.conv3(functional.relu(self.bn3(second)))
@@ -108,12 +104,7 @@ class Hourglass(nn.Module):
         self.b2_plus_1 = ConvBlock(_FEATURES, _FEATURES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """
-        Apply the hourglass.
-
-        :param x: (N, 256, H, W), H and W multiples of 16.
-        :returns: the same shape.
-        """
+        """Map (N, 256, H, W), H and W multiples of 16, to the same shape."""
         return self._level(_DEPTH, x)
 
     def _level(self, level: int, x: Tensor) -> Tensor:
@@ -226,31 +217,23 @@ def load_emonet(path: str | Path, *, classes: int | None = None) -> EmoNetWeight
     :raises EmoNetWeightsError: when it cannot be read, is not a checkpoint, is truncated, holds
         anything but tensors, or differs from the network; the message lists the differences.
     """
-    path = Path(path)
-    content = _read(path)
     try:
-        state = _state(content)
-        model = _assemble(state, classes)
+        with Path(path).open('rb') as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+        model = _assemble(_state(content), classes)
+    except OSError as error:
+        raise EmoNetWeightsError(f'{path}: cannot be read: {error.strerror or error}') from error
     except EmoNetWeightsError as error:
         raise EmoNetWeightsError(f'{path}: {error}') from error
     return EmoNetWeights(model, content, hashlib.sha256(content).hexdigest())
 
 
-def _read(path: Path) -> bytes:
-    try:
-        with path.open('rb') as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise EmoNetWeightsError(f'{path}: cannot be read: {error.strerror or error}') from error
-    if len(content) > MAX_FILE_BYTES:
-        raise EmoNetWeightsError(
-            f'{path}: is larger than {MAX_FILE_BYTES >> 20} MiB, which no EmoNet checkpoint is'
-        )
-    return content
-
-
 def _state(content: bytes) -> dict[str, Tensor]:
     """Unpack a checkpoint without executing anything of it."""
+    if len(content) > MAX_FILE_BYTES:
+        raise EmoNetWeightsError(
+            f'is larger than {MAX_FILE_BYTES >> 20} MiB, which no EmoNet checkpoint is'
+        )
     if content.startswith(_ZIP_MAGIC):
         # Entries may be compressed, so that a small file can unpack to any size.
         try:
@@ -269,7 +252,7 @@ def _state(content: bytes) -> dict[str, Tensor]:
     try:
         loaded = torch.load(io.BytesIO(content), map_location='cpu', weights_only=True)
     except Exception as error:  # its errors on damaged files are of many types
-        reason = ' '.join(str(error).split())[:300]
+        reason = one_line(error)[:300]
         raise EmoNetWeightsError(
             'cannot be loaded: it is damaged, or holds something other than tensors, which is not'
             f' executed ({type(error).__name__}: {reason})'

@@ -121,69 +121,49 @@ class Batches:
             yield np.ascontiguousarray(self._images[rows])
 
 
-class DeviceBatches:
-    """
-    Batches handed over in GPU memory, one after the other.
-
-    Close it after the calibration; it needs the device's context current.
-
-    :param batches: host arrays of one shape and dtype.
-    :param device: the CUDA device.
-    """
-
-    def __init__(self, batches: Iterable[npt.NDArray], device: CudaDevice) -> None:
-        self._batches = iter(batches)
-        self._driver = device.driver
-        self._memory: Any = None
-
-    def next_pointer(self) -> int | None:
-        """Copy the next batch to the GPU; return where it is, or None after the last."""
-        batch = next(self._batches, None)
-        if batch is None:
-            return None
-        if self._memory is None:
-            self._memory = self._driver.mem_alloc(batch.nbytes)
-        self._driver.memcpy_htod(self._memory, batch)
-        return int(self._memory)
-
-    def close(self) -> None:
-        """Free the GPU memory."""
-        if self._memory is not None:
-            memory, self._memory = self._memory, None
-            memory.free()
-
-
 def create_calibrator(
-    trt: Any, batches: DeviceBatches, size: int, report: Callable[[], None]
+    trt: Any, batches: Batches, device: CudaDevice, report: Callable[[], None]
 ) -> Any:
     """
     Return TensorRT's entropy calibrator for a network with one input.
 
+    The device's context must be current while it works. TensorRT refers to it without owning it;
+    its ``close`` frees the GPU memory.
+
     :param trt: TensorRT's module, 8.5 to 10.
     :param batches: the pictures.
-    :param size: of a batch.
+    :param device: the CUDA device.
     :param report: called after each batch.
     """
+    pending = iter(batches)
 
     class Calibrator(trt.IInt8EntropyCalibrator2):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             trt.IInt8EntropyCalibrator2.__init__(self)
+            self.memory: Any = None
 
         def get_batch_size(self) -> int:
-            return size
+            return batches.size
 
         def get_batch(self, names: list[str]) -> list[int] | None:
-            pointer = batches.next_pointer()
-            if pointer is None:
+            batch = next(pending, None)
+            if batch is None:
                 return None
+            if self.memory is None:
+                self.memory = device.driver.mem_alloc(batch.nbytes)
+            device.driver.memcpy_htod(self.memory, batch)
             report()
-            return [pointer]
+            return [int(self.memory)]
 
         def read_calibration_cache(self) -> bytes | None:
             return None  # the pictures decide, each time anew
 
         def write_calibration_cache(self, cache: object) -> None:
             pass
+
+        def close(self) -> None:
+            if self.memory is not None:
+                self.memory.free()
 
     return Calibrator()
 

@@ -51,46 +51,24 @@ class Folded:
     rectified: int = 0
 
 
-def fold_convolutions(
-    model: onnx.ModelProto,
-    *,
-    rectify: bool = True,
-    max_multiplications: int = MAX_MULTIPLICATIONS,
-) -> Folded:
+def fold_convolutions(model: onnx.ModelProto, *, rectify: bool = True) -> Folded:
     """
     Bring a network into a form that takes fewer kernels.
 
     :param model: in FP32, its nodes with names of their own; left as it is.
     :param rectify: also replace PReLU, at the price of twice the channels.
-    :param max_multiplications: per image; no convolution is made that needs more.
     :raises onnx.shape_inference.InferenceError: when the graph contradicts itself.
     """
     attributes = (attribute for node in model.graph.node for attribute in node.attribute)
     if any(attribute.type == onnx.AttributeProto.GRAPH for attribute in attributes):
         return Folded(model)  # what happens in branches and loops would have to be followed
-    graph = _Graph(model, max_multiplications)
+    graph = _Graph(model)
     separable = graph.fold_separable()
     residual = graph.fold_residual()
     rectified = graph.rectify() if rectify else 0
     if not separable and not residual and not rectified:
         return Folded(model)
     return Folded(graph.model(), separable, residual, rectified)
-
-
-def multiplications(model: onnx.ModelProto) -> int:
-    """
-    Return how many multiplications the convolutions of a network take for one image.
-
-    :param model: of known sizes, but for the batch.
-    :raises onnx.shape_inference.InferenceError: when the graph contradicts itself.
-    """
-    weights = {entry.name: math.prod(entry.dims) for entry in model.graph.initializer}
-    shapes = _shapes_of(model)
-    return sum(
-        weights.get(node.input[1], 0) * math.prod(shapes[node.output[0]][2:])
-        for node in model.graph.node
-        if node.op_type == 'Conv' and node.output[0] in shapes
-    )
 
 
 def _shapes_of(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
@@ -155,9 +133,8 @@ class _Convolution:
 class _Graph:
     """A graph in which convolutions are replaced."""
 
-    def __init__(self, model: onnx.ModelProto, max_multiplications: int) -> None:
+    def __init__(self, model: onnx.ModelProto) -> None:
         self._model = model
-        self._limit = max_multiplications
         self._shapes = _shapes_of(model)
         self._outputs = {output.name for output in model.graph.output}
         self._constants = {entry.name: entry for entry in model.graph.initializer}
@@ -320,7 +297,7 @@ class _Graph:
 
     def _is_too_large(self, node: onnx.NodeProto, convolution: _Convolution) -> bool:
         pixels = math.prod(self._shapes.get(node.output[0], (0,))[2:])
-        return not 0 < convolution.weights.size * pixels <= self._limit
+        return not 0 < convolution.weights.size * pixels <= MAX_MULTIPLICATIONS
 
     def _replace(
         self, node: onnx.NodeProto, source: str, convolution: _Convolution

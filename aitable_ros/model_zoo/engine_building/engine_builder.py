@@ -72,14 +72,8 @@ def engine_key(
     """
     Return a digest of all that decides what a build gives.
 
-    :param onnx_sha256: of the network in FP32.
-    :param tensorrt: version of TensorRT.
-    :param gpu: the GPU.
-    :param options: how to build; where the pictures lie does not count.
-    :param batches: of :func:`batch_profiles`.
-    :param images_sha256: of the pictures to calibrate on.
-    :param fp32_layers: layers held in FP32: which these are depends also on whether ONNX Runtime
-        is there to find them out.
+    Where the pictures to calibrate on lie does not count, but what they are. Which layers are
+    held in FP32 depends also on whether ONNX Runtime is there to find them out.
     """
     # float_input was an option once: engines that are there stay current
     settings = {**dataclasses.asdict(options), 'float_input': False}

@@ -259,11 +259,7 @@ class PlanBuilder:
     def _calibrate(
         self, builder: Any, config: Any, stack: ExitStack, images: npt.NDArray[np.uint8]
     ) -> None:
-        from aitable_ros.model_zoo.engine_building.calibration import (
-            Batches,
-            DeviceBatches,
-            create_calibrator,
-        )
+        from aitable_ros.model_zoo.engine_building.calibration import Batches, create_calibrator
 
         # TensorRT takes as many pictures from a batch as the network has, whatever is said here
         fixed = self._fixed_batch()
@@ -273,10 +269,8 @@ class PlanBuilder:
         def advance() -> None:
             self._watch(Progress('calibration', next(done, len(batches)) / len(batches)))
 
-        feeder = stack.enter_context(closing(DeviceBatches(batches, self._device)))
-        config.int8_calibrator = create_calibrator(self._trt, feeder, batches.size, advance)
-        # Until the plan is made TensorRT refers to it without owning it.
-        stack.callback(lambda kept: None, config.int8_calibrator)
+        calibrator = create_calibrator(self._trt, batches, self._device, advance)
+        config.int8_calibrator = stack.enter_context(closing(calibrator))
         if fixed is None:
             profile = builder.create_optimization_profile()
             for tensor in self._prepared.inputs:

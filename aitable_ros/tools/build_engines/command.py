@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from aitable_ros import paths
@@ -18,6 +19,7 @@ from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.engine_building.build_options import (
     FORMS,
     PRECISIONS,
+    BuildOptions,
     EngineBuildError,
     batch_profiles,
     options_for,
@@ -46,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.list:
             print(_table(requests, folder))
             return 0
-        _fetch(requests)
+        own = [r.name for r in requests if r.onnx_file is None and r.name in SOURCES]
+        ensure_models(own, folder, progress=print_report)
         if arguments.dry_run or arguments.save_onnx:
             return max([_describe(request, arguments) for request in requests], default=0)
         return build_all(requests, folder, arguments.verbose)
@@ -70,23 +73,12 @@ def _requests(arguments: argparse.Namespace, folder: Path) -> list[BuildRequest]
             )
         if not name or Path(name).name != name or name.startswith('.'):
             raise EngineBuildError(f'{name!r} cannot be the name of a file')
+    given = {field.name: getattr(arguments, field.name) for field in fields(BuildOptions)}
     return [
         BuildRequest(
             name,
             folder,
-            options_for(
-                name,
-                precision=arguments.precision,
-                fp32_first=arguments.fp32_first,
-                form=arguments.form,
-                max_batch=arguments.max_batch,
-                workspace_mib=arguments.workspace_mib,
-                optimization_level=arguments.optimization_level,
-                version_compatible=arguments.version_compatible,
-                strongly_typed=arguments.strongly_typed,
-                tactic_sources=tuple((arguments.tactic_sources or '').replace(',', ' ').split()),
-                calibration_images=arguments.calibration_images,
-            ),
+            options_for(name, **given),
             CONTRACTS.get(name),
             arguments.onnx,
             force=arguments.force,
@@ -104,12 +96,6 @@ def _available(folder: Path) -> list[str]:
                 f'{name}: left out, {folder / name}.onnx is missing (fetch_models {name})'
             )
     return names
-
-
-def _fetch(requests: Sequence[BuildRequest]) -> None:
-    for request in requests:
-        if request.onnx_file is None and request.name in SOURCES:
-            ensure_models([request.name], request.engines_dir, progress=print_report)
 
 
 def _describe(request: BuildRequest, arguments: argparse.Namespace) -> int:
@@ -143,7 +129,11 @@ def _describe(request: BuildRequest, arguments: argparse.Namespace) -> int:
 
 def _table(requests: Sequence[BuildRequest], folder: Path) -> str:
     gpu = local_gpu()
-    version, tensorrt = _find_tensorrt()
+    try:
+        version = str(load_tensorrt().__version__)
+        tensorrt = f'TensorRT {version}'
+    except InferenceError as error:
+        version, tensorrt = '', str(error)
     rows = [('ENGINE', 'SIZE', 'PRECISION', 'BATCH', 'TENSORRT', 'GPU', 'STATE')]
     for request in requests:
         path = request.engine_path
@@ -153,18 +143,9 @@ def _table(requests: Sequence[BuildRequest], folder: Path) -> str:
             state = 'has no record' if path.is_file() else 'is missing'
             rows.append((path.name, size, '-', '-', '-', '-', state))
             continue
-        largest = max((batch[-1] for batch in record.batches), default=1)
-        rows.append(
-            (
-                path.name,
-                size,
-                record.precision,
-                str(largest),
-                record.tensorrt,
-                record.gpu.name,
-                _state(path, record, gpu, version),
-            )
-        )
+        largest = str(max((batch[-1] for batch in record.batches), default=1))
+        what = (record.precision, largest, record.tensorrt, record.gpu.name)
+        rows.append((path.name, size, *what, _state(path, record, gpu, version)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ['  '.join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows]
     here = f'This machine: {gpu}; {tensorrt}'
@@ -183,15 +164,6 @@ def _state(path: Path, record: EngineSidecar, gpu: Gpu | str, version: str) -> s
     if not record.version_compatible and version != record.tensorrt:
         return 'is for another TensorRT'
     return 'ok'
-
-
-def _find_tensorrt() -> tuple[str, str]:
-    """Return TensorRT's version, empty where there is none, and what to say of it."""
-    try:
-        version = str(load_tensorrt().__version__)
-    except InferenceError as error:
-        return '', str(error)
-    return version, f'TensorRT {version}'
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -230,12 +202,6 @@ def _parser() -> argparse.ArgumentParser:
         ' multiply to the 11 bits of fp16',
     )
     how.add_argument(
-        '--fp32-first',
-        metavar='N',
-        type=int,
-        help='hold the first N layers with weights in fp32 (default: 0, of EmoNet 5)',
-    )
-    how.add_argument(
         '--form',
         choices=FORMS,
         help='how convolutions are written: plain (as the network has them), dense (depthwise'
@@ -243,25 +209,22 @@ def _parser() -> argparse.ArgumentParser:
         ' results, from one to the next fewer kernels and more multiplications (default: plain,'
         ' of face_mesh and iris_landmark relu)',
     )
-    how.add_argument(
-        '--max-batch',
-        metavar='N',
-        type=int,
-        help='largest batch in one piece (default: 1, of iris_landmark 2); larger ones are run in'
-        ' pieces, and 1 is fastest for single pictures',
+    batch = (
+        'largest batch in one piece (default: 1, of iris_landmark 2); larger ones are run in'
+        ' pieces, and 1 is fastest for single pictures'
     )
-    how.add_argument(
-        '--workspace-mib',
-        metavar='MIB',
-        type=int,
-        help="limit of GPU memory for intermediate results (default: TensorRT's)",
+    numbers = (
+        (
+            '--fp32-first',
+            'N',
+            'hold the first N weighted layers in fp32 (default: 0, of EmoNet 5)',
+        ),
+        ('--max-batch', 'N', batch),
+        ('--workspace-mib', 'MIB', 'limit of GPU memory for intermediate results'),
+        ('--optimization-level', '0-5', "0 builds fast, 5 runs fast (default: TensorRT's, 3)"),
     )
-    how.add_argument(
-        '--optimization-level',
-        metavar='0-5',
-        type=int,
-        help="0 builds fast, 5 runs fast (default: TensorRT's, 3)",
-    )
+    for name, metavar, text in numbers:
+        how.add_argument(name, metavar=metavar, type=int, help=text)
     how.add_argument(
         '--version-compatible',
         action='store_true',
@@ -282,6 +245,7 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument(
         '--tactic-sources',
         metavar='NAME[,NAME]',
+        type=lambda names: tuple(names.replace(',', ' ').split()),
         help="use only these of TensorRT's sources of kernels, as JIT_CONVOLUTIONS",
     )
     parser.add_argument('--force', action='store_true', help='build also what is up to date')

@@ -17,6 +17,7 @@ from aitable_ros.inference.engine import DYNAMIC, TensorSpec
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.conversion import tflite_to_onnx
 from aitable_ros.model_zoo.conversion.onnx_graph import GraphBuilder
+from aitable_ros.model_zoo.engine_building import convolution_folding
 from aitable_ros.model_zoo.engine_building.convolution_folding import Folded, fold_convolutions
 from aitable_ros.tools.benchmark.inputs import make_cases
 
@@ -156,11 +157,14 @@ class TestSeparable:
         folded = same(net, net.conv(deep, (4, 4, 3, 3), pads=(1, 1, 1, 1)), (4, 8, 8))
         assert folded.separable == 0
 
-    def test_stays_where_it_would_take_too_much(self, net: Net) -> None:
+    def test_stays_where_it_would_take_too_much(
+        self, net: Net, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         model = net.model(net.separable('image'), (4, 8, 8))
         needed = 4 * 4 * 3 * 3 * 8 * 8
-        assert fold_convolutions(model, max_multiplications=needed).separable == 1
-        assert fold_convolutions(model, max_multiplications=needed - 1).separable == 0
+        for limit, expected in ((needed, 1), (needed - 1, 0)):
+            monkeypatch.setattr(convolution_folding, 'MAX_MULTIPLICATIONS', limit)
+            assert fold_convolutions(model).separable == expected
 
     def test_stays_in_a_model_with_branches(self, net: Net) -> None:
         model = net.model(net.separable('image'), (4, 8, 8))

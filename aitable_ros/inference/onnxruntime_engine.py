@@ -33,9 +33,6 @@ _DTYPES: Mapping[str, np.dtype] = {
     },
 }
 
-_FATAL = 4
-"""ONNX Runtime's log level: errors are raised as exceptions and need no second report."""
-
 
 class OnnxRuntimeEngine(Engine):
     """
@@ -65,7 +62,7 @@ class OnnxRuntimeEngine(Engine):
         options.inter_op_num_threads = 1
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.log_severity_level = _FATAL
+        options.log_severity_level = 4  # fatal: errors are raised, no need to tell them twice
         # ONNX Runtime's errors share no base class below Exception.
         try:
             session = onnxruntime.InferenceSession(

@@ -27,12 +27,7 @@ _CHECKPOINT_FORMS = ('.pth', '.onnx', '.ncnn')
 
 
 class NoBackendError(InferenceError):
-    """
-    No backend of a network's chain could be loaded; the message gives each one's reason.
-
-    :param message: for people.
-    :param skipped: the same, backend by backend.
-    """
+    """No backend of a chain could be loaded; message and ``skipped`` give each one's reason."""
 
     def __init__(self, message: str, skipped: Sequence[Skipped] = ()) -> None:
         super().__init__(message)

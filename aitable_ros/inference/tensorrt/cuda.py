@@ -171,13 +171,7 @@ class MemoryBlock:
         )
 
     def view(self, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> npt.NDArray:
-        """
-        Return a part of the pinned memory as an array.
-
-        :param offset: where it begins, in bytes.
-        :param shape: of the array.
-        :param dtype: of the array.
-        """
+        """Return the part of the pinned memory from this byte on as an array."""
         size = math.prod(shape) * dtype.itemsize
         return self.host[offset : offset + size].view(dtype).reshape(shape)
 
@@ -228,11 +222,7 @@ class CudaGraph:
             self._call('cuGraphInstantiate_v2', executable, graph, None, None, ctypes.c_size_t(0))
 
     def launch(self) -> None:
-        """
-        Enqueue the recorded work on the stream.
-
-        :raises InferenceError: when the driver refuses.
-        """
+        """Enqueue the recorded work on the stream; raises InferenceError when refused."""
         self._call('cuGraphLaunch', self._executable, self._stream)
 
     def close(self) -> None:

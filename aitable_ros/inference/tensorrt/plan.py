@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.model_spec import DYNAMIC, ModelSpec, TensorSpec
 from aitable_ros.inference.tensorrt.runtime import (
@@ -95,9 +93,13 @@ class LoadedPlan:
         """
         if not spec.is_open:
             return spec
-        return dataclasses.replace(
-            spec, inputs=self._own(is_input=True), outputs=self._own(is_input=False)
-        )
+        own: dict[bool, list[TensorSpec]] = {True: [], False: []}
+        for tensor in self.tensors:
+            dtype = DTYPES.get(tensor.dtype)
+            if dtype is None:
+                raise InferenceError(f'tensor {tensor} is of a type that is not supported')
+            own[tensor.is_input].append(TensorSpec(tensor.name, tensor.shape, dtype))
+        return dataclasses.replace(spec, inputs=tuple(own[True]), outputs=tuple(own[False]))
 
     def batch_ranges(self, inputs: tuple[Binding, ...]) -> tuple[BatchRange, ...]:
         """
@@ -106,21 +108,29 @@ class LoadedPlan:
         :param inputs: what carries the model's inputs.
         :raises InferenceError: when no profile takes inputs of the model's size.
         """
-        ranges = tuple(self._list_batch_ranges(inputs))
+        shapes = {tensor.name: tensor.shape for tensor in self.tensors}
+        static = all(DYNAMIC not in shapes[binding.name] for binding in inputs)
+        ranges = []
+        for profile in range(1 if static else self.engine.num_optimization_profiles):
+            limits = []
+            for binding in inputs:
+                if static:
+                    low = opt = high = shapes[binding.name]
+                else:
+                    low, opt, high = map(
+                        tuple, self.engine.get_tensor_profile_shape(binding.name, profile)
+                    )
+                rows = zip(low[1:], binding.row_shape, high[1:])
+                if all(least <= size <= most for least, size, most in rows):
+                    limits.append((low[0], opt[0], high[0]))
+            if len(limits) == len(inputs):
+                low, opt, high = zip(*limits)
+                if max(low) <= min(high):
+                    ranges.append(BatchRange(profile, max(low), min(opt), min(high)))
         if not ranges:
             names = ', '.join(str(binding.spec) for binding in inputs)
             raise InferenceError(f'no optimisation profile of it takes {names}')
-        return ranges
-
-    def _own(self, *, is_input: bool) -> tuple[TensorSpec, ...]:
-        specs = []
-        for tensor in self.tensors:
-            if tensor.is_input == is_input:
-                dtype = DTYPES.get(tensor.dtype)
-                if dtype is None:
-                    raise InferenceError(f'tensor {tensor} is of a type that is not supported')
-                specs.append(TensorSpec(tensor.name, tensor.shape, np.dtype(dtype)))
-        return tuple(specs)
+        return tuple(ranges)
 
     def _list_tensors(self) -> Iterator[EngineTensor]:
         for index in range(self.engine.num_io_tensors):
@@ -136,24 +146,3 @@ class LoadedPlan:
             if self.engine.get_tensor_vectorized_dim(name) != -1:
                 raise InferenceError(f'tensor {tensor} has a vectorised memory format')
             yield tensor
-
-    def _list_batch_ranges(self, inputs: tuple[Binding, ...]) -> Iterator[BatchRange]:
-        shapes = {tensor.name: tensor.shape for tensor in self.tensors}
-        static = all(DYNAMIC not in shapes[binding.name] for binding in inputs)
-        for profile in range(1 if static else self.engine.num_optimization_profiles):
-            limits = []
-            for binding in inputs:
-                if static:
-                    low = opt = high = shapes[binding.name]
-                else:
-                    low, opt, high = map(
-                        tuple, self.engine.get_tensor_profile_shape(binding.name, profile)
-                    )
-                rows = zip(low[1:], binding.row_shape, high[1:])
-                if all(least <= size <= most for least, size, most in rows):
-                    limits.append((low[0], opt[0], high[0]))
-            if len(limits) < len(inputs):
-                continue
-            low, opt, high = zip(*limits)
-            if max(low) <= min(high):
-                yield BatchRange(profile, max(low), min(opt), min(high))

@@ -46,11 +46,8 @@ class RunMemory:
         mapped: bool,
     ) -> None:
         """
-        Allocate it all; needs a current CUDA context.
+        Allocate it all for batches up to one size; needs a current CUDA context.
 
-        :param inputs: the engine's inputs.
-        :param outputs: the engine's outputs.
-        :param max_batch: the largest batch that has to fit.
         :param activations: bytes that the activations need.
         :param mapped: let the GPU use the host's memory for inputs and outputs.
         :raises InferenceError: when there is too little; the message says how much is needed.
@@ -162,11 +159,7 @@ class PreparedBatch:
             view.fill(0)
 
     def enqueue(self) -> None:
-        """
-        Enqueue the copies and the run, without waiting.
-
-        :raises InferenceError: when TensorRT refuses.
-        """
+        """Enqueue the copies and the run, without waiting; raises InferenceError if refused."""
         driver = self._memory.device.driver
         source, target = self._memory.blocks
         sent, received = self._used_bytes
@@ -179,11 +172,7 @@ class PreparedBatch:
             driver.memcpy_dtoh_async(target.host[:received], target.address, self._memory.stream)
 
     def record(self) -> None:
-        """
-        Record the copies and the run as a graph, and launch it once, without waiting.
-
-        :raises InferenceError: when the driver or TensorRT refuses.
-        """
+        """Record what :meth:`enqueue` does as a graph, and launch it once, without waiting."""
         self._graph = CudaGraph(self._memory.stream.handle, self.enqueue)
         self._graph.launch()
 

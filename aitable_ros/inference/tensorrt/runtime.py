@@ -201,14 +201,6 @@ def plan_of_file(content: bytes) -> bytes:
     return content
 
 
-def plan_version(plan: bytes) -> str | None:
-    """Return the version of the TensorRT that built a plan, as far as the plan tells."""
-    version = plan[_VERSION_AT]
-    if not plan.startswith(_PLAN_START) or len(version) < 4:
-        return None
-    return '.'.join(map(str, version[:3]))
-
-
 HOST_CODE_REFUSED = 'the plan is version-compatible and so carries code'
 """How :func:`explain_refusal` says that a plan was not allowed to bring code."""
 
@@ -259,6 +251,7 @@ def explain_refusal(plan: bytes, reason: str) -> str:
         return 'the file is damaged or not a TensorRT plan'
     for pattern, words in _REFUSALS:
         if re.search(pattern, reason, re.IGNORECASE):
-            version = plan_version(plan)
-            return words.format(built=f' ({version})' if version else '')
+            version = plan[_VERSION_AT]
+            told = plan.startswith(_PLAN_START) and len(version) == 4
+            return words.format(built=f' ({".".join(map(str, version[:3]))})' if told else '')
     return 'TensorRT refused it'

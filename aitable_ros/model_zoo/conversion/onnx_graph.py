@@ -71,12 +71,7 @@ class GraphBuilder:
         )
 
     def constant(self, array: npt.ArrayLike) -> str:
-        """
-        Add a constant; equal arrays share one.
-
-        :param array: values; their dtype is kept.
-        :returns: name of the constant.
-        """
+        """Add a constant, whose dtype is kept; return its name. Equal arrays share one."""
         values = np.array(array, order='C')
         key = (values.dtype.str, values.shape, values.tobytes())
         if key not in self._constant_names:
@@ -86,11 +81,7 @@ class GraphBuilder:
         return self._constant_names[key]
 
     def annotate(self, tensor: TensorSpec) -> None:
-        """
-        State the shape of a tensor inside the graph; the check of the model compares it.
-
-        :param tensor: name of a node's output, its shape and its element type.
-        """
+        """State the shape of a node's output; the check of the model compares it."""
         self._annotations.append(_value_info(tensor))
 
     def model(

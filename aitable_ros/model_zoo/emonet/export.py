@@ -179,12 +179,12 @@ def largest_difference(
     engine: Engine, images: npt.NDArray[np.uint8], expected: Mapping[str, npt.NDArray]
 ) -> float:
     """
-    Compare an engine's outputs with those expected, in batches of 1, 3 and 8.
+    Return the largest difference of an engine's outputs to those expected, in batches of 1, 3, 8.
 
-    :param engine: takes ``image``.
+    It is relative to the largest value of that output.
+
     :param images: (8, H, W, 3) uint8.
     :param expected: by output, what it should give for these images, first dimension 8.
-    :returns: the largest difference, relative to the largest value of that output.
     :raises InferenceError: when the engine fails, or the difference exceeds
         :data:`MAX_RELATIVE_DIFFERENCE`.
     """

@@ -290,15 +290,8 @@ def _assemble(state: Mapping[str, Tensor], classes: int | None) -> EmoNet:
         for name, tensor in expected.items()
         if name in state and _describe(state[name]) != _describe(tensor)
     ]
-    problems = [
-        f'{len(names)} {kind}: {_some(names)}'
-        for kind, names in (
-            ('missing', missing),
-            ('unexpected', unexpected),
-            ('of another shape or type', wrong),
-        )
-        if names
-    ]
+    found_wrong = {'missing': missing, 'unexpected': unexpected, 'of another shape or type': wrong}
+    problems = [f'{len(n)} {kind}: {_some(n)}' for kind, n in found_wrong.items() if n]
     if problems:
         raise EmoNetWeightsError(f'is not a checkpoint of EmoNet: {"; ".join(problems)}')
     # Contiguous copies: tensors of a file may share memory or overlap in it.

@@ -119,7 +119,6 @@ def batch_profiles(options: BuildOptions, *, dynamic: bool) -> tuple[tuple[int, 
     """
     Return smallest, preferred and largest batch of each optimisation profile.
 
-    :param options: how to build.
     :param dynamic: whether the network leaves the batch open.
     :returns: nothing for a network of fixed batch.
     :raises EngineBuildError: when a batch is asked for and the network has a fixed one.

@@ -97,12 +97,7 @@ def images_digest(images: npt.NDArray[np.uint8]) -> str:
 
 
 class Batches:
-    """
-    Pictures in batches of one size; the last one is filled up from the start.
-
-    :param images: (N, H, W, 3), at least one.
-    :param size: of a batch; no larger than N is used.
-    """
+    """Pictures (N, H, W, 3) in batches of up to N; the last is filled up from the start."""
 
     def __init__(self, images: npt.NDArray[np.uint8], size: int = DEFAULT_BATCH) -> None:
         if not len(images):

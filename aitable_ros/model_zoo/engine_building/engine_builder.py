@@ -193,7 +193,6 @@ def build(request: BuildRequest, report: Report, watch: Watch) -> EngineSidecar 
 
     Run it in a process of its own: TensorRT keeps memory, and may be killed for it.
 
-    :param request: what.
     :param report: told, line by line, what happens.
     :param watch: told how far it is, where TensorRT says so; from any thread.
     :returns: its record; None when it was there already.

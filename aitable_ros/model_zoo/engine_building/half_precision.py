@@ -28,7 +28,16 @@ WEIGHTED_OPERATORS = frozenset({'Conv', 'ConvTranspose', 'Gemm', 'MatMul'})
 """Operators that sum up products with weights."""
 
 _FP32_ONLY = frozenset(
-    ['DequantizeLinear', 'DynamicQuantizeLinear', 'Multinomial', 'NonMaxSuppression', 'QuantizeLinear', 'RandomNormal', 'RandomUniform', 'Range']
+    {
+        'DequantizeLinear',
+        'DynamicQuantizeLinear',
+        'Multinomial',
+        'NonMaxSuppression',
+        'QuantizeLinear',
+        'RandomNormal',
+        'RandomUniform',
+        'Range',
+    }
 )
 """Operators whose FP32 operands or results may not become FP16 (in opset 17)."""
 

@@ -157,8 +157,6 @@ def prepare(
     """
     Check a network and bring it into the form in which it is given to TensorRT.
 
-    :param source: the network.
-    :param options: how to build.
     :param typed: whether the graph is to carry the precision: see :func:`needs_typed_graph`.
     :param report: told what stays in FP32, and why.
     :raises EngineBuildError: when the file is not ONNX, has sizes other than the batch left

@@ -13,8 +13,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,14 +32,8 @@ _OUT_OF_MEMORY = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Progress:
-    """
-    How far TensorRT is.
-
-    :param phase: what it does, in its words; empty where the version does not say.
-    :param done: fraction, 0 to 1.
-    """
+class Progress(NamedTuple):
+    """What TensorRT does, in its words (empty: it does not say), and how far it is, 0 to 1."""
 
     phase: str
     done: float
@@ -58,8 +51,6 @@ def check_options(trt: Any, options: BuildOptions) -> None:
     """
     Refuse what this TensorRT cannot do.
 
-    :param trt: TensorRT's module.
-    :param options: how to build.
     :raises EngineBuildError: the message says since when, or until when, it can be done.
     """
     if not hasattr(trt, 'Builder'):
@@ -97,15 +88,10 @@ def check_options(trt: Any, options: BuildOptions) -> None:
             )
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """
-    What TensorRT built.
-
-    :param content: the plan, what an engine file holds.
-    :param seconds: how long it took.
-    :param flags: names of the builder's flags that were set.
-    :param timing_cache: the times of kernels that were measured, for the next build.
+    What TensorRT built: what an engine file holds, how long it took, names of the builder's flags
+    that were set, and the times of kernels that were measured, for the next build.
     """
 
     content: bytes
@@ -119,9 +105,6 @@ class PlanBuilder:
     Drives TensorRT through one build.
 
     :param trt: TensorRT's module; :func:`check_options` has found nothing against it.
-    :param device: the GPU to build for.
-    :param options: how to build.
-    :param network: what.
     :param batches: of :func:`~aitable_ros.model_zoo.engine_building.build_options.batch_profiles`.
     :param watch: told how far it is, where TensorRT says so; from any thread.
     """

@@ -13,10 +13,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aitable_ros.inference.engine import one_line
 from aitable_ros.model_zoo.engine_building.build_options import EngineBuildError
@@ -35,26 +34,15 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C, as of shells: 128 + SIGINT."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """
-    What came of one build.
-
-    :param text: in one line.
-    :param failed: whether there is no engine.
-    """
+class Outcome(NamedTuple):
+    """What came of one build, in one line, and whether there is no engine."""
 
     text: str
     failed: bool = False
 
 
 def run_build(request: BuildRequest, *, verbose: bool = False) -> Outcome:
-    """
-    Build an engine in a process of its own, and say on standard error how it goes on.
-
-    :param request: what.
-    :param verbose: show TensorRT's own messages.
-    """
+    """Build an engine in a process of its own, and say on standard error how it goes on."""
     context = multiprocessing.get_context('spawn')
     ours, theirs = context.Pipe(duplex=False)
     arguments = (os.getpid(), _work, theirs, request, verbose)

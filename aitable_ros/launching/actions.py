@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import launch.logging
@@ -25,44 +24,13 @@ from launch_ros.descriptions import ComposableNode
 from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
 from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 
-from aitable_ros.launching.arguments import (
-    CONTAINERS,
-    LAUNCH_FILES,
-    NETWORK_NODES,
-    NONE,
-    checked,
-)
+from aitable_ros.launching.arguments import LAUNCH_FILES, NONE, checked
 from aitable_ros.launching.parameter_files import parameters_for
+from aitable_ros.nodes.registry import CAMERA, CONTAINERS, NODES, PACKAGE, PERCEIVING
 from aitable_ros.ros_support.process.transport import transport_settings
 
-PACKAGE = 'aitable_ros'
 CONTAINER_NAME = 'aitable_container'
-CAMERA = 'image_source'
 RESPAWN_DELAY_S = 2.0
-
-PLUGINS: Mapping[str, str] = MappingProxyType(
-    {
-        CAMERA: f'{PACKAGE}::ImageSourceNode',
-        'face_detection': f'{PACKAGE}::FaceDetectionNode',
-        'emotion': f'{PACKAGE}::EmotionNode',
-        'fatigue': f'{PACKAGE}::FatigueNode',
-        'posture': f'{PACKAGE}::PostureNode',
-        'hri': f'{PACKAGE}::HriNode',
-        'overlay': f'{PACKAGE}::OverlayNode',
-    }
-)
-"""Plugin names of the nodes, by node name, in the order in which they are started."""
-
-RESULT_TOPICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        'face_detection': ('faces',),
-        'emotion': ('emotion',),
-        'fatigue': ('fatigue', '/tf'),
-        'posture': ('posture',),
-        'overlay': ('overlay', 'markers'),
-    }
-)
-"""The topics of the results, by the node that publishes them."""
 
 
 def declare(file: str) -> list[DeclareLaunchArgument]:
@@ -148,7 +116,7 @@ class Setup:
 
     def enabled(self) -> list[str]:
         """Name the nodes that are switched on."""
-        return [name for name in PLUGINS if self.values.get(name) == 'true']
+        return [name for name in NODES if self.values.get(name) == 'true']
 
     def camera(self) -> list[str]:
         """Name the node that publishes images, if one is to."""
@@ -171,11 +139,7 @@ class Setup:
 
     def result_topics(self) -> list[str]:
         """Name the topics on which the nodes that are switched on publish, resolved."""
-        return [
-            self.full_name(topic)
-            for name in self.enabled()
-            for topic in RESULT_TOPICS.get(name, ())
-        ]
+        return [self.full_name(topic) for name in self.enabled() for topic in NODES[name].topics]
 
     @property
     def remappings(self) -> list[tuple[str, str]]:
@@ -194,7 +158,7 @@ class Setup:
         :param name: name of the node.
         """
         chosen: dict[str, Any] = {}
-        if name in NETWORK_NODES:
+        if name in PERCEIVING:
             backend = self.values.get(f'{name}_backend') or self.values.get('backend')
             if backend:
                 chosen['backend'] = backend
@@ -311,7 +275,7 @@ class Setup:
                 composable_node_descriptions=[
                     ComposableNode(
                         package=PACKAGE,
-                        plugin=PLUGINS[name],
+                        plugin=NODES[name].plugin,
                         name=name,
                         namespace=self.values['namespace'],
                         remappings=self.remappings,

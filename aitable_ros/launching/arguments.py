@@ -16,18 +16,13 @@ from types import MappingProxyType
 from typing import Any
 
 from aitable_ros.inference.selection import AUTO, BACKENDS
+from aitable_ros.nodes.registry import CAMERA, CONTAINERS, NODES, PERCEIVING
 from aitable_ros.paths import share_dir
 
 SWITCH = ('true', 'false')
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 NONE = 'none'
 """No source, or no parameter file; ``ros2 launch`` refuses empty values on its command line."""
-
-CONTAINERS = MappingProxyType({'single': 'component_container', 'multi': 'component_container_mt'})
-"""The executables of this package that can hold nodes, by argument ``container_threads``."""
-
-NETWORK_NODES = ('face_detection', 'emotion', 'fatigue', 'posture')
-"""The nodes that run networks, and so have a parameter ``backend``."""
 
 _NAME = re.compile(r'(~?/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
 
@@ -142,16 +137,11 @@ _ARGUMENTS = {
             '',
             ('', AUTO, *BACKENDS),
         ),
-        _backend('face_detection'),
-        _backend('emotion', 'geometry'),
-        _backend('fatigue'),
-        _backend('posture'),
-        _switch('face_detection', 'start face_detection, which emotion and fatigue need'),
-        _switch('emotion', 'start emotion'),
-        _switch('fatigue', 'start fatigue'),
-        _switch('posture', 'start posture', 'false'),
-        _switch('hri', 'start hri: ROS4HRI topics (needs hri_msgs)', 'false'),
-        _switch('overlay', 'start overlay: annotated images, drawn only while somebody looks'),
+        *(_backend(name, *(('geometry',) if name == 'emotion' else ())) for name in PERCEIVING),
+        *(
+            _switch(node.name, f'start {node.summary}', str(node.by_default).lower())
+            for node in NODES.values()
+        ),
         _switch(
             'composed', 'all nodes in one process, which shares each image, or each in its own'
         ),
@@ -230,12 +220,8 @@ _PIPELINE = (
     'camera_info_topic',
     'image_transport',
     'backend',
-    *(f'{node}_backend' for node in NETWORK_NODES),
-    'face_detection',
-    'emotion',
-    'fatigue',
-    'posture',
-    'hri',
+    *(f'{name}_backend' for name in PERCEIVING),
+    *(name for name in NODES if name not in ('overlay', CAMERA)),
 )
 _PROCESSES = ('composed', 'container', 'container_threads', 'respawn')
 _COMMON = ('params_file', 'namespace', 'use_sim_time', 'log_level')

@@ -15,12 +15,8 @@ from launch.event_handlers import OnProcessExit
 from launch.events.process import ProcessExited
 from launch_ros.substitutions import ExecutableInPackage
 
-from aitable_ros.launching.actions import (
-    PACKAGE,
-    Setup,
-    apt_name,
-    is_installed,
-)
+from aitable_ros.launching.actions import Setup, apt_name, is_installed
+from aitable_ros.nodes.registry import PACKAGE, PERCEIVING
 
 if TYPE_CHECKING:
     from aitable_ros.bags import BagReader
@@ -33,9 +29,6 @@ RESUME = {
     'rosbag2': ('/rosbag2_player/resume', 'rosbag2_interfaces/srv/Resume', '{}'),
 }
 """How the players are told to begin: service, type and request."""
-
-OFFLINE_NODES = ('face_detection', 'emotion', 'fatigue', 'posture')
-"""The nodes that process_bag runs."""
 
 ABOUT_NODES = ('/rosout', '/parameter_events')
 """Topics on which recorded nodes told about themselves: not played."""
@@ -197,7 +190,7 @@ def _process(setup: Setup) -> list[Action]:
     values = setup.values
     if not values['record']:
         raise ValueError('record: say which bag to write the results to')
-    nodes = [name for name in OFFLINE_NODES if values[name] == 'true']
+    nodes = [name for name in PERCEIVING if values[name] == 'true']
     if not nodes:
         raise ValueError('there is nothing to run: every node is switched off')
     backends = {

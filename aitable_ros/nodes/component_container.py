@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
-from types import MappingProxyType
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -20,6 +19,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
 
+from aitable_ros.nodes.registry import NODES, PACKAGE, PLUGINS
 from aitable_ros.ros_support.container.component_manager import ComponentManager
 from aitable_ros.ros_support.container.plugins import PluginRegistry
 from aitable_ros.ros_support.container.request import ComponentError, ComponentRequest
@@ -33,25 +33,6 @@ from aitable_ros.ros_support.process.executor import (
     make_executor,
     ros_process,
 )
-
-PACKAGE = 'aitable_ros'
-COMPONENTS = MappingProxyType(
-    {
-        'face_detection': 'aitable_ros.nodes.face_detection_node:FaceDetectionNode',
-        'emotion': 'aitable_ros.nodes.emotion_node:EmotionNode',
-        'fatigue': 'aitable_ros.nodes.fatigue_node:FatigueNode',
-        'overlay': 'aitable_ros.nodes.overlay_node:OverlayNode',
-        'posture': 'aitable_ros.nodes.posture_node:PostureNode',
-        'hri': 'aitable_ros.nodes.hri_node:HriNode',
-        'image_source': 'aitable_ros.nodes.image_source_node:ImageSourceNode',
-    }
-)
-"""The nodes of this package that can be composed, by node name."""
-
-PLUGINS = MappingProxyType(
-    {f'{PACKAGE}::{path.partition(":")[2]}': path for path in COMPONENTS.values()}
-)
-"""The same nodes by plugin name; setup.py has them as entry points."""
 
 MAX_THREADS = 256
 SHUTDOWN_PATIENCE_S = 3.0
@@ -78,7 +59,7 @@ class ComponentContainer(Node):
         ParameterSpec(
             'components',
             [''],
-            f'nodes to begin with: names ({", ".join(COMPONENTS)}) or plugins (package::Class)',
+            f'nodes to begin with: names ({", ".join(NODES)}) or plugins (package::Class)',
             read_only=True,
         ),
         ParameterSpec(
@@ -129,7 +110,10 @@ class ComponentContainer(Node):
             constructor raises.
         """
         self._manager = ComponentManager(
-            self, executor, PluginRegistry(PLUGINS), ros_args=self._ros_args
+            self,
+            executor,
+            PluginRegistry(PLUGINS),
+            ros_args=self._ros_args,
         )
         executor.add_node(self)
         names = [name for name in self.params['components'] if name]
@@ -171,14 +155,14 @@ class ComponentContainer(Node):
                 node_namespace=self.get_namespace(),
                 extra_arguments=(forward,),
             )
-        if name not in COMPONENTS:
+        if name not in NODES:
             raise ComponentError(
-                f'components: {name!r} unknown; there are {", ".join(COMPONENTS)}, and plugins '
+                f'components: {name!r} unknown; there are {", ".join(NODES)}, and plugins '
                 'as package::Class'
             )
         return ComponentRequest(
             PACKAGE,
-            COMPONENTS[name].partition(':')[2],
+            NODES[name].class_name,
             node_name=name,
             node_namespace=self.get_namespace(),
             extra_arguments=(forward,),

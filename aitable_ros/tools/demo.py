@@ -24,11 +24,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aitable_ros.nodes.registry import BY_DEFAULT
 from aitable_ros.paths import cache_dir, engines_dir, share_dir
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
-COMPONENTS = ('face_detection', 'emotion', 'fatigue', 'overlay')
 CSV_COLUMNS = (
     'stamp',
     'face_id',
@@ -138,7 +138,7 @@ def _run(options: argparse.Namespace) -> int:
             '--params-file',
             str(share_dir() / 'config' / 'aitable.yaml'),
             '-p',
-            f'components:=[{",".join(COMPONENTS)}]',
+            f'components:=[{",".join(BY_DEFAULT)}]',
             '-p',
             f'face_detection:backend:={options.backend}',
             '-p',

@@ -81,13 +81,12 @@ def main() -> int:
 
 def tables() -> dict[str, tuple[Any, ...]]:
     """Return the parameters of all nodes, and those of every node."""
-    from aitable_ros.nodes.component_container import COMPONENTS
+    from aitable_ros.nodes.registry import NODES
     from aitable_ros.ros_support.node.common_parameters import COMMON_PARAMETERS
 
     made = {'all nodes': COMMON_PARAMETERS}
-    for name, path in COMPONENTS.items():
-        module, class_name = path.split(':')
-        made[name] = getattr(import_module(module), class_name).PARAMETERS
+    for name, node in NODES.items():
+        made[name] = getattr(import_module(node.module), node.class_name).PARAMETERS
     return made
 
 

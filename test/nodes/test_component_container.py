@@ -23,8 +23,6 @@ from ros_fixtures import RosGraph, until
 from std_msgs.msg import String
 
 from aitable_ros.nodes.component_container import (
-    COMPONENTS,
-    PLUGINS,
     ComponentContainer,
     make_threaded_executor,
     shared_ros_args,
@@ -410,21 +408,6 @@ class TestProcess:
         assert process.wait(30) == 1
         assert "components: 'nonsense' unknown; there are" in log()
         assert 'Traceback' not in log()
-
-
-def test_every_node_is_an_entry_point(monkeypatch):
-    """What setup.py installs is what the source tree knows."""
-    import runpy
-
-    import setuptools
-
-    given = {}
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(setuptools, 'setup', lambda **arguments: given.update(arguments))
-    runpy.run_path(str(ROOT / 'setup.py'))
-    points = dict(p.split(' = ') for p in given['entry_points']['rclpy_components'])
-    assert points == dict(PLUGINS)
-    assert set(PLUGINS.values()) == set(COMPONENTS.values())
 
 
 def test_rules_that_rename_the_process_are_not_passed_on():

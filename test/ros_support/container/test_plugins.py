@@ -10,8 +10,8 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 
 from plugin_packages import strangers
 
-from aitable_ros.nodes.component_container import COMPONENTS, PLUGINS
 from aitable_ros.nodes.face_detection_node import FaceDetectionNode
+from aitable_ros.nodes.registry import PLUGINS
 from aitable_ros.ros_support.container.plugins import PluginError, PluginRegistry
 
 __all__ = ['strangers']
@@ -24,7 +24,7 @@ def registry(strangers):
 
 def test_our_nodes_are_there_from_the_source_tree(registry):
     assert registry.find('aitable_ros', 'aitable_ros::FaceDetectionNode') is FaceDetectionNode
-    assert len(registry.names('aitable_ros')) == len(COMPONENTS)
+    assert len(registry.names('aitable_ros')) == len(PLUGINS)
     for name in registry.names('aitable_ros'):
         assert registry.find('aitable_ros', name).__name__ == name.partition('::')[2]
 

@@ -23,6 +23,7 @@ from launch.events import Shutdown
 from launch_ros.actions import LoadComposableNodes, Node
 from rclpy.parameter import Parameter
 
+from aitable_ros.launching import actions
 from aitable_ros.launching.arguments import LAUNCH_FILES
 from aitable_ros.launching.parameter_files import parameters_for
 from aitable_ros.nodes.registry import PERCEIVING

@@ -5,21 +5,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 
 from aitable_ros.inference.engine import InferenceError
+from aitable_ros.inference.selection import Selection
 from aitable_ros.perception.images.decoding import ImageConversionError
 from aitable_ros.ros_support.node.gpu_memory import gpu_memory_bytes
 from aitable_ros.ros_support.node.health import HealthLimits, Level, Vitals, judge
 from aitable_ros.ros_support.node.statistics import LatencyMeter, RateMeter, RecentCounts
-
-if TYPE_CHECKING:
-    from aitable_ros.ros_support.node.working_node import WorkingNode
+from aitable_ros.ros_support.parameters.table import ParameterTable
 
 PERIOD_S = 1.0
 WINDOW_S = 5.0
@@ -33,6 +33,31 @@ LEVELS = {
 }
 
 
+class _Node(Protocol):
+    """What is asked of the node."""
+
+    NEEDS_INPUT: ClassVar[bool]
+    params: ParameterTable
+
+    @property
+    def context(self) -> Any: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def is_enabled(self) -> bool: ...
+    @property
+    def overtaken(self) -> int: ...
+    @property
+    def notice(self) -> str: ...
+    def selections(self) -> Sequence[Selection]: ...
+    def diagnostics(self) -> Iterable[tuple[str, Any]]: ...
+    def get_logger(self) -> Any: ...
+    def get_clock(self) -> Any: ...
+    def get_fully_qualified_name(self) -> str: ...
+    def create_publisher(self, *args: Any, **kwargs: Any) -> Any: ...
+    def create_timer(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
 class NodeDiagnostics:
     """
     Counts what a node does and publishes it at 1 Hz, from construction on.
@@ -40,7 +65,7 @@ class NodeDiagnostics:
     :param node: the node.
     """
 
-    def __init__(self, node: WorkingNode) -> None:
+    def __init__(self, node: _Node) -> None:
         self._node = node
         self.input_rate = RateMeter(WINDOW_S)
         self.output_rate = RateMeter(WINDOW_S)

@@ -6,19 +6,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from std_srvs.srv import SetBool, Trigger
 
-from aitable_ros.ros_support.node.operations import reply_later
-
-if TYPE_CHECKING:
-    from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.node.operations import NodeOperations, reply_later
 
 
-def serve(node: ManagedNode) -> None:
+class _Node(Protocol):
+    """What is asked of the node; what it does it says in words."""
+
+    operations: NodeOperations
+
+    @property
+    def context(self) -> Any: ...
+    @property
+    def state(self) -> str: ...
+    def get_logger(self) -> Any: ...
+    def create_service(self, *args: Any, **kwargs: Any) -> Any: ...
+    def reset_now(self) -> str: ...
+    def reload(self) -> str: ...
+    def set_enabled(self, enabled: bool) -> str: ...
+
+
+def serve(node: _Node) -> None:
     """
     Offer ``~/reset``, ``~/reload`` and ``~/set_enabled``; answer transitions when they are done.
 
@@ -52,9 +65,7 @@ def serve(node: ManagedNode) -> None:
         reply_later(change_state, _transition(node, change_state.callback))
 
 
-def answer(
-    node: ManagedNode, service: str, action: Callable[[], str], response: Any
-) -> Future[Any]:
+def answer(node: _Node, service: str, action: Callable[[], str], response: Any) -> Future[Any]:
     """
     Queue an action and answer a request with how it went.
 
@@ -81,7 +92,7 @@ def answer(
 
 
 def _transition(
-    node: ManagedNode, change_state: Callable[[Any, Any], Any]
+    node: _Node, change_state: Callable[[Any, Any], Any]
 ) -> Callable[[Any, Any], Future[Any]]:
     """Answer ``~/change_state``, with success=False where rclpy would let an exception out."""
 

@@ -122,9 +122,8 @@ class OfflinePipeline:
             raise PipelineError(
                 f'no such node: {", ".join(unknown)}' if unknown else 'no node to run'
             )
-        self._names = tuple(
-            name for name in PERCEIVING if name in nodes
-        )  # in the order of the flow
+        # in the order of the flow
+        self._names = tuple(name for name in PERCEIVING if name in nodes)
         self._arguments = tuple(arguments)
         self._parameters = dict(parameters or {})
         self._namespace = namespace

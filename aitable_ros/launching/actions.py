@@ -8,15 +8,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import launch.logging
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
-from launch import Action, Event, LaunchContext
-from launch.actions import DeclareLaunchArgument, LogInfo, RegisterEventHandler
+from launch import Action, Event, LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, RegisterEventHandler
 from launch.event_handlers import OnShutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LoadComposableNodes, Node
@@ -33,13 +33,14 @@ CONTAINER_NAME = 'aitable_container'
 RESPAWN_DELAY_S = 2.0
 
 
-def declare(file: str) -> list[DeclareLaunchArgument]:
+def describe(file: str, start: Callable[[LaunchContext], list[Action]]) -> LaunchDescription:
     """
-    Declare the arguments of a launch file; ``ros2 launch … -s`` lists them.
+    Describe a launch file: its arguments, which ``ros2 launch … -s`` lists, and what it starts.
 
     :param file: name of the launch file.
+    :param start: makes the actions.
     """
-    return [
+    arguments = [
         DeclareLaunchArgument(
             argument.name,
             default_value=argument.default_value,
@@ -48,6 +49,7 @@ def declare(file: str) -> list[DeclareLaunchArgument]:
         )
         for argument in LAUNCH_FILES[file]
     ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=start)])
 
 
 def start_system(context: LaunchContext) -> list[Action]:

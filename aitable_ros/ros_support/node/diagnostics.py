@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, ClassVar, Protocol
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -142,14 +142,8 @@ class NodeDiagnostics:
         self._publisher.publish(message)
 
     def _limits(self) -> HealthLimits:
-        params = self._node.params
-        return HealthLimits(
-            warn_latency_s=params['diagnostics.warn_latency'],
-            error_latency_s=params['diagnostics.error_latency'],
-            min_rate_hz=params['diagnostics.min_rate'],
-            max_overtaken_share=params['diagnostics.max_overtaken_share'],
-            stale_after_s=params['diagnostics.stale_after'],
-        )
+        params, names = self._node.params, [field.name for field in fields(HealthLimits)]
+        return HealthLimits(**{name: params[f'diagnostics.{name}'] for name in names})
 
     def _counts(self) -> dict[str, int]:
         return {

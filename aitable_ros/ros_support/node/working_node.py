@@ -19,6 +19,7 @@ from aitable_ros.ros_support.node.diagnostics import NodeDiagnostics
 from aitable_ros.ros_support.node.health import HealthLimits, Level
 from aitable_ros.ros_support.node.hooks import NodeHooks
 from aitable_ros.ros_support.node.worker import Worker
+from aitable_ros.ros_support.parameters.from_settings import settings_from
 from aitable_ros.ros_support.parameters.table import ParameterTable
 
 
@@ -174,12 +175,8 @@ class WorkingNode(NodeHooks, LifecycleNode):
         yield from self.results(item)
 
     def _check(self, values: Mapping[str, Any], changed: Set[str]) -> None:
-        names = [name for name in changed if name.startswith('diagnostics.')]
-        if names:
-            HealthLimits(
-                warn_latency_s=values['diagnostics.warn_latency'],
-                error_latency_s=values['diagnostics.error_latency'],
-            )
+        if any(name.startswith('diagnostics.') for name in changed):
+            settings_from(values, 'diagnostics', HealthLimits)
         self.check(values, changed)
 
     def _new_worker(self) -> Worker[Any]:

@@ -12,7 +12,7 @@ from rclpy.publisher import Publisher
 from rclpy.time import Time
 
 from aitable_ros.ros_support.frames.frame_buffer import FrameBuffer
-from aitable_ros.ros_support.frames.frame_hub import FrameHub, FrameSubscription
+from aitable_ros.ros_support.frames.frame_hub import FrameSubscription, share_frames
 from aitable_ros.ros_support.frames.image_qos import image_qos
 from aitable_ros.ros_support.node.common_parameters import COMMON_PARAMETERS
 from aitable_ros.ros_support.node.diagnostics import NodeDiagnostics
@@ -51,7 +51,7 @@ class WorkingNode(NodeHooks, LifecycleNode):
 
     def subscribe_to_frames(self, callback: Callable[[Any], None]) -> None:
         """
-        Get the camera frames of topic ``image_raw`` through the process's frame hub.
+        Get the camera frames of topic ``image_raw`` as the process's nodes share them.
 
         Where the node does so already, nothing changes unless ``image_transport`` did.
 
@@ -70,11 +70,8 @@ class WorkingNode(NodeHooks, LifecycleNode):
         if before is not None and before[0] == wanted:
             return
         qos = image_qos(self, self.resolve_topic_name(topic))
-        hub = FrameHub.of(self)
-        self._frame_subscription = (
-            wanted,
-            hub.subscribe(self, message_type, topic, qos, callback),
-        )
+        shared = share_frames(self, message_type, topic, qos, callback)
+        self._frame_subscription = (wanted, shared)
         if before is not None:
             before[1].close()
 

@@ -20,7 +20,8 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from aitable_msgs.msg import Emotion, Fatigue
-from aitable_ros.perception.maths.rotation import Quaternion, Vector, normalized, rotate
+from aitable_ros.perception.maths.rotation import Quaternion, Vector, rotate
+from aitable_ros.ros_support.messages.results import head_pose_of
 from aitable_ros.visualization.overlay.drawing import Rgb
 from aitable_ros.visualization.overlay.face_marks import AXIS_COLOURS
 from aitable_ros.visualization.overlay.face_overlay import CLOSED, LEVEL_COLOURS, OPEN, UNMEASURED
@@ -80,7 +81,7 @@ class FaceMarkers:
         :returns: ADD for every face that has a place, DELETE for those that had one before;
             without markers when there is neither.
         """
-        poses = {k: _pose_of(f) for k, f in fatigues.items() if f.head_pose_valid}
+        poses = {k: head_pose_of(f) for k, f in fatigues.items()}
         placed = {k: pose for k, pose in poses.items() if pose is not None}
         array = MarkerArray()
         for face_id in [k for k in self._numbers if k not in placed]:
@@ -180,17 +181,6 @@ def _eye_colour(fatigue: Fatigue) -> Rgb:
     if fatigue.eye_state == Fatigue.EYES_UNKNOWN:
         return UNMEASURED
     return CLOSED if fatigue.eyes_closed else OPEN
-
-
-def _pose_of(fatigue: Fatigue) -> tuple[Vector, Quaternion] | None:
-    """Give position and rotation of a face, or None when they are no pose."""
-    point, q = fatigue.head_position, fatigue.head_orientation
-    position = (point.x, point.y, point.z)
-    try:
-        rotation = normalized((q.x, q.y, q.z, q.w))
-    except ValueError:
-        return None
-    return (position, rotation) if all(map(math.isfinite, position)) else None
 
 
 def _moved(origin: Vector, rotation: Quaternion, by_m: Vector) -> Vector:

@@ -82,10 +82,7 @@ def hri_landmarks(
     :param confidence: of the landmarks, 0..1.
     :returns: (70, 3) float32 x, y, c: x and y are shares of width and height, 0..1. What lies
         outside of the image is moved to its edge and has confidence 0, as has what is not finite.
-    :raises ValueError: when the image has no size.
     """
-    if min(size_px) < 1:
-        raise ValueError(f'the image has no size: {size_px}')
     points = np.asarray(landmarks_px, np.float64)[:, :2]
     result = np.zeros((COUNT, 3))
     result[: len(FACEMESH_OF_IBUG), :2] = points[list(FACEMESH_OF_IBUG)]

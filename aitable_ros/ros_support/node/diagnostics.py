@@ -26,12 +26,6 @@ WINDOW_S = 5.0
 WARN_INTERVAL_S = 5.0
 MIB = 1 << 20
 
-LEVELS = {
-    Level.OK: DiagnosticStatus.OK,
-    Level.WARN: DiagnosticStatus.WARN,
-    Level.ERROR: DiagnosticStatus.ERROR,
-}
-
 
 class _Node(Protocol):
     """What is asked of the node."""
@@ -59,11 +53,7 @@ class _Node(Protocol):
 
 
 class NodeDiagnostics:
-    """
-    Counts what a node does and publishes it at 1 Hz, from construction on.
-
-    :param node: the node.
-    """
+    """Counts what a node does and publishes it at 1 Hz, from construction on."""
 
     def __init__(self, node: _Node) -> None:
         self._node = node
@@ -127,13 +117,14 @@ class NodeDiagnostics:
 
     def publish(self) -> None:
         """Publish the node's status."""
-        self._vitals = self._count(self._measure(self._vitals))
+        recent: dict[str, Any] = self._recent.since(self._counts())
+        self._vitals = self._measure(replace(self._vitals, **recent))
         node = self._node
         level, text = judge(self._vitals, self._limits())
         status = DiagnosticStatus(
-            name=f'{node.get_fully_qualified_name()}'.lstrip('/'),
+            name=node.get_fully_qualified_name().lstrip('/'),
             hardware_id='aitable',
-            level=LEVELS[level],
+            level=bytes([level]),
             message=text,
             values=[KeyValue(key=key, value=str(value)) for key, value in self._values()],
         )
@@ -153,10 +144,6 @@ class NodeDiagnostics:
             'malformed': self.malformed,
             'failures': self.failures,
         }
-
-    def _count(self, vitals: Vitals) -> Vitals:
-        recent: dict[str, Any] = dict(self._recent.since(self._counts()))
-        return replace(vitals, **recent)
 
     def _measure(self, counted: Vitals) -> Vitals:
         node = self._node
@@ -200,15 +187,8 @@ class NodeDiagnostics:
             values.append(('last reload', f'failed: {self.reload_problem}'))
         for selection in node.selections():
             name = selection.engine.name
-            values.append((f'{name} backend', selection.backend))
-            values.append((f'{name} file', selection.path))
-            values += [
-                (f'{name} skipped {skipped.backend}', skipped.reason)
-                for skipped in selection.skipped
-            ]
-        if self._gpu_bytes is not None:
-            used, total = self._gpu_bytes
-            values.append(('GPU memory used [MiB]', f'{used / MIB:.0f}'))
-            values.append(('GPU memory total [MiB]', f'{total / MIB:.0f}'))
-        values += node.diagnostics()
-        return values
+            values += [(f'{name} backend', selection.backend), (f'{name} file', selection.path)]
+            values += [(f'{name} skipped {s.backend}', s.reason) for s in selection.skipped]
+        for what, size in zip(('used', 'total'), self._gpu_bytes or ()):
+            values.append((f'GPU memory {what} [MiB]', f'{size / MIB:.0f}'))
+        return [*values, *node.diagnostics()]

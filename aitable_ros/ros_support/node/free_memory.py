@@ -5,19 +5,16 @@
 from __future__ import annotations
 
 import ctypes
-import sys
 
 
 def give_back_free_memory() -> None:
     """
-    Return to the system what the C library keeps of freed memory.
+    Return to the system what the C library keeps of freed memory, where that is glibc.
 
-    glibc keeps a heap per thread and returns only what lies at its end. Networks are loaded in
+    It keeps a heap per thread and returns only what lies at its end. Networks are loaded in
     threads of their own, so that after some reloads several times their size would be held,
-    which a Jetson's GPU would lack, too. Does nothing where the C library is another one.
+    which a Jetson's GPU would lack, too.
     """
-    if not sys.platform.startswith('linux'):
-        return
     trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
     if trim is not None:
         trim(ctypes.c_size_t(0))

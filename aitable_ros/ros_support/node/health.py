@@ -59,21 +59,15 @@ class Vitals:
     What the level depends on. Counts are those of the last seconds.
 
     :param state: label of the lifecycle state.
-    :param enabled: False after it was disabled on purpose.
     :param problem: why the node is not configured; empty: nothing is wrong.
     :param problem_is_error: False: the system can do without this node.
     :param reload_problem: why the last reload failed; empty: it did not.
     :param notice: what else a subclass warns of; empty: nothing.
-    :param needs_input: False for a node that works by itself.
     :param idle_s: time since the last input, or since the node was activated [s].
     :param settled: whether it has been active for long enough to judge rates.
-    :param input_rate_hz: inputs per second [Hz].
     :param latency_s: median age of the images when their results were published [s]; NaN: none.
-    :param inputs: how many came.
-    :param overtaken: how many of them were replaced by newer ones.
+    :param overtaken: inputs that were replaced by newer ones.
     :param malformed: images that could not be decoded.
-    :param failures: inputs whose work raised an error.
-    :param outputs: results that were published.
     :param last_error: text of the latest failure.
     """
 
@@ -127,10 +121,7 @@ def _findings(vitals: Vitals, limits: HealthLimits) -> Iterator[tuple[Level, str
     if vitals.malformed:
         yield Level.WARN, f'{vitals.malformed} malformed images'
     if vitals.reload_problem:
-        yield (
-            Level.WARN,
-            f'reload failed, the old one goes on: {vitals.reload_problem}',
-        )
+        yield Level.WARN, f'reload failed, the old one goes on: {vitals.reload_problem}'
     if vitals.notice:
         yield Level.WARN, vitals.notice
     if vitals.needs_input and vitals.idle_s > limits.stale_after:
@@ -139,17 +130,10 @@ def _findings(vitals: Vitals, limits: HealthLimits) -> Iterator[tuple[Level, str
         yield Level.WARN, f'input comes at {vitals.input_rate_hz:.1f} Hz'
     if vitals.overtaken_share > limits.max_overtaken_share:
         yield Level.WARN, f'{vitals.overtaken_share:.0%} of the inputs are overtaken'
-    yield from _latency_findings(vitals.latency_s, limits)
-
-
-def _latency_findings(latency_s: float, limits: HealthLimits) -> Iterator[tuple[Level, str]]:
-    if math.isnan(latency_s):
-        return
+    latency_s = vitals.latency_s  # comparisons with NaN are false
     if abs(latency_s) > CLOCK_MISMATCH_S:
-        yield (
-            Level.WARN,
-            ('stamps are not of this clock, latency is unknown: a bag without use_sim_time?'),
-        )
+        text = 'stamps are not of this clock, latency is unknown: a bag without use_sim_time?'
+        yield Level.WARN, text
     elif latency_s > limits.warn_latency:
         level = Level.ERROR if latency_s > limits.error_latency else Level.WARN
         yield level, f'latency {latency_s * 1e3:.0f} ms'

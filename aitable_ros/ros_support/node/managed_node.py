@@ -38,16 +38,12 @@ class ManagedNode(WorkingNode):
     in any of them is logged, frees everything and leaves the node unconfigured, or finalized
     where even freeing fails.
 
-    Reload: :meth:`load` runs in a fresh worker thread beside the one that works. Between two
-    frames of the old one :meth:`carry_over` is called, ``loaded`` becomes the new one, and what
-    waits in the old mailbox moves to the new worker, so that no input is lost. When loading
-    fails the old one goes on.
+    Reload: :meth:`load` runs in a fresh worker thread beside the one that works, which goes on
+    where it fails. Between two frames the new one takes over, with what waits in the mailbox.
 
     Transitions and services run one after the other in a thread of their own, so that the
-    executor never waits for them. ``trigger_configure()`` and its like, called directly, block
-    the caller.
+    executor never waits for them; ``trigger_configure()`` and its like block the caller.
 
-    :param name: node name.
     :param kwargs: passed to :class:`rclpy.lifecycle.LifecycleNode`.
     """
 
@@ -197,9 +193,8 @@ class ManagedNode(WorkingNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop working; the networks stay loaded."""
-        if not self._attempt('deactivating', self._pause):
-            return TransitionCallbackReturn.ERROR
-        return super().on_deactivate(state)
+        done = self._attempt('deactivating', self._pause)
+        return super().on_deactivate(state) if done else TransitionCallbackReturn.ERROR
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Close the networks and end the worker thread."""
@@ -218,17 +213,15 @@ class ManagedNode(WorkingNode):
         """Free everything; then configuring may be tried again, or, where that fails, not."""
         paused = self._attempt('error processing', self._pause)
         freed = self._attempt('error processing', self._free)
-        if not (paused and freed):
-            return TransitionCallbackReturn.FAILURE
-        return super().on_error(state)
+        whole = paused and freed
+        return super().on_error(state) if whole else TransitionCallbackReturn.FAILURE
 
     def request_transition(self, name: str) -> Future[bool]:
         """
         Queue a transition, as the service does; returns at once.
 
         :param name: configure, activate, deactivate, cleanup or shutdown.
-        :returns: whether it succeeded; False when it is not possible in the state that the node
-            is in by then. RuntimeError when the node is destroyed first.
+        :returns: whether it succeeded; RuntimeError when the node is destroyed first.
         """
         trigger: Callable[[], Any] = getattr(self, f'trigger_{name}')
 
@@ -247,8 +240,8 @@ class ManagedNode(WorkingNode):
         """
         Free everything and destroy the node.
 
-        Waits for the transition or service that is under way: where it must not, let a
-        :meth:`request_transition` of shutdown end first.
+        Waits for what is under way: where it must not, let a :meth:`request_transition` of
+        shutdown end first.
         """
         if self._released:
             return
@@ -325,6 +318,5 @@ class ManagedNode(WorkingNode):
         self.meters.problem = str(error) or type(error).__name__
         self.meters.problem_is_error = is_error
         if self.context.ok():  # the process may be ending
-            logger = self.get_logger()
-            log = logger.error if is_error else logger.warning
-            log(f'{what}: {self.meters.problem}')
+            log = self.get_logger()
+            (log.error if is_error else log.warning)(f'{what}: {self.meters.problem}')

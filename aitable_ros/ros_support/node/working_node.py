@@ -24,12 +24,7 @@ from aitable_ros.ros_support.parameters.table import ParameterTable
 
 
 class WorkingNode(NodeHooks, LifecycleNode):
-    """
-    What subclasses of :class:`~aitable_ros.ros_support.node.managed_node.ManagedNode` use.
-
-    :param name: node name.
-    :param kwargs: passed to :class:`rclpy.lifecycle.LifecycleNode`.
-    """
+    """What subclasses of :class:`~aitable_ros.ros_support.node.managed_node.ManagedNode` use."""
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
@@ -55,8 +50,7 @@ class WorkingNode(NodeHooks, LifecycleNode):
 
         Where the node does so already, nothing changes unless ``image_transport`` did.
 
-        :param callback: gets each :class:`~aitable_ros.ros_support.frames.frame_hub.Frame` in the
-            executor's thread and must return at once.
+        :param callback: gets each frame in the executor's thread and must return at once.
         """
         from sensor_msgs.msg import CompressedImage, Image
 
@@ -87,16 +81,6 @@ class WorkingNode(NodeHooks, LifecycleNode):
         worker = self._worker
         if worker is not None:
             worker.offer(item)
-
-    def note_published(self, stamp: Any) -> None:
-        """
-        Count one published result.
-
-        :param stamp: header stamp of the image it was computed from.
-        """
-        self.output_rate.tick()
-        age_s = (self.get_clock().now() - Time.from_msg(stamp)).nanoseconds * 1e-9
-        self.meters.latency.add(age_s)
 
     @property
     def is_active(self) -> bool:
@@ -141,14 +125,14 @@ class WorkingNode(NodeHooks, LifecycleNode):
             # several messages of one image are one result
             if header is not None and header.stamp != noted:
                 noted = header.stamp
-                self.note_published(noted)
+                self.output_rate.tick()
+                age = self.get_clock().now() - Time.from_msg(noted)
+                self.meters.latency.add(age.nanoseconds * 1e-9)
         self.meters.look_at_gpu()
 
     def results_of(self, item: Any) -> list[tuple[Publisher, Any]]:
         """
-        Work on one item now and give its results instead of publishing them.
-
-        For tools that feed a configured node themselves, without spinning it (``process_bag``).
+        Work on one item now and give its results instead of publishing them (``process_bag``).
 
         :param item: as for :meth:`results`.
         :returns: pairs of publisher and message; ``publisher.topic_name`` is resolved.

@@ -118,8 +118,3 @@ def test_what_is_not_finite_has_no_confidence(bad):
     assert np.isfinite(points).all()
     assert points[5, 2] == 0.0
     assert points[6, 2] > 0.0
-
-
-def test_an_image_without_size_is_refused():
-    with pytest.raises(ValueError, match='no size'):
-        hri_landmarks(face_px(), (0, 480), 0.9)

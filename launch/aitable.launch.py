@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from launch import LaunchDescription
 
-from aitable_ros.launching.actions import describe, start_system
+from aitable_ros.launching.actions import describe
 
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments (aitable_ros/launching/arguments.py) and start what they say."""
-    return describe('aitable.launch.py', start_system)
+    return describe('aitable.launch.py')

@@ -33,12 +33,11 @@ CONTAINER_NAME = 'aitable_container'
 RESPAWN_DELAY_S = 2.0
 
 
-def describe(file: str, start: Callable[[LaunchContext], list[Action]]) -> LaunchDescription:
+def describe(file: str, start: Callable[[Setup], list[Action]] | None = None) -> LaunchDescription:
     """
     Describe a launch file: its arguments, which ``ros2 launch … -s`` lists, and what it starts.
 
-    :param file: name of the launch file.
-    :param start: makes the actions.
+    :param start: makes the actions; what is switched on is started where it is not given.
     """
     arguments = [
         DeclareLaunchArgument(
@@ -49,36 +48,12 @@ def describe(file: str, start: Callable[[LaunchContext], list[Action]]) -> Launc
         )
         for argument in LAUNCH_FILES[file]
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=start)])
 
+    def actions(context: LaunchContext) -> list[Action]:
+        setup = Setup.read(context, file)
+        return start(setup) if start is not None else setup.start_all()
 
-def start_system(context: LaunchContext) -> list[Action]:
-    """Make the actions of aitable.launch.py."""
-    setup = Setup.read(context, 'aitable.launch.py')
-    names = [*setup.camera(), *setup.enabled()]
-    if not names and setup.values['rviz'] != 'true':
-        raise ValueError('there is nothing to start: every node is switched off')
-    rviz = setup.start_rviz()  # first: it may say that a value is wrong
-    return [*setup.start(names), *rviz]
-
-
-def start_nodes(context: LaunchContext) -> list[Action]:
-    """Make the actions of aitable_nodes.launch.py."""
-    setup = Setup.read(context, 'aitable_nodes.launch.py')
-    return setup.start(setup.enabled())
-
-
-def start_camera(context: LaunchContext) -> list[Action]:
-    """Make the actions of aitable_camera.launch.py."""
-    setup = Setup.read(context, 'aitable_camera.launch.py')
-    return setup.start(setup.camera())
-
-
-def start_visualization(context: LaunchContext) -> list[Action]:
-    """Make the actions of aitable_visualization.launch.py."""
-    setup = Setup.read(context, 'aitable_visualization.launch.py')
-    rviz = setup.start_rviz()
-    return [*setup.start(setup.enabled()), *rviz]
+    return LaunchDescription([*arguments, OpaqueFunction(function=actions)])
 
 
 @dataclass(frozen=True)
@@ -120,10 +95,6 @@ class Setup:
         """Name the nodes that are switched on."""
         return [name for name in NODES if self.values.get(name) == 'true']
 
-    def camera(self) -> list[str]:
-        """Name the node that publishes images, if one is to."""
-        return [] if self.values['source'] == NONE else [CAMERA]
-
     @property
     def namespace(self) -> str:
         """The nodes' absolute namespace, also below one that an including file pushed."""
@@ -132,11 +103,7 @@ class Setup:
         return str(make_namespace_absolute(combined or '/'))
 
     def full_name(self, name: str) -> str:
-        """
-        Resolve the name of a node or topic.
-
-        :param name: as the nodes use it.
-        """
+        """Resolve the name of a node or topic."""
         return name if name.startswith('/') else f'{self.namespace.rstrip("/")}/{name}'
 
     def result_topics(self) -> list[str]:
@@ -151,14 +118,7 @@ class Setup:
         return [('image_raw', image_topic), ('camera_info', info_topic)]
 
     def overrides(self, name: str) -> dict[str, Any]:
-        """
-        Give the parameters of a node that arguments set.
-
-        Arguments that were left alone are not among them, which leaves the word to the
-        parameter file.
-
-        :param name: name of the node.
-        """
+        """Give a node's parameters that arguments set; the others are as the files say."""
         chosen: dict[str, Any] = {}
         if name in PERCEIVING:
             backend = self.values.get(f'{name}_backend') or self.values.get('backend')
@@ -172,12 +132,17 @@ class Setup:
             chosen['use_sim_time'] = self.values['use_sim_time'] == 'true'
         return chosen
 
-    def start(self, names: Sequence[str]) -> list[Action]:
-        """
-        Start nodes, where and how the arguments say.
+    def start_all(self) -> list[Action]:
+        """Start what is switched on: a source of images, nodes, rviz2."""
+        camera = [] if self.values.get('source', NONE) == NONE else [CAMERA]
+        names = [*camera, *self.enabled()]
+        if not names and 'source' in self.values and self.values.get('rviz') == 'false':
+            raise ValueError('there is nothing to start: every node is switched off')
+        rviz = self.start_rviz()  # first: it may say that a value is wrong
+        return [*self.start(names), *rviz]
 
-        :param names: names of the nodes.
-        """
+    def start(self, names: Sequence[str]) -> list[Action]:
+        """Start nodes, where and how the arguments say."""
         if not names:
             return []
         if self.values.get('container'):
@@ -196,7 +161,7 @@ class Setup:
 
     def start_rviz(self) -> list[Action]:
         """Start rviz2 where it is asked for; say so where it is not installed."""
-        if self.values['rviz'] != 'true':
+        if self.values.get('rviz') != 'true':
             return []
         config = Path(self.values['rviz_config'])
         if not config.is_file():
@@ -297,11 +262,7 @@ class Setup:
 
 
 def beside(image_topic: str) -> str:
-    """
-    Give the topic of the calibration that belongs to a topic of images.
-
-    :param image_topic: name of the image topic.
-    """
+    """Give the topic of the calibration that belongs to a topic of images."""
     namespace, slash, _ = image_topic.rpartition('/')
     return f'{namespace}{slash}camera_info'
 

@@ -70,17 +70,10 @@ class Setup:
 
     @classmethod
     def read(cls, context: LaunchContext, file: str) -> Setup:
-        """
-        Read the arguments of a launch file.
-
-        :raises ValueError: saying which values are wrong, and why.
-        """
-        given = {
-            argument.name: LaunchConfiguration(argument.name).perform(context)
-            for argument in LAUNCH_FILES[file]
-        }
-        values = checked(file, given)
-        setup = cls(context, values)
+        """Read the arguments of a launch file; ValueError: which are wrong, and why."""
+        names = [argument.name for argument in LAUNCH_FILES[file]]
+        given = {name: LaunchConfiguration(name).perform(context) for name in names}
+        setup = cls(context, checked(file, given))
         for path in setup.params_files:
             if not Path(path).is_file():
                 raise ValueError(f'params_file: there is no file {path}')
@@ -147,10 +140,9 @@ class Setup:
             return []
         if self.values.get('container'):
             return self._join(self.values['container'], names)
-        composed = self.values.get('composed') == 'true'
         executables = {name: name for name in names}
         parameters = {name: self.overrides(name) for name in names}
-        if composed:
+        if self.values.get('composed') == 'true':
             executables = {CONTAINER_NAME: CONTAINERS[self.values['container_threads']]}
             parameters[CONTAINER_NAME] = {'components': list(names)}
         file, cleaning = self.write(parameters)

@@ -126,7 +126,7 @@ _ARGUMENTS = {
         ),
         *(_backend(name, *(('geometry',) if name == 'emotion' else ())) for name in PERCEIVING),
         *(
-            _switch(node.name, f'start {node.summary}', str(node.by_default).lower())
+            _switch(node.name, f'start {node.name}{node.remark}', str(node.by_default).lower())
             for node in NODES.values()
         ),
         _switch(

@@ -118,10 +118,8 @@ class ComponentContainer(Node):
         """
         Destroy the composed nodes, when nothing spins any more.
 
-        :param patience_s: how long to wait for nodes that are still loading their networks [s];
-            None: until they are done.
-        :returns: what was left because it is still busy: full names of nodes that are loading,
-            or an import.
+        :param patience_s: how long to wait for nodes that are loading [s]; None: for ever.
+        :returns: what was left because it is still busy: nodes, or an import.
         """
         deadline_s = None if patience_s is None else time.monotonic() + patience_s
         left = self._manager.close(patience_s) if self._manager is not None else ()

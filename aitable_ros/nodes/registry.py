@@ -19,19 +19,18 @@ class NodeEntry:
     A node, which runs by itself or is composed.
 
     :param name: of the node, its executable, and the launch argument that starts it.
-    :param class_name: its class.
-    :param summary: name and remarks, as its launch argument says them.
     :param topics: of its results.
     :param perceives: it runs networks (parameter ``backend``), and process_bag runs it.
     :param by_default: launch files and demo start it unless told otherwise.
+    :param remark: what its launch argument says after its name.
     """
 
     name: str
     class_name: str
-    summary: str
     topics: tuple[str, ...] = ()
     perceives: bool = False
     by_default: bool = False
+    remark: str = ''
 
     @property
     def module(self) -> str:
@@ -55,32 +54,23 @@ NODES = {
         NodeEntry(
             'face_detection',
             'FaceDetectionNode',
-            'face_detection, which emotion and fatigue need',
             ('faces',),
             perceives=True,
             by_default=True,
+            remark=', which emotion and fatigue need',
         ),
-        NodeEntry(
-            'emotion', 'EmotionNode', 'emotion', ('emotion',), perceives=True, by_default=True
-        ),
-        NodeEntry(
-            'fatigue',
-            'FatigueNode',
-            'fatigue',
-            ('fatigue', '/tf'),
-            perceives=True,
-            by_default=True,
-        ),
+        NodeEntry('emotion', 'EmotionNode', ('emotion',), perceives=True, by_default=True),
+        NodeEntry('fatigue', 'FatigueNode', ('fatigue', '/tf'), perceives=True, by_default=True),
         NodeEntry(
             'overlay',
             'OverlayNode',
-            'overlay: annotated images, drawn only while somebody looks',
             ('overlay', 'markers'),
             by_default=True,
+            remark=': annotated images, drawn only while somebody looks',
         ),
-        NodeEntry('posture', 'PostureNode', 'posture', ('posture',), perceives=True),
-        NodeEntry('hri', 'HriNode', 'hri: ROS4HRI topics (needs hri_msgs)'),
-        NodeEntry('image_source', 'ImageSourceNode', 'image_source'),
+        NodeEntry('posture', 'PostureNode', ('posture',), perceives=True),
+        NodeEntry('hri', 'HriNode', remark=': ROS4HRI topics (needs hri_msgs)'),
+        NodeEntry('image_source', 'ImageSourceNode'),
     )
 }
 """The nodes by name, each after those whose results it reads."""

@@ -46,8 +46,6 @@ class ComponentManager:
     once that has ended; nothing waits for it.
 
     :param container: node that the components live beside: gives context, logger and timer.
-    :param executor: spins the components.
-    :param plugins: finds them.
     :param ros_args: what components that ask for it get of the container's command line.
     """
 
@@ -156,8 +154,7 @@ class ComponentManager:
         """
         Destroy all components, when nothing spins any more.
 
-        :param patience_s: how long to wait for nodes that are still loading [s]; None: until
-            they are done.
+        :param patience_s: how long to wait for nodes that are loading [s]; None: for ever.
         :returns: full names of the nodes that were left because they are still loading.
         """
         deadline_s = None if patience_s is None else time.monotonic() + patience_s

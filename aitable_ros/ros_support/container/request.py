@@ -20,7 +20,6 @@ class ComponentError(Exception):
     """
     A component that cannot be loaded or unloaded; the message says why.
 
-    :param message: the reason, for whoever asked.
     :param details: a traceback for the log where a plugin's own code failed, else empty.
     """
 

@@ -75,11 +75,10 @@ class FaceMarkers:
         Give the markers of one image.
 
         :param header: of the image; DELETE markers carry it.
-        :param fatigues: by face id, of the faces to be drawn. Without a valid head pose a face
-            has no place and is not drawn. Markers carry the header of their pose.
+        :param fatigues: by face id, of the faces to be drawn. Markers carry the header of their
+            pose; without a valid one a face has no place and is not drawn.
         :param emotions: by face id; may have more or fewer faces.
-        :returns: ADD for every face that has a place, DELETE for those that had one before;
-            without markers when there is neither.
+        :returns: ADD for every face that has a place, DELETE for those that had one before.
         """
         poses = {k: head_pose_of(f) for k, f in fatigues.items()}
         placed = {k: pose for k, pose in poses.items() if pose is not None}
@@ -157,12 +156,7 @@ def new_marker(
 
 
 def label_text(fatigue: Fatigue, emotion: Emotion | None) -> str:
-    """
-    Give the lines above a head: id and expression, PERCLOS, level; what is not known is left out.
-
-    :param fatigue: of the face.
-    :param emotion: of the same face, or None.
-    """
+    """Give the lines above a head: id and expression, PERCLOS, level, as far as known."""
     first = fatigue.face_id
     if emotion is not None and emotion.expression != Emotion.UNKNOWN:
         first += f'  {emotion.label}'

@@ -52,10 +52,8 @@ class PostureMarkers:
         self, header: Header, posture: Posture | None, fatigue: Fatigue | None
     ) -> list[Marker]:
         """
-        Give the markers of one image.
+        Give the markers of one image, with its header.
 
-        :param header: of the image; all markers carry it.
-        :param posture: of the person, or None when there is none.
         :param fatigue: of the same person's face, whose head pose says where they are; or None.
         :returns: ADD where the body has a place, DELETE when it had one before, or nothing.
         """
@@ -97,8 +95,6 @@ def body_points_m(posture: Posture, fatigue: Fatigue | None) -> npt.NDArray[np.f
     """
     Give where the keypoints are.
 
-    :param posture: of the person.
-    :param fatigue: of their face.
     :returns: (33, 3) float64 in the camera's optical frame [m], NaN for what is not seen; None
         when the body has no third dimension or no place.
     """

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from std_msgs.msg import Header
 
 DEFAULT_JPEG_QUALITY = 90
+_CODES = {'bgr8': cv2.COLOR_RGB2BGR, 'mono8': cv2.COLOR_RGB2GRAY}
 
 
 def rgb_to_image(rgb: npt.NDArray[np.uint8], header: Header, encoding: str = 'rgb8') -> Image:
@@ -24,22 +25,18 @@ def rgb_to_image(rgb: npt.NDArray[np.uint8], header: Header, encoding: str = 'rg
     Make an image message.
 
     :param rgb: (H, W, 3) uint8 RGB; it is copied.
-    :param header: header of the message, usually that of the image this one was made from; it
-        is referred to, not copied.
+    :param header: header of the message; it is referred to, not copied.
     :param encoding: ``rgb8``, ``bgr8`` or ``mono8``.
     :raises ImageConversionError: when the array or the encoding is of another kind.
     """
     from sensor_msgs.msg import Image
 
     _check_rgb(rgb)
-    if encoding == 'bgr8':
-        pixels = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), np.uint8)
-    elif encoding == 'mono8':
-        pixels = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
-    elif encoding == 'rgb8':
-        pixels = np.ascontiguousarray(rgb)
-    else:
+    if encoding not in ('rgb8', *_CODES):
         raise ImageConversionError(f"cannot write encoding '{encoding}': use rgb8, bgr8 or mono8")
+    pixels: npt.NDArray = np.ascontiguousarray(rgb)
+    if encoding in _CODES:
+        pixels = cv2.cvtColor(rgb, _CODES[encoding])
     msg = Image()
     msg.header = header
     msg.height, msg.width = pixels.shape[:2]

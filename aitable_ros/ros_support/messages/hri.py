@@ -48,12 +48,7 @@ _IDENTIFIER = re.compile(r'[A-Za-z][A-Za-z0-9_]*')
 
 
 def hri_types() -> Any:
-    """
-    Import the messages of ROS4HRI.
-
-    :returns: module ``hri_msgs.msg``.
-    :raises RuntimeError: where it is not installed; says how to get it.
-    """
+    """Import module ``hri_msgs.msg``; RuntimeError: it is not installed."""
     try:
         from hri_msgs import msg
     except ImportError as error:
@@ -101,9 +96,7 @@ def expression_message(
     """
     Give hri_msgs/Expression.
 
-    :param emotion: what was recognised.
-    :param sleepy: ``'tired'`` or ``'asleep'``, which take the place of the expression; empty:
-        neither.
+    :param sleepy: ``'tired'`` or ``'asleep'``, which take the expression's place; empty: neither.
     :param certainty: confidence of ``sleepy``, 0..1.
     """
     expression = EXPRESSIONS.get(emotion.expression, '')
@@ -119,11 +112,9 @@ def expression_message(
 
 def sleepiness(fatigue: Fatigue | None, *, tired: bool) -> str:
     """
-    Give what a fatigue level is called among the expressions of REP-155.
+    Give what a fatigue level is called among the expressions of REP-155; empty: nothing.
 
-    :param fatigue: of the face, or None.
     :param tired: call levels SEVERE and MICROSLEEP ``'tired'``; ASLEEP is ``'asleep'`` anyway.
-    :returns: empty for none of them.
     """
     if fatigue is None:
         return ''

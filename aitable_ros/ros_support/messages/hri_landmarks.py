@@ -6,15 +6,10 @@ The 70 facial landmarks of ROS4HRI (REP-155) out of the 468 of FaceMesh.
 ``hri_msgs/FacialLandmarks`` numbers them as OpenPose does: the 68 points of iBUG's annotation
 (Sagonas et al. 2013, '300 Faces in-the-Wild Challenge', which dlib's predictor made popular), then
 the two pupils. iBUG's points are places (a corner, a middle) or lie evenly between such places
-along a contour. The first are the landmarks of the same place; for the others the contour of
-FaceMesh between the two places is divided evenly, as it appears on a neutral face seen from the
-front, and the nearest of its landmarks is taken.
-``test/ros_support/messages/test_hri_landmarks.py`` computes that again.
-
-The contours, from the right ear to the chin (from the temple at the height of the eyes, where
-iBUG's jaw line begins), from the corner of the mouth to its middle, outside and inside, from
-sellion to nose tip, and of the lids the six points of the eye aspect ratio; the five points of a
-brow are those of FaceMesh's upper edge.
+along a contour (jaw from the temple at the height of the eyes, lips, nose): of those FaceMesh's
+contour is divided evenly, as it appears on a neutral face seen from the front, and the nearest
+landmark is taken. ``test/ros_support/messages/test_hri_landmarks.py`` computes that again. The
+lids are the six points of the eye aspect ratio, the brows FaceMesh's upper edge.
 """
 
 from __future__ import annotations

@@ -61,11 +61,7 @@ class ManagedNode(WorkingNode):
     # What the services do; each returns what was done, in words.
 
     def reset_now(self) -> str:
-        """
-        Forget what was seen, between two frames; waits until it is done.
-
-        :raises RuntimeError: when the node is not configured.
-        """
+        """Forget what was seen, between two frames; RuntimeError: there is nothing to forget."""
         worker = self._worker
         if worker is None:
             raise RuntimeError(f'there is nothing to reset: the node is {self.state}')

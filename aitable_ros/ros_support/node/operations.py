@@ -49,13 +49,11 @@ class NodeOperations:
 
     def in_executor(self, function: Callable[[], R]) -> R:
         """
-        Call a function in the executor's thread and wait for it.
+        Call a function, which must not wait for an operation, in the executor's thread and wait.
 
         Executors go through a node's entities without a lock, so that is where an operation
         makes and destroys them. Outside of operations, and where no executor spins the node,
         the function is called right here.
-
-        :param function: what to do; must not wait for an operation.
         """
         executor = self._node.executor
         thread = self._thread

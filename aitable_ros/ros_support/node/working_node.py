@@ -102,16 +102,6 @@ class WorkingNode(NodeHooks, LifecycleNode):
         """How many inputs were replaced by a newer one before they were worked on."""
         return self._worker.overtaken if self._worker is not None else 0
 
-    @property
-    def malformed(self) -> int:
-        """How many images could not be decoded."""
-        return self.meters.malformed
-
-    @property
-    def failures(self) -> int:
-        """How many inputs raised an error while they were worked on."""
-        return self.meters.failures
-
     def health(self) -> tuple[Level, str]:
         """Give what /diagnostics says: a level, and the reasons for it."""
         return self.meters.health()

@@ -58,12 +58,8 @@ def settings_from(
     :param others: fields that have no parameter of their own.
     :raises ValueError: when the values do not go together; the message names them.
     """
-    names = {field.name for field in fields(settings_class)}
-    chosen = {
-        name[len(prefix) + 1 :]: value
-        for name, value in values.items()
-        if name.startswith(prefix + '.') and name[len(prefix) + 1 :] in names
-    }
+    names = {field.name: f'{prefix}.{field.name}' for field in fields(settings_class)}
+    chosen = {field: values[name] for field, name in names.items() if name in values}
     try:
         return settings_class(**{**chosen, **others})
     except ValueError as error:

@@ -221,33 +221,33 @@ class TestSetup:
 
 
 class TestMessages:
-    @pytest.mark.parametrize('path', MESSAGES, ids=lambda path: path.name)
-    def test_is_generated(self, path: Path) -> None:
+    def test_each_is_generated_and_documents_itself_and_its_fields(self) -> None:
         cmake = (MESSAGES_DIR / 'CMakeLists.txt').read_text(encoding='utf-8')
-        assert f'{path.parent.name}/{path.name}' in cmake
-
-    @pytest.mark.parametrize('path', MESSAGES, ids=lambda path: path.name)
-    def test_says_what_it_is_and_documents_its_fields(self, path: Path) -> None:
-        lines = path.read_text(encoding='utf-8').splitlines()
-        assert lines[0].startswith('# ')
-        fields = [line for line in lines if re.match(r'[A-Za-z]', line)]
-        documented = [line for line in fields if '#' in line]
-        assert fields
-        # A pair such as left_ and right_ may share one comment; constants name themselves.
-        assert len(documented) >= len([line for line in fields if '=' not in line]) / 2
+        for path in MESSAGES:
+            assert f'{path.parent.name}/{path.name}' in cmake
+            lines = path.read_text(encoding='utf-8').splitlines()
+            assert lines[0].startswith('# '), path.name
+            fields = [line for line in lines if re.match(r'[A-Za-z]', line)]
+            documented = [line for line in fields if '#' in line]
+            # A pair such as left_ and right_ may share one comment; constants name themselves.
+            needed = len([line for line in fields if '=' not in line]) / 2
+            assert fields, path.name
+            assert len(documented) >= needed, path.name
 
 
 class TestImportLayers:
-    @pytest.mark.parametrize('path', SOURCES, ids=name_of)
-    def test_ros_only_in_nodes_and_ros_support(self, path: Path) -> None:
-        layer = path.relative_to(PACKAGE_DIR).parts[0]
-        tree = ast.parse(path.read_text(encoding='utf-8'))
-        if layer in ROS_LAYERS:
-            return
-        # A tool, and the look-up of installed files, may reach for ROS once they are running.
-        lazy_allowed = layer in ('tools', 'paths.py')
-        found = set(imports(tree, lazy=not lazy_allowed))
-        assert {name for name in found if name.split('.')[0] in ROS_MODULES} == set()
+    def test_ros_only_in_nodes_and_ros_support(self) -> None:
+        offenders = {}
+        for path in SOURCES:
+            layer = path.relative_to(PACKAGE_DIR).parts[0]
+            if layer in ROS_LAYERS:
+                continue
+            # A tool, and the look-up of installed files, may reach for ROS once they are running.
+            lazy_allowed = layer in ('tools', 'paths.py')
+            found = imports(ast.parse(path.read_text(encoding='utf-8')), lazy=not lazy_allowed)
+            if ros := {name for name in found if name.split('.')[0] in ROS_MODULES}:
+                offenders[name_of(path)] = ros
+        assert offenders == {}
 
     @pytest.mark.parametrize('layer', sorted(LAYERS_BELOW))
     def test_imports_point_downward(self, layer: str) -> None:
@@ -291,27 +291,24 @@ class TestImportLayers:
 
 
 class TestRepository:
-    @pytest.mark.parametrize(
-        'path',
-        [*SOURCES, *sorted(ROOT.glob('scripts/**/*')), *sorted(ROOT.glob('test/**/*.py'))],
-        ids=name_of,
-    )
-    def test_header(self, path: Path) -> None:
-        if path.suffix not in ('.py', '.sh'):
-            pytest.skip('not a source file')
-        lines = path.read_text(encoding='utf-8').splitlines()
-        lines = lines[1:] if lines[0].startswith('#!') else lines
-        assert re.fullmatch(r'# Copyright \d{4} The aitable authors', lines[0])
-        assert lines[1] == '# SPDX-License-Identifier: Apache-2.0'
+    def test_every_source_file_has_its_header(self) -> None:
+        header = re.compile(
+            r'(#!.*\n)?# Copyright \d{4} The aitable authors\n'
+            r'# SPDX-License-Identifier: Apache-2\.0\n'
+        )
+        files = [*SOURCES, *ROOT.glob('launch/*.py')]
+        files += [p for d in ('scripts', 'test') for p in (ROOT / d).rglob('*.[ps][yh]')]
+        offenders = [name_of(p) for p in files if not header.match(p.read_text(encoding='utf-8'))]
+        assert offenders == []
 
-    @pytest.mark.parametrize('path', sorted(ROOT.glob('.github/workflows/*.yml')), ids=name_of)
-    def test_workflows_parse_and_may_only_read(self, path: Path) -> None:
-        workflow = yaml.safe_load(path.read_text(encoding='utf-8'))
-        assert workflow['permissions'] == {'contents': 'read'}
-        for job in workflow['jobs'].values():
-            assert 'permissions' not in job
-            assert 'timeout-minutes' in job
-            assert all(('uses' in step) != ('run' in step) for step in job['steps'])
+    def test_workflows_parse_and_may_only_read(self) -> None:
+        for path in ROOT.glob('.github/workflows/*.yml'):
+            workflow = yaml.safe_load(path.read_text(encoding='utf-8'))
+            assert workflow['permissions'] == {'contents': 'read'}, path.name
+            for job in workflow['jobs'].values():
+                assert 'permissions' not in job
+                assert 'timeout-minutes' in job
+                assert all(('uses' in step) != ('run' in step) for step in job['steps'])
 
     def test_colcon_finds_both_packages(self) -> None:
         defaults = yaml.safe_load((ROOT / 'colcon_defaults.yaml').read_text(encoding='utf-8'))

@@ -9,7 +9,8 @@ import importlib
 import importlib.util
 import json
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -144,6 +145,39 @@ class Selection:
         if self.skipped:
             line += '; skipped: ' + '; '.join(map(str, self.skipped))
         return line
+
+
+Load = Callable[[Sequence[str]], Sequence[Selection]]
+"""
+Loads networks by their names in the catalog: all of them, in their order, or raises
+InferenceError and leaves none open.
+"""
+
+
+@contextmanager
+def opened(load: Load, names: Sequence[str]) -> Iterator[Sequence[Selection]]:
+    """
+    Load networks, and close them again when the block raises.
+
+    For what is built from them, and may not be possible.
+    """
+    selections = load(names)
+    try:
+        yield selections
+    except BaseException:
+        close_all(selections)
+        raise
+
+
+def close_all(selections: Iterable[Selection]) -> None:
+    """Close the engines, in the thread that loaded them."""
+    for selection in selections:
+        selection.engine.close()
+
+
+def describe(selections: Iterable[Selection]) -> str:
+    """Say what runs, for messages: ``face_detection: litert, face_mesh: litert``."""
+    return ', '.join(f'{one.engine.name}: {one.backend}' for one in selections)
 
 
 def load_engine(

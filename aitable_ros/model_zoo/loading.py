@@ -1,25 +1,37 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""Loading networks as a node's parameters say."""
+"""Loading networks as parameters say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from rclpy.impl.rcutils_logger import RcutilsLogger
+from typing import Any, Protocol
 
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.inference.selection import Selection, load_engine
+from aitable_ros.inference.selection import Load, Selection, close_all, load_engine
 from aitable_ros.model_zoo.catalog import CatalogError, load_catalog
 from aitable_ros.model_zoo.store import fetch_if_possible
 from aitable_ros.paths import engines_dir
 
 
+class Logger(Protocol):
+    """What tells of downloads: a node's logger, or one of the standard library."""
+
+    def info(self, message: str, /) -> Any:
+        """Tell what is done."""
+
+    def warning(self, message: str, /) -> Any:
+        """Tell what went wrong."""
+
+
+def loader(parameters: Mapping[str, Any], logger: Logger) -> Load:
+    """Return :func:`load_models` for these parameters, as the observers want it."""
+    return lambda names: load_models(names, parameters, logger)
+
+
 def load_models(
-    names: Sequence[str], parameters: Mapping[str, Any], logger: RcutilsLogger
+    names: Sequence[str], parameters: Mapping[str, Any], logger: Logger
 ) -> tuple[Selection, ...]:
     """
     Load networks; call it in the thread that will use them.
@@ -28,7 +40,7 @@ def load_models(
     user's to bring). Where that fails, what is there may do: an engine, or another fallback.
 
     :param names: names of the catalog.
-    :param parameters: the node's ``backend``, ``engines_dir``, ``models_file``, ``threads``.
+    :param parameters: ``backend``, ``engines_dir``, ``models_file``, ``threads``, as a node's.
     :param logger: told about downloads.
     :returns: one selection per name, all loaded.
     :raises InferenceError: when one cannot be loaded, or the catalog has no such model; those
@@ -56,31 +68,8 @@ def load_models(
                 )
             )
     except BaseException as error:
-        close_models(selections)
+        close_all(selections)
         if failed and isinstance(error, InferenceError):
             raise InferenceError(f'{error}; {failed}') from error
         raise
     return tuple(selections)
-
-
-@contextmanager
-def loading_models(
-    names: Sequence[str], parameters: Mapping[str, Any], logger: RcutilsLogger
-) -> Iterator[tuple[Selection, ...]]:
-    """
-    Load networks as :func:`load_models` does, and close them again when the block raises.
-
-    For what is built from them, and may not be possible.
-    """
-    selections = load_models(names, parameters, logger)
-    try:
-        yield selections
-    except BaseException:
-        close_models(selections)
-        raise
-
-
-def close_models(selections: Iterable[Selection]) -> None:
-    """Close the engines, in the thread that loaded them."""
-    for selection in selections:
-        selection.engine.close()

@@ -10,12 +10,9 @@ from typing import Any, ClassVar
 from rclpy.publisher import Publisher
 
 from aitable_msgs.msg import FaceArray
-from aitable_ros.inference.selection import Selection
-from aitable_ros.model_zoo.loading import loading_models
-from aitable_ros.perception.faces.detector import FaceDetector
-from aitable_ros.perception.faces.mesh import FaceMesh
-from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings
-from aitable_ros.perception.faces.tracker import FaceTracker, TrackerSettings
+from aitable_ros.model_zoo.loading import loader
+from aitable_ros.perception.faces.observer import FaceObserver, FaceSettings
+from aitable_ros.perception.faces.pipeline import PipelineSettings
 from aitable_ros.ros_support.frames.frame_hub import Frame
 from aitable_ros.ros_support.messages.results import faces_to_message
 from aitable_ros.ros_support.node.managed_node import ManagedNode
@@ -26,20 +23,6 @@ from aitable_ros.ros_support.parameters.network_parameters import (
 )
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
-
-
-class _Loaded:
-    """
-    What a configuration is made of.
-
-    :param selections: the networks.
-    :param pipeline: runs them.
-    """
-
-    def __init__(self, selections: tuple[Selection, ...], pipeline: FacePipeline) -> None:
-        self.selections = selections
-        self.pipeline = pipeline
-        self.backend = ', '.join(f'{s.engine.name}: {s.backend}' for s in selections)
 
 
 class FaceDetectionNode(ManagedNode):
@@ -96,33 +79,27 @@ class FaceDetectionNode(ManagedNode):
     def __init__(self, name: str = 'face_detection', **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         self._publisher = self.create_publisher(FaceArray, 'faces', 10)
-        self.loaded: _Loaded | None = None
+        self.loaded: FaceObserver | None = None
         self._face_count = 0
 
-    def load(self, values: Mapping[str, Any]) -> _Loaded:
+    def load(self, values: Mapping[str, Any]) -> FaceObserver:
         """Load BlazeFace and FaceMesh."""
-        with loading_models(
-            ('face_detection', 'face_mesh'), values, self.get_logger()
-        ) as selections:
-            return _Loaded(selections, _pipeline(selections, values))
+        return FaceObserver.load(loader(values, self.get_logger()), _settings(values))
 
-    def carry_over(self, previous: _Loaded, loaded: _Loaded) -> None:
+    def carry_over(self, previous: FaceObserver, loaded: FaceObserver) -> None:
         """Keep the faces and their ids."""
-        loaded.pipeline.continue_from(previous.pipeline)
+        loaded.continue_from(previous)
 
     def apply(self, values: Mapping[str, Any]) -> None:
-        """Give the pipeline other thresholds."""
-        loaded = self.loaded
-        assert loaded is not None
-        pipeline = _pipeline(loaded.selections, values)
-        pipeline.continue_from(loaded.pipeline)
-        loaded.pipeline = pipeline
+        """Take over the thresholds."""
+        assert self.loaded is not None
+        self.loaded.adopt(_settings(values))
 
     def reset(self) -> None:
         """Forget all faces; ids go on counting."""
         self._face_count = 0
         if self.loaded is not None:
-            self.loaded.pipeline.reset()
+            self.loaded.reset()
 
     def start(self) -> None:
         """Subscribe to the images."""
@@ -134,29 +111,21 @@ class FaceDetectionNode(ManagedNode):
 
     def results(self, item: Frame) -> Iterator[tuple[Publisher, Any]]:
         """Find the faces of one frame."""
-        loaded = self.loaded
-        assert loaded is not None
-        image = item.rgb()
-        faces = loaded.pipeline.process(image, item.stamp_ns * 1e-9)
-        self._face_count = len(faces)
-        height, width = image.shape[:2]
-        yield (
-            self._publisher,
-            faces_to_message(faces, item.header, (width, height), loaded.backend),
-        )
+        assert self.loaded is not None
+        seen = self.loaded.observe(item.rgb(), item.stamp_ns * 1e-9)
+        self._face_count = len(seen.faces)
+        yield self._publisher, faces_to_message(seen, item.header)
 
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
         """Add the number of faces in the last image."""
         return (('faces', self._face_count),)
 
 
-def _pipeline(selections: Sequence[Selection], values: Mapping[str, Any]) -> FacePipeline:
-    detection, mesh = selections
-    return FacePipeline(
-        FaceDetector(detection.engine, min_score=values['min_score']),
-        FaceMesh(mesh.engine),
-        FaceTracker(TrackerSettings(memory_s=values['memory'])),
-        PipelineSettings(
+def _settings(values: Mapping[str, Any]) -> FaceSettings:
+    return FaceSettings(
+        min_score=values['min_score'],
+        memory_s=values['memory'],
+        pipeline=PipelineSettings(
             max_faces=values['max_faces'],
             min_presence=values['min_presence'],
             redetect_interval_s=values['redetect_interval'],

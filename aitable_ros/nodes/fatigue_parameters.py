@@ -10,12 +10,12 @@ from typing import Any
 from aitable_ros.perception.fatigue.blinks import BlinkSettings
 from aitable_ros.perception.fatigue.eye_baseline import (
     UNREFINED_CLOSED_RATIO,
-    UNREFINED_MAX_CLOSED_RATIO,
     BaselineSettings,
 )
 from aitable_ros.perception.fatigue.level import LevelSettings
 from aitable_ros.perception.fatigue.monitor import FatigueSettings
 from aitable_ros.perception.fatigue.nods import NodSettings
+from aitable_ros.perception.fatigue.observer import FatigueObserverSettings
 from aitable_ros.perception.fatigue.perclos import PerclosSettings
 from aitable_ros.perception.fatigue.visibility import VisibilitySettings
 from aitable_ros.perception.fatigue.yawns import YawnSettings
@@ -43,6 +43,9 @@ SETTINGS: Mapping[str, type[Settings]] = {
 
 WITH_GAPS = ('baseline', 'blinks', 'perclos', 'yawns', 'nods', 'head_pose')
 """The groups whose ``max_gap_s`` is the parameter ``max_gap``."""
+
+CHECKED = {*SETTINGS, 'max_gap', 'unrefined_closed_ratio'}
+"""Groups and parameters that have to go together."""
 
 FATIGUE_PARAMETERS: tuple[ParameterSpec, ...] = (
     *IMAGE_PARAMETERS,
@@ -95,28 +98,26 @@ FATIGUE_PARAMETERS: tuple[ParameterSpec, ...] = (
 """What the fatigue node can be told."""
 
 
-def settings_of(prefix: str, values: Mapping[str, Any], *, refined: bool) -> Any:
+def fatigue_settings(values: Mapping[str, Any]) -> FatigueObserverSettings:
     """
-    Make one group of settings.
+    Make the settings that the parameters describe.
 
-    :param prefix: the group's name.
     :param values: all parameters by name.
-    :param refined: a network measures the eyelids.
     :raises ValueError: when they do not go together.
     """
-    others = {'max_gap_s': values['max_gap']} if prefix in WITH_GAPS else {}
-    if prefix == 'baseline' and not refined:
-        others['closed_ratio'] = values['unrefined_closed_ratio']
-        others['max_closed_ratio'] = UNREFINED_MAX_CLOSED_RATIO
-    return settings_from(values, prefix, SETTINGS[prefix], **others)
-
-
-def fatigue_settings(values: Mapping[str, Any], *, refined: bool) -> FatigueSettings:
-    """Make all of them but the head pose's; see :func:`settings_of`."""
-    return FatigueSettings(
-        **{
-            prefix: settings_of(prefix, values, refined=refined)
-            for prefix in SETTINGS
-            if prefix != 'head_pose'
-        }
+    groups: dict[str, Any] = {
+        prefix: settings_from(
+            values,
+            prefix,
+            settings_class,
+            **({'max_gap_s': values['max_gap']} if prefix in WITH_GAPS else {}),
+        )
+        for prefix, settings_class in SETTINGS.items()
+    }
+    head = groups.pop('head_pose')
+    return FatigueObserverSettings(
+        FatigueSettings(**groups),
+        head,
+        unrefined_closed_ratio=values['unrefined_closed_ratio'],
+        forget_after_s=values['forget_after'],
     )

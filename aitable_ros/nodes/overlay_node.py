@@ -14,17 +14,16 @@ from visualization_msgs.msg import MarkerArray
 
 from aitable_msgs.msg import Emotion, FaceArray, Fatigue, Posture
 from aitable_ros.ros_support.display.face_markers import FaceMarkers
-from aitable_ros.ros_support.display.overlay import face_overlay
 from aitable_ros.ros_support.display.posture_markers import PostureMarkers
 from aitable_ros.ros_support.frames.frame_hub import Frame, stamp_to_ns
 from aitable_ros.ros_support.frames.image_conversion import rgb_to_image
-from aitable_ros.ros_support.messages.posture import posture_overlay
+from aitable_ros.ros_support.messages.posture import keypoints_of
+from aitable_ros.ros_support.messages.results import faces_from_message, head_pose_of
 from aitable_ros.ros_support.node.managed_node import ManagedNode
 from aitable_ros.ros_support.parameters.network_parameters import IMAGE_PARAMETERS
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
-from aitable_ros.visualization.overlay.overlay import draw_overlay, plan_layout
-from aitable_ros.visualization.overlay.posture_overlay import draw_posture
+from aitable_ros.visualization.overlay.scene import draw_scene, face_overlay, posture_overlay
 
 DEMAND_POLL_S = 0.2
 THE_PERSON = 'person'
@@ -162,19 +161,20 @@ class OverlayNode(ManagedNode):
         fatigues: Mapping[str, Fatigue],
         posture: Posture | None,
     ) -> Image:
-        overlays = [
-            face_overlay(face, emotions.get(face.face_id), fatigues.get(face.face_id))
-            for face in item.faces
-        ]
-        picture = frame.rgb()
+        overlays = []
+        for face in faces_from_message(item).faces:
+            fatigue = fatigues.get(face.face_id)
+            pose = head_pose_of(fatigue, item.header)
+            overlays.append(face_overlay(face, emotions.get(face.face_id), fatigue, pose))
+        body = None
         if posture is not None and self.params['draw_posture']:
-            layout = plan_layout(picture.shape[0], picture.shape[1], overlays)
-            cards = (card for card in layout.cards if card is not None)
-            picture = draw_posture(
-                picture, posture_overlay(posture), avoid=(*layout.eyes, *cards), head=not overlays
-            )
-        picture = draw_overlay(
-            picture, overlays, mesh=self.params['draw_mesh'], axes=self.params['draw_axes']
+            body = posture_overlay(posture, keypoints_of(posture))
+        picture = draw_scene(
+            frame.rgb(),
+            overlays,
+            body,
+            mesh=self.params['draw_mesh'],
+            axes=self.params['draw_axes'],
         )
         return rgb_to_image(picture, item.header, 'rgb8')
 

@@ -11,12 +11,13 @@ from aitable_ros.perception.maths.settings import Settings
 from aitable_ros.perception.posture.body_source import BLAZEPOSE, NETWORKS
 from aitable_ros.perception.posture.calibration import CalibrationSettings
 from aitable_ros.perception.posture.distance import DistanceSettings
-from aitable_ros.perception.posture.measure import MeasureSettings, PostureMeter
+from aitable_ros.perception.posture.measure import MeasureSettings
 from aitable_ros.perception.posture.monitor import (
     PostureSettings,
     SmoothingSettings,
     WindowSettings,
 )
+from aitable_ros.perception.posture.observer import PostureObserverSettings
 from aitable_ros.perception.posture.rule import RuleSettings
 from aitable_ros.perception.posture.stillness import StillnessSettings
 from aitable_ros.ros_support.parameters.from_settings import settings_from, settings_parameters
@@ -141,27 +142,17 @@ POSTURE_PARAMETERS: tuple[ParameterSpec, ...] = (
 """What the posture node can be told."""
 
 
-def make_meter(values: Mapping[str, Any]) -> PostureMeter:
+def posture_settings(values: Mapping[str, Any]) -> PostureObserverSettings:
     """
-    Make what measures images.
+    Make the settings that the parameters describe.
 
     :param values: all parameters by name.
     :raises ValueError: when they do not go together.
     """
-    made: dict[str, Any] = {
-        prefix: settings_from(values, prefix, MEASURING[prefix]) for prefix in MEASURING
+    groups: dict[str, Any] = {
+        prefix: settings_from(values, prefix, settings_class)
+        for prefix, settings_class in SETTINGS.items()
     }
-    return PostureMeter(made['measure'], made['distance'])
-
-
-def make_settings(values: Mapping[str, Any]) -> PostureSettings:
-    """
-    Read how postures are judged.
-
-    :param values: all parameters by name.
-    :raises ValueError: when they do not go together.
-    """
-    made: dict[str, Any] = {
-        prefix: settings_from(values, prefix, JUDGING[prefix]) for prefix in JUDGING
-    }
-    return PostureSettings(**made, auto_calibrate=values['auto_calibrate'])
+    measuring = {prefix: groups.pop(prefix) for prefix in MEASURING}
+    posture = PostureSettings(**groups, auto_calibrate=values['auto_calibrate'])
+    return PostureObserverSettings(**measuring, posture=posture, max_rate_hz=values['max_rate'])

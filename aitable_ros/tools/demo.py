@@ -382,7 +382,7 @@ def _report(recording: Recording, folder: Path) -> int:
     import cv2
     import numpy as np
 
-    from aitable_ros.ros_support.frames.image_conversion import image_to_rgb
+    from aitable_ros.perception.images.decoding import image_to_rgb
 
     csv_file = folder / 'results.csv'
     with csv_file.open('w', newline='') as file:

@@ -33,8 +33,9 @@ from aitable_ros.nodes.fatigue_node import FatigueNode
 from aitable_ros.nodes.overlay_node import OverlayNode
 from aitable_ros.nodes.posture_node import PostureNode
 from aitable_ros.paths import engines_dir
+from aitable_ros.perception.images.decoding import image_to_rgb
 from aitable_ros.ros_support.frames.frame_hub import Frame
-from aitable_ros.ros_support.frames.image_conversion import image_to_rgb, rgb_to_image
+from aitable_ros.ros_support.frames.image_conversion import rgb_to_image
 from aitable_ros.ros_support.node.managed_node import ManagedNode
 from aitable_ros.simulation import AstronautSequence
 

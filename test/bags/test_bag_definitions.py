@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rosbags.typesys import Stores, get_typestore
 
-from aitable_ros.bags import BagError, TypeDefinition, find_definition
+from aitable_ros.bags import BagError, find_definition
 from aitable_ros.bags.definitions import IDL, MSG, Canonical, make_definition, share_folders
 
 SEPARATOR = '=' * 80
@@ -96,12 +96,6 @@ class TestMaking:
     def test_damaged(self, text: str, complaint: str) -> None:
         with pytest.raises(BagError, match=complaint):
             make_definition('a_msgs/msg/Tree', MSG, text)
-
-    def test_checked_on_creation(self) -> None:
-        with pytest.raises(ValueError, match='unknown encoding'):
-            TypeDefinition('a/msg/B', 'xml', 'x', 'RIHS01_')
-        with pytest.raises(ValueError, match='no hash'):
-            TypeDefinition('a/msg/B', MSG, 'bool b', '')
 
 
 class TestCanonical:

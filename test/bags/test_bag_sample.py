@@ -23,7 +23,7 @@ def test_ros_reads_the_images_and_the_calibration(sample_folder: Path) -> None:
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
     from aitable_ros.perception.head.camera import CameraIntrinsics
-    from aitable_ros.ros_support.frames.image_conversion import image_to_rgb
+    from aitable_ros.perception.images.decoding import image_to_rgb
 
     classes = {c.__name__: c for c in (CameraInfo, CompressedImage, Image)}
     sequence = AstronautSequence(160, 120, 10, 0.4)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from aitable_ros.bags import (
     BagTarget,
     BagWriter,
     SampleBag,
-    find_definition,
     make_sample_bag,
 )
 from aitable_ros.bags.writing import offered_qos
@@ -133,41 +131,6 @@ class TestOtherReaders:
             '/image_raw': 4,
             '/image_raw/compressed': 4,
         }
-
-    @pytest.mark.parametrize('place', ['bag.mcap', 'mcap'])
-    def test_the_mcap_library_reads_them(self, sample_folder: Path, place: str) -> None:
-        reader = pytest.importorskip('mcap.reader', reason='pip install mcap')
-        path = sample_folder / place
-        path = path if path.is_file() else next(path.glob('*.mcap'))
-        with path.open('rb') as file:
-            bag = reader.make_reader(file, validate_crcs=True)
-            assert bag.get_header().profile == 'ros2'
-            summary = bag.get_summary()
-            assert summary.statistics.message_count == 12
-            schemas = {schema.name: schema for schema in summary.schemas.values()}
-            for name, schema in schemas.items():
-                assert schema.encoding == 'ros2msg'
-                assert schema.data.decode() == find_definition(name).text
-            channels = {c.topic: c for c in summary.channels.values()}
-            assert channels['/image_raw'].message_encoding == 'cdr'
-            assert 'reliability: 2' in channels['/image_raw'].metadata['offered_qos_profiles']
-            topics = [channel.topic for _, channel, _ in bag.iter_messages()]
-        assert topics == ['/camera_info', '/image_raw', '/image_raw/compressed'] * 4
-
-    def test_sqlite_itself_reads_them(self, sample_folder: Path) -> None:
-        with sqlite3.connect(sample_folder / 'bag.db3') as database:
-            assert database.execute('PRAGMA integrity_check').fetchone() == ('ok',)
-            rows = database.execute(
-                'SELECT topics.name, count(*) FROM messages JOIN topics'
-                ' ON messages.topic_id = topics.id GROUP BY topics.name ORDER BY topics.name'
-            ).fetchall()
-            definitions = dict(
-                database.execute(
-                    'SELECT topic_type, encoded_message_definition FROM message_definitions'
-                )
-            )
-        assert rows == [('/camera_info', 4), ('/image_raw', 4), ('/image_raw/compressed', 4)]
-        assert definitions == {name: find_definition(name).text for name in definitions}
 
 
 class TestOverwriting:

@@ -146,14 +146,6 @@ def test_threads_must_be_positive(path: Path) -> None:
         NcnnEngine(SPEC, path, threads=0)
 
 
-def test_a_closed_engine_is_refused(ncnn: None, path: Path) -> None:
-    engine = NcnnEngine(SPEC, path)
-    engine.close()
-    engine.close()
-    with pytest.raises(InferenceError, match='used after close'):
-        engine.infer({'image': _images(1)})
-
-
 def test_without_ncnn_it_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, 'ncnn', None)
     with pytest.raises(InferenceError, match='ncnn cannot be imported'):

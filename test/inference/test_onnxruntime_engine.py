@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from aitable_ros.inference.engine import DYNAMIC, Engine, InferenceError, TensorSpec
+from aitable_ros.inference.engine import DYNAMIC, InferenceError, TensorSpec
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
 
@@ -109,14 +109,6 @@ def test_a_file_of_unsupported_types_is_refused_with_the_tensor_s_name(tmp_path:
         OnnxRuntimeEngine(ModelSpec('words', (), ()), path)
 
 
-def test_describes_itself(path: Path) -> None:
-    with OnnxRuntimeEngine(SPEC, path) as engine:
-        assert isinstance(engine, Engine)
-        assert engine.backend == 'onnxruntime'
-        assert str(engine) == 'halver on onnxruntime (halver.onnx)'
-        assert (engine.inputs, engine.outputs) == (SPEC.inputs, SPEC.outputs)
-
-
 def test_takes_arrays_that_are_not_contiguous(path: Path) -> None:
     wide = np.arange(24, dtype=np.uint8).reshape(1, 4, 6)
     with OnnxRuntimeEngine(SPEC, path) as engine:
@@ -159,39 +151,6 @@ def test_several_inputs_and_outputs_go_by_name(tmp_path: Path) -> None:
             engine.infer({'left': left})
         with pytest.raises(InferenceError, match='differ in size'):
             engine.infer({'left': left, 'right': right[:2]})
-
-
-@pytest.mark.parametrize(
-    ('inputs', 'message'),
-    [
-        (
-            {'image': image().astype(np.float32)},
-            r'input image uint8\[N,2,3\]: got float32\[1, 2, 3\]',
-        ),
-        ({'image': image()[0]}, r'input image uint8\[N,2,3\]: got uint8\[2, 3\]'),
-        ({'image': image()[:, :1]}, r'got uint8\[1, 1, 3\]'),
-        ({'image': image()[:0]}, r'got uint8\[0, 2, 3\]'),
-        ({}, r"expected input tensors \['image'\], got \[\]"),
-        ({'picture': image()}, r"got \['picture'\]"),
-        ({'image': image(), 'extra': image()}, r"got \['extra', 'image'\]"),
-        ({'image': image().tolist()}, 'expected a NumPy array, got list'),
-    ],
-    ids=['type', 'rank', 'size', 'no batch', 'missing', 'other name', 'extra', 'list'],
-)
-def test_wrong_inputs_are_refused(path: Path, inputs: dict, message: str) -> None:
-    with OnnxRuntimeEngine(SPEC, path) as engine:
-        with pytest.raises(InferenceError, match=message):
-            engine.infer(inputs)
-        engine.infer({'image': image()})  # and the engine goes on working
-
-
-def test_closed_engine_is_refused(path: Path) -> None:
-    engine = OnnxRuntimeEngine(SPEC, path)
-    engine.close()
-    engine.close()
-    assert engine.closed
-    with pytest.raises(InferenceError, match=r'halver on onnxruntime .*used after close'):
-        engine.infer({'image': image()})
 
 
 @pytest.mark.parametrize(

@@ -104,19 +104,6 @@ def test_two_tables_at_once_one_of_them_compressed(graph, engines_dir, launched)
     )
 
 
-def test_fragments_make_the_same_system(graph, engines_dir, launched):
-    """Camera, nodes and overlay each from their own launch file, in their own namespace."""
-    common = ('namespace:=table', 'image_topic:=camera/image')
-    launched(LAUNCH / 'aitable_camera.launch.py', 'source:=sample', *common)
-    launched(LAUNCH / 'aitable_nodes.launch.py', 'emotion:=false', *common)
-    launched(LAUNCH / 'aitable_visualization.launch.py', *common)
-    heard = graph.collect(Fatigue, '/table/fatigue')
-    pictures = graph.collect(Image, '/table/overlay', 1)
-    assert until(lambda: len(heard) > 5 and len(pictures) > 5, 60)
-    names = ('image_source', 'aitable_container', 'face_detection', 'fatigue', 'overlay')
-    assert has_nodes(graph, {f'/table/{name}' for name in names})
-
-
 def test_ros2_tools_find_what_they_expect(graph, engines_dir, launched, ros2, tmp_path):
     process = launched(LAUNCH / 'aitable.launch.py', 'source:=sample')
     heard = graph.collect(Fatigue, 'fatigue')
@@ -159,21 +146,3 @@ def test_a_process_that_was_killed_comes_back_if_wanted(graph, engines_dir, laun
     heard.clear()
     assert until(lambda: heard, 30), process.text
     assert process.text.count('process started') == 2
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'complaint'),
-    [
-        (('composed:=yes',), 'Argument "composed" provided value "yes" is not valid'),
-        (('image_topic:=no-name',), "image_topic: 'no-name' is no ROS name"),
-        (('params_file:=none.yaml',), 'params_file: there is no file none.yaml'),
-        (('container:=c', 'composed:=false'), 'container: nodes in a container are composed'),
-    ],
-)
-def test_a_wrong_value_is_said_in_one_line_and_nothing_starts(launched, arguments, complaint):
-    process = launched(LAUNCH / 'aitable.launch.py', *arguments)
-    assert process.ends()
-    assert process.status != 0
-    assert complaint in process.text
-    assert 'Traceback' not in process.text
-    assert 'process started' not in process.text

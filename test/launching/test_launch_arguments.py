@@ -12,12 +12,6 @@ from aitable_ros.inference.selection import BACKENDS
 from aitable_ros.launching.arguments import LAUNCH_FILES, LaunchArgument, checked
 from aitable_ros.paths import share_dir
 
-EVERY_ARGUMENT = [
-    pytest.param(argument, id=f'{file}-{argument.name}')
-    for file, arguments in LAUNCH_FILES.items()
-    for argument in arguments
-]
-
 
 def defaults(file, **changes):
     given = {argument.name: argument.default_value or '' for argument in LAUNCH_FILES[file]}
@@ -28,25 +22,17 @@ def test_every_launch_file_has_its_arguments_and_the_other_way_round():
     assert {path.name for path in (share_dir() / 'launch').glob('*.launch.*')} == set(LAUNCH_FILES)
 
 
-@pytest.mark.parametrize('file', LAUNCH_FILES)
-def test_no_argument_is_there_twice(file):
-    names = [argument.name for argument in LAUNCH_FILES[file]]
-    assert len(names) == len(set(names))
-
-
-@pytest.mark.parametrize('argument', EVERY_ARGUMENT)
-def test_every_argument_is_described_and_takes_its_default_and_its_choices(argument):
-    assert len(argument.description) > 10
-    assert not argument.description.endswith('.')
-    for value in (argument.default, *argument.choices):
-        assert value is None or argument.problem_with(value) is None
-
-
-@pytest.mark.parametrize('argument', EVERY_ARGUMENT)
-def test_paths_of_shipped_files_are_absolute(argument):
-    if argument.in_share:
-        assert Path(argument.default_value).is_absolute()
-        assert argument.default_value.endswith(argument.default)
+def test_every_argument_is_there_once_is_described_and_takes_its_default_and_its_choices():
+    for arguments in LAUNCH_FILES.values():
+        names = [argument.name for argument in arguments]
+        assert len(names) == len(set(names))
+        for argument in arguments:
+            assert len(argument.description) > 10, argument.name
+            assert not argument.description.endswith('.'), argument.name
+            for value in (argument.default, *argument.choices):
+                assert value is None or argument.problem_with(value) is None, argument.name
+            if argument.in_share:
+                assert Path(argument.default_value).is_absolute(), argument.name
 
 
 def test_every_backend_can_be_chosen_and_emotion_can_do_without():

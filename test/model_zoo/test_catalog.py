@@ -55,34 +55,15 @@ def test_a_file_sets_chain_and_required_and_the_code_the_tensors(written) -> Non
     assert catalog['face_mesh'].inputs == CONTRACTS['face_mesh'].inputs
 
 
-@pytest.mark.parametrize('name', CONTRACTS)
-def test_images_go_in_as_uint8_batches_and_floats_come_out(name: str) -> None:
-    spec = CONTRACTS[name]
-    (image,) = spec.inputs
-    assert image.name == 'image'
-    assert image.dtype == np.uint8
-    assert image.shape[0] == DYNAMIC
-    assert image.shape[3] == 3
-    assert all(output.dtype == np.float32 for output in spec.outputs)
-    assert all(output.shape[0] == DYNAMIC for output in spec.outputs)
-    if name in SOURCES:
-        assert sorted(spec.tflite_outputs.values()) == sorted(o.name for o in spec.outputs)
-
-
-def test_pixels_are_scaled_to_what_the_networks_were_trained_on() -> None:
-    ends = {
-        name: tuple(round(pixel * spec.scale + spec.offset, 9) for pixel in (0, 255))
-        for name, spec in CONTRACTS.items()
-    }
-    assert ends == {
-        'face_detection': (-1.0, 1.0),
-        'face_mesh': (0.0, 1.0),
-        'iris_landmark': (0.0, 1.0),
-        'pose_detection': (-1.0, 1.0),
-        'pose_landmark': (0.0, 1.0),
-        'emonet': (0.0, 1.0),
-        'emonet_5': (0.0, 1.0),
-    }
+def test_images_go_in_as_uint8_batches_and_floats_come_out() -> None:
+    for name, spec in CONTRACTS.items():
+        (image,) = spec.inputs
+        assert (image.name, image.dtype) == ('image', np.uint8), name
+        assert (image.shape[0], image.shape[3]) == (DYNAMIC, 3), name
+        for output in spec.outputs:
+            assert (output.dtype, output.shape[0]) == (np.float32, DYNAMIC), name
+        if name in SOURCES:
+            assert sorted(spec.tflite_outputs.values()) == sorted(o.name for o in spec.outputs)
 
 
 def test_asking_for_a_model_that_is_not_there_says_what_is(written) -> None:

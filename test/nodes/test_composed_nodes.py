@@ -19,8 +19,8 @@ from aitable_ros.nodes.emotion_node import EmotionNode
 from aitable_ros.nodes.face_detection_node import FaceDetectionNode
 from aitable_ros.nodes.fatigue_node import FatigueNode
 from aitable_ros.nodes.overlay_node import OverlayNode
+from aitable_ros.perception.images.decoding import image_to_rgb
 from aitable_ros.ros_support.frames.frame_hub import FrameHub
-from aitable_ros.ros_support.frames.image_conversion import image_to_rgb
 from aitable_ros.ros_support.frames.image_qos import image_qos
 from aitable_ros.simulation import AstronautSequence
 

@@ -24,7 +24,7 @@ from sensor_msgs.msg import Image
 
 from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue
 from aitable_ros.nodes.hri_node import HriNode
-from aitable_ros.ros_support.frames.image_conversion import image_to_rgb
+from aitable_ros.perception.images.decoding import image_to_rgb
 from aitable_ros.ros_support.messages.hri import ASLEEP, EXPRESSIONS, TIRED
 
 RELIABLE = {

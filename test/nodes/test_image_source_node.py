@@ -18,7 +18,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool, Trigger
 
 from aitable_ros.nodes.image_source_node import ImageSourceNode
-from aitable_ros.ros_support.frames.image_conversion import image_to_rgb
+from aitable_ros.perception.images.decoding import image_to_rgb
 from aitable_ros.simulation import AstronautSequence
 
 

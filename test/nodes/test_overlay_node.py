@@ -18,8 +18,8 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue, Posture
 from aitable_ros.nodes.overlay_node import OverlayNode
+from aitable_ros.perception.images.decoding import image_to_rgb
 from aitable_ros.ros_support.frames.frame_hub import Frame, stamp_to_ns
-from aitable_ros.ros_support.frames.image_conversion import image_to_rgb
 
 RELIABLE = {
     'qos_overrides__/image_raw__subscription__reliability': 'reliable',

@@ -30,38 +30,8 @@ CONFIG = Path(__file__).parents[2] / 'config'
 RVIZ = yaml.safe_load((CONFIG / 'aitable.rviz').read_text())
 FOXGLOVE = json.loads((CONFIG / 'aitable_foxglove.json').read_text())
 
-RVIZ_CLASSES = {
-    'rviz_common/Displays',
-    'rviz_common/Time',
-    'rviz_default_plugins/FocusCamera',
-    'rviz_default_plugins/Grid',
-    'rviz_default_plugins/Image',
-    'rviz_default_plugins/Interact',
-    'rviz_default_plugins/MarkerArray',
-    'rviz_default_plugins/Measure',
-    'rviz_default_plugins/MoveCamera',
-    'rviz_default_plugins/Orbit',
-    'rviz_default_plugins/Select',
-    'rviz_default_plugins/TF',
-}
-"""Of those in plugins_description.xml of ros2/rviz, and its panels, the ones that are used."""
-
-FOXGLOVE_PANELS = {
-    '3D',
-    'DiagnosticSummary',
-    'Image',
-    'Plot',
-    'RawMessages',
-    'StateTransitions',
-}
-"""Of the panel types of Foxglove, and of Lichtblick, the ones that are used."""
 
 SHOWN_BY = {'rviz_default_plugins/Image': Image, 'rviz_default_plugins/MarkerArray': MarkerArray}
-POLICIES = {
-    'Reliability Policy': {'Best Effort', 'Reliable'},
-    'Durability Policy': {'Volatile', 'Transient Local'},
-    'History Policy': {'Keep Last', 'Keep All'},
-}
 
 
 @pytest.fixture(scope='module')
@@ -94,22 +64,6 @@ def displays():
     return {d['Name']: d for d in RVIZ['Visualization Manager']['Displays']}
 
 
-def classes(value):
-    """All plugin classes in the file."""
-    if isinstance(value, dict):
-        if value.get('Class'):
-            yield value['Class']
-        for child in value.values():
-            yield from classes(child)
-    elif isinstance(value, list):
-        for child in value:
-            yield from classes(child)
-
-
-def test_rviz_has_all_plugins():
-    assert set(classes(RVIZ)) == RVIZ_CLASSES
-
-
 def test_rviz_shows_overlay_camera_markers_and_frames(published):
     shown = {}
     for display in displays().values():
@@ -125,10 +79,7 @@ def test_rviz_shows_overlay_camera_markers_and_frames(published):
 
 def test_rviz_hears_publishers_of_any_reliability():
     for display in displays().values():
-        topic = display.get('Topic')
-        if topic:
-            for policy, values in POLICIES.items():
-                assert topic[policy] in values
+        if topic := display.get('Topic'):
             assert topic['Reliability Policy'] == 'Best Effort'
             assert topic['Durability Policy'] == 'Volatile'
 
@@ -183,7 +134,6 @@ def check_view(eye, ahead, pole, focus):
 
 def test_foxglove_has_all_panels_and_shows_each():
     panels = FOXGLOVE['configById']
-    assert {name.partition('!')[0] for name in panels} == FOXGLOVE_PANELS
     assert sorted(leaves(FOXGLOVE['layout'])) == sorted(panels)
 
 

@@ -5,13 +5,12 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from aitable_ros.perception.fatigue.eye_openness import eye_aspect_ratios, mouth_aspect_ratio
-from aitable_ros.simulation.script import LidClosure, Person, Script, Span, random_script
+from aitable_ros.simulation.script import LidClosure, Person, Script, Span
 from aitable_ros.simulation.synthetic_face import camera_stamps, face_landmarks, film
 
 
@@ -58,44 +57,11 @@ def test_stamps_have_rate_jitter_and_drops():
     assert abs(stamps_s[0] - 5.0) < 0.2
 
 
-def test_noise_is_as_given():
-    person = Person(open_ear=0.3, eye_difference=0.0)
-    stamps_s = np.arange(0, 300, 1 / 30)
-    frames = film(Script(300.0), person, stamps_s, np.random.default_rng(0))
-    ears = np.array([eye_aspect_ratios(frame.landmarks_px).left for frame in frames])
-    assert ears.mean() == pytest.approx(0.3, rel=0.01)
-    assert ears.std() == pytest.approx(math.hypot(0.3 * 0.03, 0.004), rel=0.1)
-    # from frame to frame there is little more than the white part
-    assert np.diff(ears).std() / math.sqrt(2) < 0.006
-
-
 def test_dropouts_have_no_landmarks():
     script = Script(2.0, dropouts=(Span(0.5, 1.0),))
     frames = list(film(script, Person(), np.arange(0, 2, 0.1), np.random.default_rng(0)))
     missing = [frame.stamp_s for frame in frames if frame.landmarks_px is None]
     assert missing == pytest.approx([0.5, 0.6, 0.7, 0.8, 0.9])
-
-
-def test_everything_happens_and_nothing_overlaps():
-    script = random_script(np.random.default_rng(0), 1200.0)
-    exclusive = [
-        *script.closures,
-        *(script.yawns + script.turns + script.looks_down + script.dropouts),
-    ]
-    exclusive.sort(key=lambda span: span.start_s)
-    assert all(a.end_s < b.start_s for a, b in pairwise(exclusive))
-    for part in ('blinks', 'droops', 'microsleeps', 'yawns', 'talks', 'turns', 'looks_down'):
-        assert getattr(script, part), part
-    durations_s = [blink.duration_s for blink in script.blinks]
-    assert 0.08 <= min(durations_s) < 0.1
-    assert 0.38 < max(durations_s) <= 0.4
-    assert all(closure.duration_s > 1 for closure in script.microsleeps)
-
-
-def test_the_same_seed_gives_the_same_script():
-    assert random_script(np.random.default_rng(3), 60.0) == random_script(
-        np.random.default_rng(3), 60.0
-    )
 
 
 def test_a_script_knows_its_perclos():

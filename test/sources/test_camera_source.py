@@ -159,11 +159,6 @@ def test_what_the_camera_really_gives_is_reported(dev, picture, caplog):
     assert expected in caplog.text
 
 
-def test_camera_that_gives_what_was_asked_reports_just_that(dev, picture):
-    source = Bench(dev, FakeCamera([picture])).source(width=640, height=480, fps=30.0)
-    assert source.description == 'camera 0: 640x480 MJPG at 30 fps'
-
-
 @pytest.mark.parametrize('fps', [0.0, -1.0, float('nan')])
 def test_camera_that_does_not_know_its_rate_has_the_one_asked_for(dev, picture, fps):
     camera = FakeCamera([picture], only={cv2.CAP_PROP_FPS: fps})
@@ -328,11 +323,3 @@ def test_what_is_taken_for_a_camera(monkeypatch, picture, spec, device):
     with open_source(spec, width=320, camera_factory=factory) as source:
         assert isinstance(source, CameraSource)
     assert opened == [device]
-
-
-@pytest.mark.parametrize(
-    'settings', [{'first_retry_s': 0.0}, {'max_retry_s': 0.1}, {'max_failed_reads': 0}]
-)
-def test_settings_that_would_make_a_busy_loop_are_refused(dev, picture, settings):
-    with pytest.raises(ValueError, match='must be positive'):
-        Bench(dev, FakeCamera([picture])).source(**settings)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from enum import Enum
+from enum import IntEnum
 
 from aitable_ros.perception.maths.settings import Settings, setting
 from aitable_ros.perception.maths.sliding_window import SlidingSums
@@ -15,7 +15,7 @@ from aitable_ros.perception.maths.sliding_window import SlidingSums
 _MAX_KEPT_BLINKS = 1024
 
 
-class EyeState(Enum):
+class EyeState(IntEnum):
     """Whether the eyes are open; UNKNOWN is neither."""
 
     UNKNOWN = 0

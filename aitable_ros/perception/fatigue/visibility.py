@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import Enum
+from enum import IntEnum
 
 from aitable_ros.perception.maths.settings import Settings, setting
 
 
-class Visibility(Enum):
+class Visibility(IntEnum):
     """What an image could tell about the eyes; anything but MEASURED: they are UNKNOWN."""
 
     MEASURED = 0

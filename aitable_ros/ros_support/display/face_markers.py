@@ -21,10 +21,10 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from aitable_msgs.msg import Emotion, Fatigue
 from aitable_ros.perception.maths.rotation import Quaternion, Vector, normalized, rotate
-from aitable_ros.ros_support.display.overlay import LEVEL_NAMES
 from aitable_ros.visualization.overlay.drawing import Rgb
 from aitable_ros.visualization.overlay.face_marks import AXIS_COLOURS
 from aitable_ros.visualization.overlay.face_overlay import CLOSED, LEVEL_COLOURS, OPEN, UNMEASURED
+from aitable_ros.visualization.overlay.scene import LEVEL_NAMES
 
 HEAD = 'head'
 AXES = 'axes'

@@ -20,8 +20,9 @@ from visualization_msgs.msg import Marker
 
 from aitable_msgs.msg import Fatigue, Posture
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint
-from aitable_ros.ros_support.messages.posture import keypoints_of, posture_overlay
+from aitable_ros.ros_support.messages.posture import keypoints_of
 from aitable_ros.visualization.overlay.posture_overlay import BONES, PostureOverlay
+from aitable_ros.visualization.overlay.scene import posture_overlay
 
 BODY = 'body'
 LABEL = 'posture'
@@ -67,7 +68,7 @@ class PostureMarkers:
                 if drawn
             ]
         self._drawn = True
-        return list(self._markers(header, posture_overlay(posture), points_m))
+        return list(self._markers(header, posture_overlay(posture, None), points_m))
 
     def _markers(
         self, header: Header, shown: PostureOverlay, points_m: npt.NDArray[np.float64]

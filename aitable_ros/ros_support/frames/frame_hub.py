@@ -16,7 +16,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
-from aitable_ros.ros_support.frames.image_conversion import ImageConversionError, image_to_rgb
+from aitable_ros.perception.images.decoding import ImageConversionError, image_to_rgb
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image

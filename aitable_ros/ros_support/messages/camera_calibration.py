@@ -10,31 +10,21 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo
 
-from aitable_ros.perception.head.camera import Camera, CameraIntrinsics
+from aitable_ros.perception.head.calibration import Calibration
+from aitable_ros.perception.head.camera import CameraIntrinsics
 
 
-class CameraCalibration:
+class CameraCalibration(Calibration):
     """
-    Listens to ``camera_info`` and checks it.
+    Listens to ``camera_info``.
 
-    :param node: the node that listens; it is told off in the log once for each fault.
+    :param node: the node that listens; its log tells of each fault once.
     """
 
     def __init__(self, node: Node) -> None:
+        super().__init__()
         self._node = node
         self._subscription: Any = None
-        self._last: tuple[CameraInfo, bool] | None = None
-        self.rectified = False
-        """The images are rectified: P counts, not K and D."""
-        self.intrinsics: CameraIntrinsics | None = None
-        """None: not calibrated."""
-        self.problem = ''
-        """Why what was received is not used; empty: it is, or there was nothing."""
-
-    @property
-    def description(self) -> str:
-        """What is used, in words."""
-        return self.problem or ('camera_info' if self.intrinsics else 'assumed field of view')
 
     def start(self) -> None:
         """Subscribe; in the executor's thread."""
@@ -50,25 +40,18 @@ class CameraCalibration:
             self._node.destroy_subscription(subscription)
 
     def take(self, message: CameraInfo) -> None:
-        """Take a message; one that says nothing new costs nothing."""
-        if self._last is not None and self._last == (message, self.rectified):
-            return
-        self._last = (message, self.rectified)
-        self.intrinsics, self.problem = None, ''
-        try:
-            intrinsics = CameraIntrinsics.from_camera_info(message, rectified=self.rectified)
-            if intrinsics is not None:
-                Camera.from_intrinsics(intrinsics, intrinsics.image_size_px)
-                self.intrinsics = intrinsics
-            else:
-                self.problem = 'camera_info is not calibrated: assumed field of view'
-        except ValueError as error:
-            self.problem = f'camera_info is not used: {error}'
-        if self.problem:
-            self._node.get_logger().warning(self.problem)
+        """Take a message, and log what is wrong with it."""
+        before = self.problem
+        super().take(message)
+        self._log_unlike(before)
 
-    def refuse(self, error: ValueError) -> None:
-        """Use it no more: it turned out not to go with the images."""
-        self.intrinsics = None
-        self.problem = f'camera_info is not used: {error}'
-        self._node.get_logger().warning(self.problem)
+    def for_size(self, size_px: tuple[int, int]) -> CameraIntrinsics | None:
+        """Give the intrinsics for images of a size, and log why there are none any more."""
+        before = self.problem
+        intrinsics = super().for_size(size_px)
+        self._log_unlike(before)
+        return intrinsics
+
+    def _log_unlike(self, before: str) -> None:
+        if self.problem and self.problem != before:
+            self._node.get_logger().warning(self.problem)

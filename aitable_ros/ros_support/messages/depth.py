@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aitable_ros.perception.posture.distance import DepthImage
-from aitable_ros.ros_support.frames.image_conversion import (
+from aitable_ros.perception.images.decoding import (
     DEFAULT_MAX_PIXELS,
     MalformedImageError,
     UnsupportedEncodingError,
 )
+from aitable_ros.perception.posture.distance import DepthImage
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import Image

@@ -13,7 +13,7 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.ros_support.frames.image_conversion import ImageConversionError
+from aitable_ros.perception.images.decoding import ImageConversionError
 from aitable_ros.ros_support.node.gpu_memory import gpu_memory_bytes
 from aitable_ros.ros_support.node.health import HealthLimits, Level, Vitals, judge
 from aitable_ros.ros_support.node.statistics import LatencyMeter, RateMeter, RecentCounts

@@ -180,7 +180,7 @@ class OfflinePipeline:
         :raises MalformedFrame: when an image was refused, or the message cannot be read.
         :raises PipelineError: when a node fails.
         """
-        from aitable_ros.ros_support.frames.image_conversion import ImageConversionError
+        from aitable_ros.perception.images.decoding import ImageConversionError
 
         results: list[Result] = []
         self._deliver(topic, type_name, data)

@@ -26,7 +26,6 @@ from aitable_ros.model_zoo.engine_building.half_precision import (
 )
 
 MODELS = ('face_detection', 'face_mesh', 'iris_landmark')
-PROBES = ('black', 'white', 'grey', 'noise')
 
 
 def _run(model: onnx.ModelProto, image: np.ndarray) -> dict[str, np.ndarray]:
@@ -87,17 +86,6 @@ class TestHeads:
     def test_are_all_from_the_outputs_back_to_the_last_weights(self) -> None:
         assert head_nodes(_toy()) == {'Conv_5', 'Reshape_6'}
 
-    @pytest.mark.models
-    @pytest.mark.parametrize(
-        ('name', 'convolutions'), [('face_detection', 4), ('face_mesh', 2), ('iris_landmark', 2)]
-    )
-    def test_of_the_networks_are_one_convolution_per_branch(
-        self, networks: dict[str, onnx.ModelProto], name: str, convolutions: int
-    ) -> None:
-        heads = head_nodes(networks[name])
-        kinds = [node.op_type for node in networks[name].graph.node if node.name in heads]
-        assert kinds.count('Conv') == convolutions
-
 
 class TestLargeValues:
     def test_nodes_that_take_or_give_them_are_found(self) -> None:
@@ -123,15 +111,6 @@ class TestLargeValues:
         assert max(black.values()) > 30_000
         assert set(black) <= head_nodes(model)
         assert large_valued_nodes(model, probes[1:]) == {}
-
-    @pytest.mark.models
-    @pytest.mark.parametrize('name', ['face_mesh', 'iris_landmark'])
-    def test_the_other_networks_have_none(
-        self, networks: dict[str, onnx.ModelProto], name: str
-    ) -> None:
-        shape = CONTRACTS[name].inputs[0].shape[1:]
-        probes = [{'image': image} for image in probe_images(shape)]
-        assert large_valued_nodes(networks[name], probes) == {}
 
 
 class TestToHalf:
@@ -208,21 +187,19 @@ class TestToHalf:
 
     @pytest.mark.models
     @pytest.mark.parametrize('name', MODELS)
-    @pytest.mark.parametrize('probe', range(4), ids=PROBES)
     def test_the_networks_stay_close_and_never_flip(
-        self, networks: dict[str, onnx.ModelProto], name: str, probe: int
+        self, networks: dict[str, onnx.ModelProto], name: str
     ) -> None:
         model = networks[name]
-        image = probe_images(CONTRACTS[name].inputs[0].shape[1:])[probe]
-        want = _run(model, image)
-        got = _run(to_half(model, head_nodes(model)), image)
-        for output, expected in want.items():
-            assert np.isfinite(got[output]).all()
-            np.testing.assert_allclose(
-                got[output], expected, rtol=0, atol=0.01 * np.abs(expected).max()
-            )
-        for logit in {'scores', 'presence'} & set(want):
-            assert ((got[logit] > 0) == (want[logit] > 0))[np.abs(want[logit]) > 1].all()
+        half = to_half(model, head_nodes(model))
+        for image in probe_images(CONTRACTS[name].inputs[0].shape[1:]):
+            want, got = _run(model, image), _run(half, image)
+            for output, expected in want.items():
+                assert np.isfinite(got[output]).all()
+                atol = 0.01 * np.abs(expected).max()
+                np.testing.assert_allclose(got[output], expected, rtol=0, atol=atol)
+            for logit in {'scores', 'presence'} & set(want):
+                assert ((got[logit] > 0) == (want[logit] > 0))[np.abs(want[logit]) > 1].all()
 
     @pytest.mark.models
     def test_heads_in_float_keep_landmarks_from_being_rounded(

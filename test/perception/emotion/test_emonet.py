@@ -202,24 +202,6 @@ def test_a_detection_is_scaled_and_shifted_down() -> None:
     assert (found.cx, found.cy, found.side) == pytest.approx((60.0, 75.0, 90.0))
 
 
-def test_shapes_are_checked() -> None:
-    with pytest.raises(ValueError, match=r'expected \[468,2..3\], got \[468\]'):
-        landmarks_box(np.zeros(468))
-    with pytest.raises(ValueError, match=r'expected \[468,2..3\], got \[68, 2\]'):
-        landmarks_box(np.zeros((68, 2)))
-    with pytest.raises(ValueError, match=r'xywh_px: expected \[4\], got \[5\]'):
-        detection_box(np.zeros(5))
-
-
-@pytest.mark.parametrize(
-    'values',
-    [{'scale': 0.0}, {'scale': NAN}, {'detection_scale': -1.0}, {'detection_shift': math.inf}],
-)
-def test_settings_are_checked(values: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=f'{next(iter(values))}: expected a'):
-        CropSettings(**values)
-
-
 @pytest.mark.models
 def test_detector_and_landmarks_lead_to_nearly_the_same_crop(engines_dir: Path) -> None:
     sequence = AstronautSequence()

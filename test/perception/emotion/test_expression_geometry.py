@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -28,7 +29,6 @@ from posed_faces import (
 
 from aitable_ros.perception.emotion.expression import EXPRESSIONS, HAPPY, NEUTRAL, UNKNOWN
 from aitable_ros.perception.emotion.expression_geometry import (
-    WEAK_EXPRESSIONS,
     GeometryExpression,
     GeometrySettings,
 )
@@ -141,35 +141,26 @@ def show(name, amount=1.0, brows=1.0):
     return shape
 
 
-def test_the_published_combinations_cover_all_expressions():
-    assert tuple(PUBLISHED) == EXPRESSIONS
-    assert {EXPRESSIONS[i] for i in WEAK_EXPRESSIONS} == WEAK
-
-
 @pytest.mark.parametrize('name', PUBLISHED)
 def test_published_combinations_of_action_units_are_recognised_in_full_strength(name):
     assert estimate(show(name)).label == name
 
 
-@pytest.mark.parametrize('brows', [0.25, 0.5, 1.0])
-@pytest.mark.parametrize('amount', [0.25, 0.5, 0.75, 1.0])
 @pytest.mark.parametrize('name', sorted(set(PUBLISHED) - WEAK))
-def test_plain_expressions_are_recognised_or_too_slight_even_where_brows_hardly_move(
-    name, amount, brows
-):
-    result = estimate(show(name, amount, brows))
-    assert result.label == name or (result.label == 'neutral' and amount <= 0.5)
+def test_plain_expressions_are_recognised_or_too_slight_even_where_brows_hardly_move(name):
+    for amount, brows in itertools.product((0.25, 0.5, 0.75, 1.0), (0.25, 0.5, 1.0)):
+        label = estimate(show(name, amount, brows)).label
+        assert label == name or (label == 'neutral' and amount <= 0.5), (amount, brows)
 
 
-@pytest.mark.parametrize('brows', [0.0, 0.25, 0.5, 1.0])
-@pytest.mark.parametrize('amount', [0.25, 0.5, 0.75, 1.0])
 @pytest.mark.parametrize('name', sorted(WEAK))
-def test_weak_expressions_are_never_trusted_right_or_wrong(name, amount, brows):
+def test_weak_expressions_are_never_trusted_right_or_wrong(name):
     """FaceMesh shows a part of the brows' movement; half a disgust even reads as sadness."""
-    result = estimate(show(name, amount, brows))
-    assert result.label in WEAK | {'neutral'}
-    assert result.confidence <= 0.4
-    assert result.confidence < 0.7 * estimate(show('happy')).confidence
+    limit = min(0.4, 0.7 * estimate(show('happy')).confidence)
+    for amount, brows in itertools.product((0.25, 0.5, 0.75, 1.0), (0.0, 0.25, 0.5, 1.0)):
+        result = estimate(show(name, amount, brows))
+        assert result.label in WEAK | {'neutral'}, (amount, brows)
+        assert result.confidence <= limit, (amount, brows)
 
 
 def test_valence_and_arousal_follow_the_expression():
@@ -211,14 +202,8 @@ def test_size_place_roll_and_yaw_do_not_matter(name, eye_span_px, x, y, roll, ya
 
 
 @pytest.mark.parametrize('name', FACES)
-@pytest.mark.parametrize('pitch', [-0.15, 0.15])
-def test_a_slight_nod_keeps_the_expression(name, pitch):
-    assert estimate(FACES[name](), pitch=pitch).label == name
-
-
-def test_confidence_is_capped():
-    cap = GeometrySettings().max_confidence
-    assert estimate(smile()).confidence <= cap < 0.7
+def test_a_slight_nod_keeps_the_expression(name):
+    assert {estimate(FACES[name](), pitch=pitch).label for pitch in (-0.15, 0.15)} == {name}
 
 
 def test_confidence_falls_with_the_turn_until_nothing_is_known():
@@ -234,10 +219,6 @@ def test_confidence_falls_with_the_size_until_nothing_is_known():
     assert confidence == sorted(confidence, reverse=True)
     assert confidence[-1] < 0.4 * confidence[0]
     assert estimate(smile(), eye_span_px=8.0).expression == UNKNOWN
-
-
-def test_a_stronger_smile_is_trusted_more():
-    assert estimate(smile(1.0)).confidence > estimate(smile(0.6)).confidence
 
 
 @pytest.mark.parametrize(
@@ -275,13 +256,6 @@ def test_irises_after_the_mesh_are_ignored():
     np.testing.assert_array_equal(
         geometry.estimate(refined).probabilities, geometry.estimate(landmarks).probabilities
     )
-
-
-def test_the_input_is_left_alone():
-    landmarks = to_image(smile())
-    before = landmarks.copy()
-    GeometryExpression().estimate(landmarks)
-    np.testing.assert_array_equal(landmarks, before)
 
 
 def test_a_persons_own_neutral_face_makes_slight_expressions_visible():

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -111,14 +110,6 @@ def test_a_smile_is_still_happy_after_calibration(resting):
     assert result.valence > 0.5
 
 
-def test_a_slight_smile_is_seen_only_after_calibration():
-    person = Person()
-    assert person.read(0.4 * SMILE).expression == NEUTRAL
-    person.watch(80.0)
-    assert person.read(0.4 * SMILE).expression == HAPPY
-    assert person.read().expression == NEUTRAL
-
-
 @pytest.mark.parametrize('strength', [0.5, 0.6, 0.8, 1.0])
 def test_a_smile_of_20_seconds_at_the_start_does_not_become_neutral(strength):
     smiling = Person().watch(20.0, strength * SMILE)
@@ -162,19 +153,6 @@ def test_a_wrong_neutral_face_is_unlearned():
     person = Person().watch(120.0, 0.55 * SMILE).watch(500.0)
     serious = Person(seed=1).watch(200.0)
     assert distance(person.learner.neutral, serious.learner.neutral) < 0.3
-
-
-def test_two_persons_do_not_mix():
-    smiler, other = Person(RESTING['a smile']), Person(seed=1)
-    alone = Person(seed=1)
-    for _ in range(24):
-        smiler.watch(10.0)
-        other.watch(10.0)
-        alone.watch(10.0)
-    assert other.learner.neutral == alone.learner.neutral
-    assert distance(other.learner.neutral, smiler.learner.neutral) > 0.5
-    crossed = GEOMETRY.estimate(seen(RESTING['a smile']), other.learner.neutral)
-    assert crossed.expression == HAPPY
 
 
 def test_nothing_changes_until_there_is_enough_evidence_and_then_slowly():
@@ -255,26 +233,6 @@ def test_time_going_backwards_forgets():
     assert person.learner.evidence_s == 0.0
     person.stamp_s = 1.0
     assert person.watch(5.0).learner.evidence_s > 0.0
-
-
-def test_reset_forgets():
-    person = Person().watch(30.0)
-    person.learner.reset()
-    assert person.learner.neutral is POPULATION_NEUTRAL
-    assert person.learner.state is NeutralState.CALIBRATING
-
-
-def test_memory_does_not_grow():
-    def size(learner):
-        return sum(
-            value.nbytes if isinstance(value, np.ndarray) else sys.getsizeof(value)
-            for value in vars(learner).values()
-        )
-
-    person = Person().watch(100.0)
-    before = size(person.learner)
-    person.watch(200.0)
-    assert size(person.learner) == before
 
 
 def test_the_way_from_the_population_is_limited():

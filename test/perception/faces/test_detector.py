@@ -11,9 +11,7 @@ import pytest
 
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.perception.faces.detector import (
-    FaceDetection,
     FaceDetector,
-    blazeface_anchors,
 )
 
 SCORE_73_LOGIT = 1.0  # sigmoid(1) = 0.731
@@ -40,17 +38,6 @@ def vector(dx=0.0, dy=0.0, width=32.0, height=32.0):
 
 
 IMAGE = np.zeros((480, 640, 3), dtype=np.uint8)
-
-
-def test_anchors_are_the_two_grids_of_blazeface():
-    anchors = blazeface_anchors()
-    assert anchors.shape == (896, 2)
-    np.testing.assert_allclose(anchors[0], anchors[1])
-    np.testing.assert_allclose(anchors[0], (0.5 / 16, 0.5 / 16))
-    np.testing.assert_allclose(anchors[2], (1.5 / 16, 0.5 / 16))  # x runs first
-    np.testing.assert_allclose(anchors[32], (0.5 / 16, 1.5 / 16))
-    np.testing.assert_allclose(anchors[512:518], np.full((6, 2), 0.5 / 8))
-    np.testing.assert_allclose(anchors[-1], (7.5 / 8, 7.5 / 8))
 
 
 def test_a_box_is_decoded_into_image_pixels(scripted_engine):
@@ -148,21 +135,6 @@ def test_settings_out_of_range_are_refused(scripted_engine, setting):
         FaceDetector(scripted_engine('face_detection', lambda _: silence()), **setting)
 
 
-@pytest.mark.parametrize(
-    ('box', 'score', 'keypoints', 'named'),
-    [
-        (np.zeros(3, np.float32), 0.5, np.zeros((6, 2), np.float32), 'xywh_px'),
-        (np.zeros(4), 0.5, np.zeros((6, 2), np.float32), 'xywh_px'),
-        (np.zeros(4, np.float32), 1.5, np.zeros((6, 2), np.float32), 'score'),
-        (np.zeros(4, np.float32), float('nan'), np.zeros((6, 2), np.float32), 'score'),
-        (np.zeros(4, np.float32), 0.5, np.zeros((5, 2), np.float32), 'keypoints_px'),
-    ],
-)
-def test_a_detection_checks_its_fields(box, score, keypoints, named):
-    with pytest.raises(ValueError, match=named):
-        FaceDetection(box, score, keypoints)
-
-
 @pytest.mark.models
 def test_the_astronauts_face_is_found(detection_engine, astronaut):
     (face,) = FaceDetector(detection_engine).detect(astronaut)
@@ -177,11 +149,11 @@ def test_the_astronauts_face_is_found(detection_engine, astronaut):
 
 
 @pytest.mark.models
-@pytest.mark.parametrize('level', [0, 128, 255])
 @pytest.mark.parametrize('shape', [(480, 640), (1, 1), (1, 4000), (4000, 1), (40000, 2)])
-def test_nobody_is_found_in_plain_images_of_any_shape(detection_engine, shape, level):
-    image = np.full((*shape, 3), level, dtype=np.uint8)
-    assert FaceDetector(detection_engine).detect(image) == []
+def test_nobody_is_found_in_plain_images_of_any_shape(detection_engine, shape):
+    for level in (0, 128, 255):
+        image = np.full((*shape, 3), level, dtype=np.uint8)
+        assert FaceDetector(detection_engine).detect(image) == []
 
 
 @pytest.mark.models

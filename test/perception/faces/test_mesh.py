@@ -15,7 +15,6 @@ from aitable_ros.perception.faces.detector import FaceDetection, FaceDetector
 from aitable_ros.perception.faces.landmarks import keypoints_from_landmarks
 from aitable_ros.perception.faces.mesh import (
     FaceMesh,
-    FaceMeshResult,
     landmark_box,
     roi_from_detection,
     roi_from_landmarks,
@@ -112,14 +111,6 @@ def test_roi_of_landmarks_is_one_and_a_half_times_their_longer_side_with_level_e
     landmarks[33], landmarks[263] = (180, 120, 0), (120, 120, 0)  # upside down
     assert abs(roi_from_landmarks(landmarks).angle_rad) == pytest.approx(math.pi)
     assert roi_from_landmarks(landmarks, landmark_box(landmarks)) == roi_from_landmarks(landmarks)
-
-
-def test_a_result_checks_its_fields():
-    roi = RotatedRoi(0.0, 0.0, 1.0)
-    with pytest.raises(ValueError, match='landmarks_px'):
-        FaceMeshResult(np.zeros((468, 2), dtype=np.float32), 0.5, roi)
-    with pytest.raises(ValueError, match='presence'):
-        FaceMeshResult(np.zeros((468, 3), dtype=np.float32), float('nan'), roi)
 
 
 @pytest.mark.models

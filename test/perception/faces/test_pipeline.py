@@ -13,7 +13,7 @@ import pytest
 from aitable_ros.perception.faces.detector import FaceDetection
 from aitable_ros.perception.faces.landmarks import keypoints_from_landmarks
 from aitable_ros.perception.faces.mesh import FaceMeshResult
-from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings, TrackedFace
+from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings
 
 IMAGE = np.zeros((480, 640, 3), dtype=np.uint8)
 FRAME_S = 1.0 / 30.0
@@ -420,12 +420,3 @@ def test_what_is_not_an_image_or_a_time_is_refused_and_the_stream_goes_on():
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         PipelineSettings(**setting)
-
-
-def test_a_tracked_face_checks_its_arrays():
-    box, keypoints = np.zeros(4, np.float32), np.zeros((6, 2), np.float32)
-    TrackedFace('f1', box, 0.5, 0.5, keypoints, None, 0.0)
-    with pytest.raises(ValueError, match='landmarks_px'):
-        TrackedFace('f1', box, 0.5, 0.5, keypoints, np.zeros((478, 3), np.float32), 0.0)
-    with pytest.raises(ValueError, match='xywh_px'):
-        TrackedFace('f1', np.zeros(4), 0.5, 0.5, keypoints, None, 0.0)

@@ -253,21 +253,6 @@ def test_a_stamp_that_is_not_finite_is_refused(stamp_s):
 
 
 @pytest.mark.parametrize(
-    ('box', 'landmarks', 'named'),
-    [
-        (np.zeros(3), None, 'xywh_px'),
-        (np.array((0, 0, 0, 5)), None, 'xywh_px'),
-        (np.array((math.nan, 0, 5, 5)), None, 'xywh_px'),
-        (np.array((0, 0, 5, 5)), np.zeros((468, 4)), 'landmarks_px'),
-        (np.array((0, 0, 5, 5)), np.zeros((0, 2)), 'landmarks_px'),
-    ],
-)
-def test_impossible_observations_are_refused(box, landmarks, named):
-    with pytest.raises(ValueError, match=named):
-        FaceObservation(box, landmarks)
-
-
-@pytest.mark.parametrize(
     'setting',
     [
         {'memory_s': -1.0},

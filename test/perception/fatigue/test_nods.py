@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 
-from aitable_ros.perception.fatigue.nods import Nod, NodDetector, NodSettings
+from aitable_ros.perception.fatigue.nods import NodDetector, NodSettings
 
 
 def ramp(*points):
@@ -207,8 +207,3 @@ def test_memory_is_bounded():
     for i in range(20_000):
         detector.update(i * 1e-5, 0.0, 0.5)
     assert len(detector._samples) <= 1024
-
-
-def test_a_nod_is_plain_data():
-    nod = Nod(1.0, 2.5, 0.5, 0.9, True)
-    assert nod.duration_s == 1.5

@@ -13,15 +13,13 @@ import itertools
 import math
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
 
-from aitable_ros.perception.head.camera import Camera, CameraIntrinsics
+from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.head.canonical_face import EYE_SPAN_M, RIGID_POINTS_M, SELLION
 from aitable_ros.perception.head.head_pose import (
     FACING_XYZW,
-    HeadPose,
     HeadPoseEstimator,
     HeadPoseSettings,
     HeadPoseTracker,
@@ -83,10 +81,9 @@ def estimator():
 
 
 @pytest.mark.parametrize('at', [AHEAD, (0.15, -0.1, 0.45), (-0.25, 0.12, 0.7), (0.3, 0.2, 1.5)])
-@pytest.mark.parametrize('yaw', [-60, -30, 0, 30, 60])
-@pytest.mark.parametrize('pitch', [-45, -20, 0, 20, 45])
-def test_every_angle_comes_back(estimator, yaw, pitch, at):
-    for roll in (-45, -15, 0, 15, 45):
+def test_every_angle_comes_back(estimator, at):
+    yaws, pitches, rolls = (-60, -30, 0, 30, 60), (-45, -20, 0, 20, 45), (-45, -15, 0, 15, 45)
+    for yaw, pitch, roll in itertools.product(yaws, pitches, rolls):
         pose = estimator.estimate(face(yaw, pitch, roll, at), SIZE, PLAIN)
         assert degrees(pose) == pytest.approx((yaw, pitch, roll), abs=0.05)
         assert pose.position_m == pytest.approx(at, abs=1e-3 * at[2])
@@ -115,7 +112,6 @@ def test_the_face_frame_is_that_of_rep_155(estimator):
 
 def test_the_model_is_symmetric_and_of_average_size():
     points = {tuple(np.round(p, 6)) for p in FACE_M.tolist()}
-    assert {(x, -y, z) for x, y, z in points} == {(x, -y + 0.0, z) for x, y, z in points}
     assert all((x, -y if y else 0.0, z) in points for x, y, z in points)
     corners = {i: np.array(RIGID_POINTS_M[i]) for i in (33, 133, 362, 263)}
     eyes = (corners[33] + corners[133]) / 2 - (corners[362] + corners[263]) / 2
@@ -123,24 +119,18 @@ def test_the_model_is_symmetric_and_of_average_size():
     assert np.linalg.norm(corners[33] - corners[263]) == pytest.approx(EYE_SPAN_M, abs=1e-5)
 
 
-def test_positive_yaw_takes_the_nose_to_the_persons_left(estimator):
-    landmarks = face(yaw=25)
-    assert landmarks[NOSE_TIP, 0] > landmarks[SELLION, 0] + 5  # the person's left: image right
-    assert estimator.estimate(landmarks, SIZE, PLAIN).yaw_rad > 0.4
-
-
-def test_positive_pitch_takes_the_nose_down(estimator):
-    straight, bowed = face(), face(pitch=25)
-    assert bowed[NOSE_TIP, 1] - bowed[SELLION, 1] > straight[NOSE_TIP, 1] - straight[SELLION, 1]
-    assert bowed[RIGHT_CORNER, 1] < straight[RIGHT_CORNER, 1]  # behind the sellion: it rises
-    assert estimator.estimate(bowed, SIZE, PLAIN).pitch_rad > 0.4
-
-
-def test_positive_roll_takes_the_head_to_the_persons_right_shoulder(estimator):
-    landmarks = face(roll=25)
-    # The right eye (image left) sinks, the left one rises: counterclockwise in the image.
-    assert landmarks[RIGHT_CORNER, 1] > landmarks[LEFT_CORNER, 1] + 20
-    assert estimator.estimate(landmarks, SIZE, PLAIN).roll_rad > 0.4
+def test_what_positive_angles_look_like():
+    straight, left, bowed, tilted = (
+        {i: landmarks[i, :2] for i in (NOSE_TIP, SELLION, LEFT_CORNER, RIGHT_CORNER)}
+        for landmarks in (face(), face(yaw=25), face(pitch=25), face(roll=25))
+    )
+    # yaw: the nose goes to the person's left, the right of the image
+    assert left[NOSE_TIP][0] > left[SELLION][0] + 5
+    # pitch: it goes down, and the eye corners, behind the sellion, rise
+    assert np.subtract(bowed[NOSE_TIP], straight[NOSE_TIP])[1] > 0
+    assert bowed[RIGHT_CORNER][1] < straight[RIGHT_CORNER][1]
+    # roll: to the person's right shoulder; the right eye, image left, sinks, the left one rises
+    assert tilted[RIGHT_CORNER][1] > tilted[LEFT_CORNER][1] + 20
 
 
 def test_mirroring_the_image_turns_yaw_and_roll_around(estimator):
@@ -173,16 +163,11 @@ def test_a_face_that_looks_into_the_camera_has_no_view_angles(estimator, at):
     assert pose.distance_m == pytest.approx(math.dist(at, (0, 0, 0)), rel=1e-3)
 
 
-@pytest.mark.parametrize('yaw', [-40, 0, 40])
-@pytest.mark.parametrize('pitch', [-30, 0, 30])
+@pytest.mark.parametrize(('yaw', 'pitch'), [(-40, 0), (40, 0), (0, -30), (0, 30)])
 def test_view_angles_have_the_signs_of_yaw_and_pitch(estimator, yaw, pitch):
     pose = estimator.estimate(face(yaw, pitch), SIZE, PLAIN)
-    if not yaw or not pitch:
-        assert math.degrees(pose.view_yaw_rad) == pytest.approx(yaw, abs=0.05)
-        assert math.degrees(pose.view_pitch_rad) == pytest.approx(pitch, abs=0.05)
-    else:
-        assert pose.view_yaw_rad * yaw > 0
-        assert pose.view_pitch_rad * pitch > 0
+    assert math.degrees(pose.view_yaw_rad) == pytest.approx(yaw, abs=0.05)
+    assert math.degrees(pose.view_pitch_rad) == pytest.approx(pitch, abs=0.05)
 
 
 def test_noise_of_a_pixel_costs_a_few_degrees_at_most(estimator):
@@ -325,18 +310,6 @@ class TestLens:
                 assert pose.position_m == pytest.approx(AHEAD, abs=1e-3)
             assert not estimator.estimate(face(10, 5, 0), SIZE).calibrated
 
-    @pytest.mark.parametrize('fisheye', [False, True])
-    def test_rays_undo_projection(self, fisheye):
-        d = (-0.1, 0.02, 0.001, 0.002)
-        camera = Camera(*(500.0, 510.0, 320.0, 240.0), d, fisheye=fisheye)
-        points = np.random.default_rng(2).uniform((-0.4, -0.3, 1), (0.4, 0.3, 1), (50, 3))
-        np.testing.assert_allclose(
-            camera.project(points),
-            distorted(points, camera._matrix.ravel(), d, fisheye),
-            atol=1e-6,
-        )
-        np.testing.assert_allclose(camera.rays(camera.project(points)), points[:, :2], atol=1e-6)
-
 
 def camera_info(**fields):
     roi = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0, do_rectify=False)
@@ -466,28 +439,6 @@ class TestNoPose:
             with pytest.raises(ValueError, match='size_px'):
                 estimator.estimate(face(), size)
 
-    @pytest.mark.parametrize(
-        'wrong',
-        [
-            {'orientation_xyzw': (0.5, 0.5, 0.5, 0.6)},
-            {'position_m': (0.0, 0.0, -0.5)},
-            {'position_m': (math.nan, 0.0, 0.5)},
-            {'error_px': math.nan},
-            {'error_ratio': -0.1},
-        ],
-    )
-    def test_a_pose_is_checked(self, wrong):
-        fields = {
-            'orientation_xyzw': FACING_XYZW,
-            'position_m': AHEAD,
-            'error_px': 1.0,
-            'error_ratio': 0.01,
-            'calibrated': True,
-        }
-        HeadPose(**fields)
-        with pytest.raises(ValueError, match='orientation_xyzw|position_m|errors'):
-            HeadPose(**{**fields, **wrong})
-
 
 def noisy(random, **pose):
     landmarks = face(**pose)
@@ -559,28 +510,6 @@ class TestTracker:
         assert pose.position_m == pytest.approx(AHEAD, abs=1e-3)
         assert pose.orientation_xyzw == pytest.approx(tracker.raw.orientation_xyzw)
 
-    def test_people_do_not_mix(self):
-        left, right = HeadPoseTracker(), HeadPoseTracker()
-        for i in range(20):
-            a = left.update(i / 30, face(yaw=-30, at=(-0.2, 0, 0.6)), SIZE, PLAIN)
-            b = right.update(i / 30, face(yaw=30, at=(0.2, 0, 0.6)), SIZE, PLAIN)
-        assert (degrees(a)[0], degrees(b)[0]) == pytest.approx((-30, 30), abs=0.1)
-
     def test_a_stamp_must_be_a_time(self):
         with pytest.raises(ValueError, match='stamp_s'):
             HeadPoseTracker().update(math.nan, None, SIZE)
-
-
-def test_opencv_agrees_with_the_lens_models_written_out_here():
-    points = FACE_M + np.array((0.05, 0.1, 0.3))
-    d = np.array((-0.3, 0.1, 0.001, 0.002, 0.01))
-    matrix = np.array(K).reshape(3, 3)
-    theirs = cv2.projectPoints(points, np.zeros(3), np.zeros(3), matrix, d)[0][:, 0]
-    np.testing.assert_allclose(distorted(points, K, d, False), theirs, atol=1e-6)
-
-
-def test_all_signs_together(estimator):
-    for signs in itertools.product((-1, 1), repeat=3):
-        angles = tuple(s * a for s, a in zip(signs, (35, 20, 25)))
-        pose = estimator.estimate(face(*angles), SIZE, PLAIN)
-        assert degrees(pose) == pytest.approx(angles, abs=0.05)

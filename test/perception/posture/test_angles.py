@@ -140,70 +140,42 @@ def body_at(**moved):
     )
 
 
-@pytest.mark.parametrize(
-    ('what', 'name', 'moved'),
-    [
-        # the person's left is on the right of the image; the camera is at negative z
-        ('the left shoulder is higher', 'shoulder_tilt_rad', {'LEFT_SHOULDER': (0, -0.1, 0)}),
-        (
-            'the chest is turned to the left: the right shoulder comes nearer',
-            'torso_yaw_rad',
-            {'RIGHT_SHOULDER': (0, 0, -0.1), 'LEFT_SHOULDER': (0, 0, 0.1)},
-        ),
-        (
-            'the shoulders are nearer to the camera than the hips',
-            'trunk_pitch_rad',
-            {'LEFT_SHOULDER': (0, 0, -0.1), 'RIGHT_SHOULDER': (0, 0, -0.1)},
-        ),
-        (
-            'the shoulders are farther to the right (left of the image) than the hips',
-            'trunk_roll_rad',
-            {'LEFT_SHOULDER': (-0.1, 0, 0), 'RIGHT_SHOULDER': (-0.1, 0, 0)},
-        ),
-        (
-            'the ears are nearer to the camera than the shoulders',
-            'forward_head_rad',
-            {'LEFT_EAR': (0, 0, -0.1), 'RIGHT_EAR': (0, 0, -0.1)},
-        ),
-        (
-            'the ears are nearer to the camera than the trunk',
-            'neck_flexion_rad',
-            {'LEFT_EAR': (0, 0, -0.1), 'RIGHT_EAR': (0, 0, -0.1)},
-        ),
-        (
-            'the nose points to the left (right of the image)',
-            'head_yaw_rad',
-            {
-                'NOSE': (0.06, 0, 0.02),
-                'LEFT_EYE': (0.03, 0, 0.03),
-                'RIGHT_EYE': (0.03, 0, -0.02),
-            },
-        ),
-        (
-            'the nose points down',
-            'head_pitch_rad',
-            {'NOSE': (0, 0.06, 0.04), 'LEFT_EYE': (0, 0.05, 0), 'RIGHT_EYE': (0, 0.05, 0)},
-        ),
-        (
-            'the head is tilted to the right: its left side is higher',
-            'head_roll_rad',
-            {
-                'LEFT_EAR': (0, -0.03, 0),
-                'LEFT_EYE': (0, -0.012, 0),
-                'RIGHT_EAR': (0, 0.03, 0),
-                'RIGHT_EYE': (0, 0.012, 0),
-            },
-        ),
-    ],
-)
-def test_signs_of_bodies_placed_by_hand(what, name, moved):
+NEARER, HIGHER, LOWER, TO_IMAGE_LEFT = (0, 0, -0.1), (0, -0.03, 0), (0, 0.03, 0), (-0.1, 0, 0)
+SHOULDERS, EARS = ('LEFT_SHOULDER', 'RIGHT_SHOULDER'), ('LEFT_EAR', 'RIGHT_EAR')
+# What makes each angle positive; the person's left is on the right of the image, the camera at
+# negative z.
+POSITIVE = {
+    'shoulder_tilt_rad': {'LEFT_SHOULDER': (0, -0.1, 0)},  # the left one is higher
+    'torso_yaw_rad': {'RIGHT_SHOULDER': NEARER, 'LEFT_SHOULDER': (0, 0, 0.1)},  # to the left
+    'trunk_pitch_rad': dict.fromkeys(SHOULDERS, NEARER),  # nearer to the camera than the hips
+    'trunk_roll_rad': dict.fromkeys(SHOULDERS, TO_IMAGE_LEFT),  # farther right than the hips
+    'forward_head_rad': dict.fromkeys(EARS, NEARER),  # than the shoulders
+    'neck_flexion_rad': dict.fromkeys(EARS, NEARER),  # than the trunk
+    # the nose points to the left, down; the head's left side is higher
+    'head_yaw_rad': {
+        'NOSE': (0.06, 0, 0.02),
+        'LEFT_EYE': (0.03, 0, 0.03),
+        'RIGHT_EYE': (0.03, 0, -0.02),
+    },
+    'head_pitch_rad': {
+        'NOSE': (0, 0.06, 0.04),
+        **dict.fromkeys(('LEFT_EYE', 'RIGHT_EYE'), (0, 0.05, 0)),
+    },
+    'head_roll_rad': {
+        **{'LEFT_EAR': HIGHER, 'RIGHT_EAR': LOWER},
+        **{'LEFT_EYE': (0, -0.012, 0), 'RIGHT_EYE': (0, 0.012, 0)},
+    },
+}
+
+
+@pytest.mark.parametrize('name', POSITIVE)
+def test_signs_of_bodies_placed_by_hand(name):
     meter = PostureMeter(world_along_sight=False)
-    placement = CameraPlacement()
-    straight = meter.measure(body_at(), SIZE, intrinsics=INTRINSICS, placement=placement).angles
-    changed = meter.measure(
-        body_at(**moved), SIZE, intrinsics=INTRINSICS, placement=placement
-    ).angles
-    assert getattr(changed, name) > getattr(straight, name) + math.radians(5.0), what
+    straight, changed = (
+        meter.measure(body, SIZE, intrinsics=INTRINSICS, placement=CameraPlacement()).angles
+        for body in (body_at(), body_at(**POSITIVE[name]))
+    )
+    assert getattr(changed, name) > getattr(straight, name) + math.radians(5.0)
 
 
 def test_mirrored_people_measure_mirrored():

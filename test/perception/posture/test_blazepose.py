@@ -15,7 +15,6 @@ from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.selection import load_engine
 from aitable_ros.perception.images.roi import RotatedRoi
 from aitable_ros.perception.posture.blazepose import (
-    BodyDetection,
     BodyDetector,
     BodyLandmarker,
     pose_anchors,
@@ -67,16 +66,6 @@ def landmark_outputs(presence=0.9, visibility=4.0):
     }
 
 
-def test_anchors_are_the_five_layers_of_blazepose():
-    anchors = pose_anchors()
-    assert anchors.shape == (2254, 2)
-    np.testing.assert_allclose(anchors[[0, 1]], np.full((2, 2), 0.5 / 28))
-    np.testing.assert_allclose(anchors[2], (1.5 / 28, 0.5 / 28))
-    np.testing.assert_allclose(anchors[1568], (0.5 / 14, 0.5 / 14))
-    np.testing.assert_allclose(anchors[1960:1966], np.full((6, 2), 0.5 / 7))
-    np.testing.assert_allclose(anchors[-1], (6.5 / 7, 6.5 / 7))
-
-
 def test_a_detection_is_decoded_into_image_pixels(scripted_engine):
     outputs = with_person(silence(), 1000, 1.0, (112.0, 150.0))
     engine = scripted_engine('pose_detection', lambda _: outputs)
@@ -90,15 +79,6 @@ def test_a_detection_is_decoded_into_image_pixels(scripted_engine):
     assert person.score == pytest.approx(0.7310586)
     (batch,) = engine.images
     assert batch.shape == (1, 224, 224, 3)
-
-
-def test_the_detector_sees_the_letterboxed_image_with_a_black_border(scripted_engine):
-    engine = scripted_engine('pose_detection', lambda _: silence())
-    assert BodyDetector(engine).detect(np.full((240, 320, 3), 9, dtype=np.uint8)) == []
-    (batch,) = engine.images
-    assert not batch[0, :27].any()
-    assert (batch[0, 29:195] == 9).all()
-    assert not batch[0, -27:].any()
 
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
@@ -176,24 +156,6 @@ def test_visibility_is_the_lower_of_visible_and_present_and_nothing_outside(scri
     )
 
 
-def peak(heatmap, point, column, row, logit):
-    heatmap[row, column, point] = logit
-
-
-def test_the_heatmap_moves_points_to_its_centre_of_gravity_where_it_is_sure():
-    xy = np.full((39, 2), 130.0)  # cell 32 of 64
-    heatmap = np.full((64, 64, 39), -200.0, dtype=np.float32)
-    peak(heatmap, 0, 33, 30, 3.0)
-    peak(heatmap, 1, 30, 32, 1.0)  # two cells of the same weight: the middle
-    peak(heatmap, 1, 34, 32, 1.0)
-    peak(heatmap, 2, 33, 30, -0.1)  # below 0.5
-    peak(heatmap, 3, 37, 32, 9.0)  # beyond the nine cells
-    refined = refine_from_heatmap(xy, heatmap)
-    np.testing.assert_allclose(refined[0], (132, 120))
-    np.testing.assert_allclose(refined[1], (128, 128))
-    np.testing.assert_allclose(refined[2:], xy[2:])
-
-
 def reference_refinement(xy_px, heatmap):
     """MediaPipe's loop, word for word, with its rounding."""
     result = xy_px.copy()
@@ -223,13 +185,13 @@ def test_the_heatmap_is_read_as_mediapipe_reads_it_also_at_the_edges():
         )
 
 
-@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize('name', ['landmarks', 'presence', 'heatmap', 'world'])
-def test_outputs_that_are_not_finite_are_nobody(scripted_engine, name, bad):
-    outputs = landmark_outputs()
-    outputs[name].flat[-1] = bad
-    landmarker = BodyLandmarker(scripted_engine('pose_landmark', lambda _: outputs))
-    assert landmarker.run(IMAGE, RotatedRoi(300.0, 200.0, 320.0)) is None
+def test_outputs_that_are_not_finite_are_nobody(scripted_engine, name):
+    for bad in (np.nan, np.inf, -np.inf):
+        outputs = landmark_outputs()
+        outputs[name].flat[-1] = bad
+        landmarker = BodyLandmarker(scripted_engine('pose_landmark', lambda _, o=outputs: o))
+        assert landmarker.run(IMAGE, RotatedRoi(300.0, 200.0, 320.0)) is None
 
 
 def test_absurd_coordinates_neither_warn_nor_fail(scripted_engine):
@@ -483,21 +445,6 @@ def test_settings_out_of_range_are_refused(name, value):
         BodySettings(**{name: value})
 
 
-def test_detections_and_detectors_check_what_they_are_given(scripted_engine):
-    box, points = np.zeros(4, np.float32), np.zeros((4, 2), np.float32)
-    with pytest.raises(ValueError, match='face_xywh_px'):
-        BodyDetection(box.astype(float), 0.5, points)
-    with pytest.raises(ValueError, match='alignment_px'):
-        BodyDetection(box, 0.5, points[:3])
-    with pytest.raises(ValueError, match='score'):
-        BodyDetection(box, 1.5, points)
-    engine = scripted_engine('pose_detection', lambda _: silence())
-    with pytest.raises(ValueError, match='min_score'):
-        BodyDetector(engine, min_score=-0.5)
-    with pytest.raises(ValueError, match='nms_iou'):
-        BodyDetector(engine, nms_iou=2.0)
-
-
 @pytest.fixture(scope='session')
 def real_pipeline(catalog, engines_dir):
     names = ('pose_detection', 'pose_landmark')
@@ -551,12 +498,11 @@ def test_she_is_followed_while_she_moves(real_pipeline, place_astronaut):
 
 
 @pytest.mark.models
-@pytest.mark.parametrize('value', [0, 127, 255])
-def test_nobody_is_seen_in_a_plain_picture(real_pipeline, value):
+def test_nobody_is_seen_in_a_plain_picture(real_pipeline):
     real_pipeline.reset()
-    image = np.full((480, 640, 3), value, dtype=np.uint8)
-    assert real_pipeline.process(image, 0.0) is None
-    assert real_pipeline.process(image, 0.1) is None
+    for i, value in enumerate((0, 127, 255)):
+        image = np.full((480, 640, 3), value, dtype=np.uint8)
+        assert real_pipeline.process(image, i / 10) is None
 
 
 @pytest.mark.models

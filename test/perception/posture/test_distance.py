@@ -39,20 +39,14 @@ def sit(person, placement=None, depth=None, **film):
     )
 
 
-@pytest.mark.parametrize('distance_m', [0.4, 0.6, 0.9, 1.4])
-@pytest.mark.parametrize('head_yaw_deg', [0, -25, 45])
-@pytest.mark.parametrize('beside_m', [0.0, 0.25])
-def test_apparent_distance_of_the_eyes_gives_the_true_place(distance_m, head_yaw_deg, beside_m):
-    person = SittingPerson(
-        head_yaw_rad=math.radians(head_yaw_deg), hips_m=(-distance_m, beside_m * distance_m, -0.6)
-    )
-    sample = sit(person)
-    if sample.distance_source is DistanceSource.NONE:
-        # seen from beside even a head turned by 45 degrees is turned too far
-        assert (head_yaw_deg, beside_m) in ((45, 0.25), (45, 0.0), (-25, 0.25))
-        return
-    assert sample.distance_source is DistanceSource.EYES
-    assert sample.eyes_m == pytest.approx(true_eyes_m(person), rel=0.01, abs=0.002)
+@pytest.mark.parametrize(('head_yaw_deg', 'beside_m'), [(0, 0.0), (0, 0.25), (-25, 0.0)])
+def test_apparent_distance_of_the_eyes_gives_the_true_place(head_yaw_deg, beside_m):
+    for distance_m in (0.4, 0.6, 0.9, 1.4):
+        hips_m = (-distance_m, beside_m * distance_m, -0.6)
+        person = SittingPerson(head_yaw_rad=math.radians(head_yaw_deg), hips_m=hips_m)
+        sample = sit(person)
+        assert sample.distance_source is DistanceSource.EYES
+        assert sample.eyes_m == pytest.approx(true_eyes_m(person), rel=0.01, abs=0.002)
 
 
 def test_a_turned_head_would_measure_too_far_without_its_yaw():
@@ -125,8 +119,7 @@ class TestDepthImage:
         return SittingPerson(hips_m=(-0.85, 0.1, -0.5), head_yaw_rad=0.2)
 
     @pytest.mark.parametrize('dtype', ['16UC1', '32FC1'])
-    @pytest.mark.parametrize('holes', [0.0, 0.5, 0.8])
-    @pytest.mark.parametrize('scale', [1, 2])
+    @pytest.mark.parametrize(('holes', 'scale'), [(0.0, 1), (0.5, 2), (0.8, 1)])
     def test_true_distance_within_one_percent(self, person, dtype, holes, scale):
         rng = np.random.default_rng(3)
         meters = depth_image(person, INTRINSICS, CameraPlacement())

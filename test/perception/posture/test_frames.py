@@ -60,20 +60,6 @@ def test_a_transform_says_the_same_as_the_angles():
     assert by_tf.source is PlacementSource.TF
 
 
-@pytest.mark.parametrize(
-    'wrong',
-    [
-        {'up': (0.0, 0.0, 1.0)},
-        {'up': (0.0, 0.0, 0.0)},
-        {'up': (math.nan, 0.0, 1.0)},
-        {'height_m': math.inf},
-    ],
-)
-def test_what_is_no_placement_is_refused(wrong):
-    with pytest.raises(ValueError, match=r'up|height_m'):
-        CameraPlacement(**wrong)
-
-
 @pytest.mark.parametrize('direction', [(0, 0, 1), (0.3, -0.2, 1), (-1, 0, 1), (0, 2, 0.5)])
 def test_turn_to_takes_the_viewing_direction_there_by_the_shortest_way(direction):
     direction = np.array(direction, dtype=float)

@@ -10,6 +10,7 @@ must be found again in the picture's own pixels.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -188,17 +189,17 @@ def reddest_pixel_network(path: Path, image_shape, dtype, *, channels_first: boo
     ],
     ids=str,
 )
-@pytest.mark.parametrize('size', [(480, 640), (640, 480), (90, 160), (33, 501), (128, 128)])
-def test_a_dot_is_found_again_where_it_is_in_the_picture(tmp_path, image_shape, dtype, size):
-    rows, columns = size
+def test_a_dot_is_found_again_where_it_is_in_the_picture(tmp_path, image_shape, dtype):
     path = reddest_pixel_network(
         tmp_path / 'dot.onnx', image_shape, dtype, channels_first=image_shape[1] == 3
     )
+    sizes = ((480, 640), (640, 480), (90, 160), (33, 501), (128, 128))
+    places = ((0.1, 0.2), (0.5, 0.5), (0.93, 0.85))
     with opened(path) as engine:
         pose = YoloPose(engine)
         form = pose.format
-        scale = min(form.height / rows, form.width / columns)
-        for x, y in ((0.1, 0.2), (0.5, 0.5), (0.93, 0.85)):
+        for (rows, columns), (x, y) in itertools.product(sizes, places):
+            scale = min(form.height / rows, form.width / columns)
             # A block as large as an input pixel, in the picture's pixels, and well inside of it.
             half = int(np.ceil(1.5 / scale))
             x_px = int(np.clip(x * columns, half, columns - 1 - half))
@@ -270,11 +271,6 @@ def test_an_output_whose_shape_does_not_tell_is_refused_with_what_was_expected(s
     assert '[1,56,N]' in str(caught.value)
     assert '[1,N,57]' in str(caught.value)
     assert 'my-pose' in str(caught.value)
-
-
-def test_a_real_file_of_ambiguous_shape_is_refused(answering):
-    with answering(np.zeros((1, 56, 57))) as engine, pytest.raises(InferenceError, match='ambig'):
-        YoloPose(engine)
 
 
 @pytest.mark.parametrize(
@@ -352,17 +348,14 @@ def test_what_is_not_a_person_or_too_unsure_is_nobody(answering):
 
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf, 3e38])
-@pytest.mark.parametrize('place', [0, 2, 4, 5, 7, 55])
-def test_numbers_that_make_no_sense_drop_the_person_and_leave_the_others(answering, bad, place):
-    broken = dense_row(64, 64, 80, 80, 0.9)
-    broken[place] = bad
-    with answering(dense([broken, dense_row(30, 30, 20, 20, 0.6)])) as engine:
-        body = YoloPose(engine).process(SQUARE, 0.0)
-    if place == 4 and bad == 3e38:
-        assert body.score == 1.0
-    else:
-        assert body.score == pytest.approx(0.6)
-    assert np.isfinite(body.xy_px[list(COCO_KEYPOINTS)]).all()
+def test_numbers_that_make_no_sense_drop_the_person_and_leave_the_others(answering, bad):
+    for place in (0, 2, 4, 5, 7, 55):
+        broken = dense_row(64, 64, 80, 80, 0.9)
+        broken[place] = bad
+        with answering(dense([broken, dense_row(30, 30, 20, 20, 0.6)])) as engine:
+            body = YoloPose(engine).process(SQUARE, 0.0)
+        assert body.score == pytest.approx(1.0 if place == 4 and bad == 3e38 else 0.6)
+        assert np.isfinite(body.xy_px[list(COCO_KEYPOINTS)]).all()
 
 
 def test_keypoints_outside_of_the_picture_are_not_visible(answering):

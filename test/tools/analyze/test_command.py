@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import sys
 
@@ -411,10 +410,3 @@ def test_options_out_of_range_are_refused(option, capsys):
         analyze.main(['x.png', option, '0'])
     assert stopped.value.code == 2
     assert 'expected 1 or more' in capsys.readouterr().err
-
-
-def test_what_was_not_measured_is_null():
-    assert analyze._number(math.nan, 3) is None
-    assert analyze._number(math.inf, 3) is None
-    numbers = analyze._numbers(np.array([[1.23456, np.nan], [2.0, np.inf]]), 2)
-    assert numbers == [[1.23, None], [2.0, None]]

@@ -12,24 +12,21 @@ from aitable_ros.tools.fatigue_report.scoring import match, score
 from aitable_ros.tools.fatigue_report.situations import PEOPLE
 
 
-@pytest.mark.parametrize('rate_hz', [15.0, 30.0, 60.0])
-def test_events_are_found_and_timed(rate_hz):
-    scores = score(rate_hz, PEOPLE, duration_s=240.0)
-    assert scores.blinks.hits > 150
+@pytest.mark.parametrize(('rate_hz', 'people'), [(15.0, PEOPLE), (60.0, PEOPLE[::2])])
+def test_events_are_found_and_timed(rate_hz, people):
+    scores = score(rate_hz, people, duration_s=240.0)
+    assert scores.blinks.hits > 25 * len(people)
     assert scores.blinks.f1 >= 0.98
     assert scores.blinks.error_quantile(0.95) <= 1.0
-    assert scores.microsleeps.hits > 5
+    assert scores.microsleeps.hits >= len(people)
     assert scores.microsleeps.f1 >= 0.99
-    assert scores.yawns.hits > 4
+    assert scores.yawns.hits > 0.6 * len(people)
     assert scores.yawns.f1 >= 0.99
 
 
-@pytest.mark.parametrize(
-    ('rate_hz', 'drop', 'points'),
-    [(5.0, 0.0, 3.0), (5.0, 0.3, 3.0), (10.0, 0.0, 1.0), (10.0, 0.3, 1.0), (30.0, 0.3, 1.0)],
-)
-def test_perclos_is_right_at_every_rate_and_with_drops(rate_hz, drop, points):
-    scores = score(rate_hz, PEOPLE[:3], drop=drop, duration_s=480.0, seed=1)
+@pytest.mark.parametrize(('rate_hz', 'points'), [(5.0, 3.0), (10.0, 1.0), (30.0, 1.0)])
+def test_perclos_is_right_at_every_rate_and_with_drops(rate_hz, points):
+    scores = score(rate_hz, PEOPLE[:3], drop=0.3, duration_s=480.0, seed=1)
     assert len(scores.perclos_errors) == 3
     assert np.abs(scores.perclos_errors).max() <= points
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import threading
 import time
@@ -25,7 +24,7 @@ from string_bags import START_NS, STRING, five, make_bag, string_cdr
 
 from aitable_ros.bags import BagError, BagReader, BagTarget, BagWriter, SampleBag, make_sample_bag
 from aitable_ros.bags.definitions import make_definition
-from aitable_ros.tools.replay.player import LATE_S, Options, Player, Report
+from aitable_ros.tools.replay.player import Options, Player, Report
 
 __all__ = ['five', 'graph']
 
@@ -273,13 +272,3 @@ class TestPlaying:
         with pytest.raises(BagError, match='a hole'):
             Stage(graph, five).run()
         assert 'read_bag' not in [thread.name for thread in threading.enumerate()]
-
-
-def test_report_in_words() -> None:
-    report = Report(messages=4, bag_s=2.0, wall_s=1.0, lateness_s=[0.0, 0.001, 0.002, LATE_S * 2])
-    assert report.late == 1
-    assert report.lines() == [
-        '4 messages in 1.0 s (2.0 s of the bag)',
-        'late by more than 10 ms: 1 of 4 (p99 20.0 ms, worst 20.0 ms)',
-    ]
-    assert dataclasses.replace(report, lateness_s=[]).lines() == [report.lines()[0]]

@@ -211,7 +211,7 @@ def test_offline_there_is_something_to_compare(everything: ByStamp) -> None:
 
 
 # 40: more than any machine keeps up with, so that frames are overtaken for certain
-@pytest.mark.parametrize('rate', [0.5, 1.0, 4.0, 40.0])
+@pytest.mark.parametrize('rate', [1.0, 40.0])
 def test_live_equals_offline(bag: Path, everything: ByStamp, rate: float) -> None:
     run = live(bag, rate)
     print(f'rate {rate}: {len(run.missed)} of {len(run.sent)} frames were missed')

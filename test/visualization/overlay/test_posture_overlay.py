@@ -82,12 +82,3 @@ def test_any_size(body, size):
     overlay = PostureOverlay(body.xy_px, body.visibility, posture='upright', note='calibrating')
     image = np.zeros((*size, 3), np.uint8)
     assert draw_posture(image, overlay).shape == image.shape
-
-
-def test_wrong_shapes_are_refused(body):
-    with pytest.raises(ValueError, match='xy_px'):
-        PostureOverlay(body.xy_px[:5], body.visibility)
-    with pytest.raises(ValueError, match='visibility'):
-        PostureOverlay(body.xy_px, None)
-    with pytest.raises(ValueError, match='image'):
-        draw_posture(np.zeros((4, 4), np.uint8), PostureOverlay())

@@ -1,0 +1,226 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Emotion: the faces of an image in, the expression of each out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from aitable_ros.inference.engine import InferenceError
+from aitable_ros.inference.selection import AUTO, Load, Selection, close_all, opened
+from aitable_ros.perception.emotion.emonet import CropSettings, EmoNet
+from aitable_ros.perception.emotion.expression import UNKNOWN, EmotionEstimate
+from aitable_ros.perception.emotion.expression_geometry import BACKEND as GEOMETRY
+from aitable_ros.perception.emotion.expression_geometry import GeometryExpression
+from aitable_ros.perception.emotion.expression_smoothing import EmotionSmoother
+from aitable_ros.perception.emotion.face_measures import frontalise
+from aitable_ros.perception.emotion.neutral_face import NeutralFaceLearner
+from aitable_ros.perception.faces.observer import Look, SeenFaces
+from aitable_ros.perception.faces.people import People
+from aitable_ros.perception.faces.pipeline import TrackedFace
+from aitable_ros.perception.maths.rate_limit import RateLimit
+
+
+@dataclass(frozen=True)
+class EmotionSettings:
+    """
+    How expressions are read.
+
+    :param max_rate_hz: images per second that the network is run on; 0: all [Hz].
+    :param crop: the network's crop.
+    :param min_face_px: faces that are narrower are UNKNOWN [pixels].
+    :param min_confidence: below this confidence the expression is UNKNOWN, 0..1.
+    :param smoothing_s: time constant over which a face's results are averaged; 0: not at all [s].
+    :param forget_after_s: a face that was not seen for this long starts anew [s].
+    """
+
+    max_rate_hz: float = 5.0
+    crop: CropSettings = CropSettings()  # noqa: RUF009 (frozen)
+    min_face_px: float = 48.0
+    min_confidence: float = 0.0
+    smoothing_s: float = 0.0
+    forget_after_s: float = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class EmotionReading:
+    """
+    The expression of one face.
+
+    :param face: whose.
+    :param estimate: what was read.
+    """
+
+    face: TrackedFace
+    estimate: EmotionEstimate
+
+
+class _Person:
+    """What is kept of one face id."""
+
+    def __init__(self, smoothing_s: float) -> None:
+        self.smoother = EmotionSmoother(smoothing_s)
+        self.neutral = NeutralFaceLearner()
+
+
+class EmotionObserver:
+    """
+    Reads the expression of every face, by EmoNet or from the landmarks.
+
+    Use and close it in the thread that loaded it.
+
+    :param selections: EmoNet's engine, the observer's own from now on; empty: the landmarks are
+        read, relative to the person's own neutral face.
+    :param settings: thresholds.
+    :param why_geometry: why there is no network.
+    :raises InferenceError: when the engine is of another network.
+    """
+
+    def __init__(
+        self,
+        selections: Sequence[Selection] = (),
+        settings: EmotionSettings | None = None,
+        *,
+        why_geometry: str = '',
+    ) -> None:
+        self.selections = tuple(selections)
+        self.network = EmoNet(selections[0].engine) if selections else None
+        self.why_geometry = why_geometry
+        self.without_image = 0
+        """How many images were due, but not at hand."""
+        self._geometry = GeometryExpression()
+        self._limit = RateLimit()
+        self.settings = settings or EmotionSettings()
+        self._people = People(self._new_person, self.settings.forget_after_s)
+        self.adopt(self.settings)
+
+    @classmethod
+    def load(
+        cls,
+        load: Load,
+        *,
+        backend: str = AUTO,
+        network: str = 'emonet',
+        settings: EmotionSettings | None = None,
+    ) -> EmotionObserver:
+        """
+        Load the network, or say why the landmarks have to do.
+
+        :param load: loads networks of the catalog.
+        :param backend: ``geometry``: no network; ``auto``: the landmarks where it does not load.
+        :param network: its name in the catalog.
+        :raises InferenceError: when a backend that was named does not load.
+        """
+        if backend == GEOMETRY:
+            return cls((), settings, why_geometry=f'backend is {GEOMETRY}')
+        try:
+            with opened(load, (network,)) as selections:
+                return cls(selections, settings)
+        except InferenceError as error:
+            if backend != AUTO:
+                raise
+            return cls((), settings, why_geometry=str(error))
+
+    @property
+    def backend(self) -> str:
+        """What reads, as the estimates say it."""
+        return self.selections[0].backend if self.selections else GEOMETRY
+
+    def adopt(self, settings: EmotionSettings) -> None:
+        """Take over other thresholds; nobody is forgotten."""
+        self.settings = settings
+        if self.network is not None:
+            self.network.settings = settings.crop
+        self._people.forget_after_s = settings.forget_after_s
+        for person in self._people:
+            person.smoother.time_constant_s = settings.smoothing_s
+
+    def continue_from(self, previous: EmotionObserver) -> None:
+        """Go on with the people of an observer that is not used any more."""
+        self._people, self._limit = previous._people, previous._limit
+        self.adopt(self.settings)
+
+    def close(self) -> None:
+        """Free the networks."""
+        close_all(self.selections)
+
+    def reset(self) -> None:
+        """Forget everybody."""
+        self._people.clear()
+        self._limit.reset()
+
+    def observe(self, seen: SeenFaces, look: Look) -> list[EmotionReading]:
+        """
+        Read the faces of the stream's next image.
+
+        :param seen: its faces.
+        :param look: called where a network looks at them.
+        :returns: one reading per face; none where it is not this image's turn (a network runs
+            ``max_rate_hz`` times a second) or the image is not at hand.
+        :raises InferenceError: when the engine fails.
+        """
+        if self._people.advance(seen.stamp_s):
+            self._limit.reset()
+        people = [self._people.see(face.face_id) for face in seen.faces]
+        if not people:
+            return []
+        if self.network is None:
+            estimates: Sequence[EmotionEstimate] = [
+                self._read_landmarks(face, person, seen.stamp_s)
+                for face, person in zip(seen.faces, people)
+            ]
+        else:
+            if not self._limit.is_due(seen.stamp_s):
+                return []
+            image = look()
+            if image is None:
+                self.without_image += 1
+                return []
+            self._limit.take(seen.stamp_s, self.settings.max_rate_hz)
+            estimates = self.network.run(image, seen.faces)
+        return [
+            EmotionReading(face, self._finish(face, person, estimate, seen.stamp_s))
+            for face, person, estimate in zip(seen.faces, people, estimates)
+        ]
+
+    def observe_still(self, seen: SeenFaces, image: npt.NDArray[np.uint8]) -> list[EmotionReading]:
+        """
+        Read the faces of a picture that belongs to no stream: each against the neutral face.
+
+        :param image: (H, W, 3) uint8 RGB.
+        :raises InferenceError: when the engine fails.
+        """
+        kept = self._people, self._limit
+        self._people = People(self._new_person, self.settings.forget_after_s)
+        self._limit = RateLimit()
+        try:
+            return self.observe(seen, lambda: image)
+        finally:
+            self._people, self._limit = kept
+
+    def _new_person(self) -> _Person:
+        return _Person(self.settings.smoothing_s)
+
+    def _read_landmarks(
+        self, face: TrackedFace, person: _Person, stamp_s: float
+    ) -> EmotionEstimate:
+        if face.landmarks_px is None:
+            return EmotionEstimate.unknown(GEOMETRY)
+        frontal = frontalise(face.landmarks_px)
+        person.neutral.update_face(stamp_s, frontal)
+        return self._geometry.estimate_face(frontal, person.neutral.neutral)
+
+    def _finish(
+        self, face: TrackedFace, person: _Person, estimate: EmotionEstimate, stamp_s: float
+    ) -> EmotionEstimate:
+        """Smooth an estimate, and withhold what should not be claimed."""
+        if face.xywh_px[2] < self.settings.min_face_px:
+            estimate = EmotionEstimate.unknown(estimate.backend, estimate.model)
+        estimate = person.smoother.update(stamp_s, estimate)
+        if estimate.confidence < self.settings.min_confidence:
+            estimate = replace(estimate, expression=UNKNOWN)
+        return estimate

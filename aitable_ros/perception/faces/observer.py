@@ -1,0 +1,139 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Faces: an image and its stamp in, who is seen where out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from aitable_ros.inference.selection import Load, Selection, close_all, describe, opened
+from aitable_ros.perception.faces.detector import FaceDetector
+from aitable_ros.perception.faces.mesh import FaceMesh
+from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings, TrackedFace
+from aitable_ros.perception.faces.tracker import FaceTracker, TrackerSettings
+
+NETWORKS = ('face_detection', 'face_mesh')
+
+Look = Callable[[], npt.NDArray[np.uint8] | None]
+"""Gives the image in which faces were found, (H, W, 3) uint8 RGB; None: it is not at hand."""
+
+
+@dataclass(frozen=True)
+class FaceSettings:
+    """
+    What counts as a face, and how long it is remembered.
+
+    :param min_score: detections below this score are ignored, 0..1.
+    :param memory_s: a face that returns within this time near its last place keeps its id [s].
+    :param pipeline: how faces are followed.
+    """
+
+    min_score: float = 0.5
+    memory_s: float = TrackerSettings.memory_s
+    pipeline: PipelineSettings = PipelineSettings()  # noqa: RUF009 (frozen)
+
+
+@dataclass(frozen=True, eq=False)
+class SeenFaces:
+    """
+    The faces of one image.
+
+    :param stamp_s: header time of the image [s].
+    :param size_px: width and height of the image.
+    :param faces: in the order in which they were first seen.
+    :param backend: what ran, as ``face_detection: litert, face_mesh: litert``.
+    """
+
+    stamp_s: float
+    size_px: tuple[int, int]
+    faces: Sequence[TrackedFace]
+    backend: str = ''
+
+
+class FaceObserver:
+    """
+    Finds the faces of an image stream and follows them.
+
+    Not thread-safe; use and close it in the thread that loaded it.
+
+    :param selections: the engines of :data:`NETWORKS`, in this order; the observer's own from
+        now on.
+    :param settings: thresholds.
+    :raises ValueError: for a setting out of range.
+    """
+
+    def __init__(
+        self, selections: Sequence[Selection], settings: FaceSettings | None = None
+    ) -> None:
+        self.selections = tuple(selections)
+        self.backend = describe(selections)
+        self._pipeline = self._make(settings or FaceSettings())
+
+    @classmethod
+    def load(cls, load: Load, settings: FaceSettings | None = None) -> FaceObserver:
+        """
+        Load BlazeFace and FaceMesh.
+
+        :param load: loads networks of the catalog.
+        :raises InferenceError: when one cannot be loaded.
+        """
+        with opened(load, NETWORKS) as selections:
+            return cls(selections, settings)
+
+    def observe(self, image: npt.NDArray[np.uint8], stamp_s: float) -> SeenFaces:
+        """
+        Find the faces in the stream's next image.
+
+        :param image: (H, W, 3) uint8 RGB.
+        :param stamp_s: its header time [s].
+        :raises ValueError: when the image is not one, or the stamp is not finite.
+        :raises InferenceError: when an engine fails.
+        """
+        return self._seen(image, stamp_s, self._pipeline.process(image, stamp_s))
+
+    def observe_still(self, image: npt.NDArray[np.uint8]) -> SeenFaces:
+        """
+        Find the faces of a picture that belongs to no stream, best detection first.
+
+        :param image: (H, W, 3) uint8 RGB.
+        :raises ValueError: when the image is not one.
+        :raises InferenceError: when an engine fails.
+        """
+        return self._seen(image, 0.0, self._pipeline.process_still(image))
+
+    def adopt(self, settings: FaceSettings) -> None:
+        """Take over other thresholds; faces keep their ids."""
+        pipeline = self._make(settings)
+        pipeline.continue_from(self._pipeline)
+        self._pipeline = pipeline
+
+    def continue_from(self, previous: FaceObserver) -> None:
+        """Go on with the faces, and their ids, of an observer that is not used any more."""
+        self._pipeline.continue_from(previous._pipeline)
+
+    def close(self) -> None:
+        """Free the networks."""
+        close_all(self.selections)
+
+    def reset(self) -> None:
+        """Forget all faces; ids go on counting."""
+        self._pipeline.reset()
+
+    def _make(self, settings: FaceSettings) -> FacePipeline:
+        detection, mesh = (selection.engine for selection in self.selections)
+        return FacePipeline(
+            FaceDetector(detection, min_score=settings.min_score),
+            FaceMesh(mesh),
+            FaceTracker(TrackerSettings(memory_s=settings.memory_s)),
+            settings.pipeline,
+        )
+
+    def _seen(
+        self, image: npt.NDArray[np.uint8], stamp_s: float, faces: Sequence[TrackedFace]
+    ) -> SeenFaces:
+        height, width = image.shape[:2]
+        return SeenFaces(stamp_s, (width, height), faces, self.backend)

@@ -1,0 +1,65 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the nodes share that read faces, and perhaps the images in which they were found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from std_msgs.msg import Header
+
+from aitable_msgs.msg import FaceArray
+from aitable_ros.perception.faces.observer import Look
+from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
+from aitable_ros.ros_support.node.managed_node import ManagedNode
+
+
+class FacesInputNode(ManagedNode):
+    """
+    Base of these nodes: every FaceArray of ``faces`` is offered to the worker.
+
+    :param name: node name.
+    :param kwargs: passed to :class:`rclpy.lifecycle.LifecycleNode`.
+    """
+
+    def __init__(self, name: str, **kwargs: Any) -> None:
+        super().__init__(name, **kwargs)
+        self._faces: Any = None
+
+    @property
+    def wants_images(self) -> bool:
+        """Whether what is loaded looks at images, too."""
+        return bool(self.selections())
+
+    def start(self) -> None:
+        """Subscribe to the faces, and to the images if they are needed."""
+        self.adapt()
+        self._faces = self.create_subscription(FaceArray, 'faces', self.offer, 10)
+
+    def adapt(self) -> None:
+        """Receive images if they are needed."""
+        if self.wants_images:
+            self.subscribe_to_frames(self.frames.add)
+        else:
+            self.unsubscribe_from_frames()
+            self.frames.clear()
+
+    def stop(self) -> None:
+        """Unsubscribe."""
+        faces, self._faces = self._faces, None
+        if faces is not None:
+            self.destroy_subscription(faces)
+        self.frames.clear()
+
+    def look_at(self, header: Header) -> Look:
+        """
+        Return what gives the image of a header, if it was received.
+
+        :param header: the image's, as its results carry it.
+        """
+
+        def look() -> Any:
+            frame = self.frames.get(stamp_to_ns(header.stamp))
+            return None if frame is None else frame.rgb()
+
+        return look

@@ -1,0 +1,301 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""One run of ``analyze``: every image goes to the observers, and what they see is written."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TextIO
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from aitable_ros import paths
+from aitable_ros.inference.selection import Load
+from aitable_ros.model_zoo.loading import loader
+from aitable_ros.perception.emotion.observer import EmotionObserver, EmotionSettings
+from aitable_ros.perception.faces.observer import FaceObserver, FaceSettings
+from aitable_ros.perception.faces.pipeline import PipelineSettings
+from aitable_ros.perception.fatigue.observer import FatigueObserver
+from aitable_ros.perception.observers import Observation, Observers
+from aitable_ros.perception.posture.body_source import load_body_source
+from aitable_ros.perception.posture.observer import PostureObserver, PostureObserverSettings
+from aitable_ros.sources import SourceError
+from aitable_ros.tools.analyze.describe import describe
+from aitable_ros.tools.analyze.inputs import Input, Shot, find_inputs
+from aitable_ros.tools.analyze.summary import Summaries
+from aitable_ros.tools.support.tables import ReadingTable
+from aitable_ros.visualization.overlay.scene import draw_scene, face_overlay, posture_overlay
+
+_JPEG_QUALITY = 92
+
+
+class Run:
+    """
+    One run of the tool: its options, and whether anything went wrong so far.
+
+    :param options: of the command line.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._failed = False
+        self._pictures: set[str] = set()
+
+    def info(self, line: str) -> None:
+        """Print a line to standard error, above the progress bar."""
+        tqdm.write(f'analyze: {line}', file=sys.stderr)
+
+    warning = info  # what loads networks tells of both
+
+    def run(self) -> int:
+        """
+        Analyze everything.
+
+        :returns: the exit status.
+        :raises InferenceError: when a network cannot be loaded.
+        :raises OSError: when something cannot be written.
+        """
+        options = self._options
+        inputs = list(
+            find_inputs(options.paths, options.image_topic, say=self.info, fail=self._fail)
+        )
+        if not inputs:
+            if not self._failed:
+                self.info('nothing to analyze: name pictures, videos, folders, cameras or bags')
+            return 1 if self._failed else 2
+        lines, rows = self._outputs()
+        for out in {lines, rows} - {'-'}:
+            if out and any(_is_same(Path(out), item.path) for item in inputs):
+                self.info(f'error: {out} would overwrite an input')
+                return 2
+        for folder in (options.overlay, options.plot):
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            observers = stack.enter_context(contextlib.closing(load_observers(options, self)))
+            for selection in observers.selections:
+                self.info(selection.explain())
+            if observers.emotion.why_geometry and options.emotion_backend != 'geometry':
+                self.info(f'emotion runs on geometry; skipped: {observers.emotion.why_geometry}')
+            if options.refine_eyes and observers.fatigue.why_unrefined:
+                why = observers.fatigue.why_unrefined
+                self.info(f'eyes are measured by FaceMesh alone: {why}')
+            summaries = Summaries(
+                observers.fatigue.settings.of_eyes(refined=observers.fatigue.refined),
+                options.plot,
+            )
+            json_lines = _open(lines, stack)
+            table = None if rows is None else ReadingTable(_open(rows, stack) or sys.stdout)
+            total = sum(-(-item.announced // self._stride(item)) for item in inputs)
+            bar = stack.enter_context(
+                tqdm(total=total, unit='frame', desc='analyze', file=sys.stderr, disable=None)
+            )
+            for item, shot, observation in self._observe(observers, inputs):
+                line = self._describe(item, shot, observation, observers)
+                if json_lines is not None:
+                    # ASCII: any terminal can show it, and file names need not be valid UTF-8.
+                    text = json.dumps(line, allow_nan=False, separators=(',', ':'))
+                    json_lines.write(text + '\n')
+                    json_lines.flush()
+                if table is not None:
+                    posture = observation.posture
+                    table.add_image(
+                        item.name,
+                        shot.stamp_s,
+                        observation.seen.faces,
+                        {one.face.face_id: one.estimate for one in observation.emotion},
+                        {one.face.face_id: one.fields() for one in observation.fatigue},
+                        None if posture is None else posture.fields(),
+                    )
+                if options.overlay is not None:
+                    self._draw(item, shot, observation)
+                summaries.add(item, shot.stamp_s, observation)
+                bar.update()
+        for text in summaries.lines():
+            self.info(text)
+        summaries.write_plots({item.path.resolve() for item in inputs if item.path})
+        return 1 if self._failed else 0
+
+    def _outputs(self) -> tuple[str | None, str | None]:
+        """Return where lines and rows go; standard output is the default for lines."""
+        options = self._options
+        asked = (options.jsonl, options.csv, options.overlay, options.plot)
+        return ('-' if asked == (None,) * 4 else options.jsonl), options.csv
+
+    def _fail(self, line: str) -> None:
+        self._failed = True
+        self.info(line)
+
+    def _stride(self, item: Input) -> int:
+        return int(self._options.stride) if item.is_stream else 1
+
+    def _observe(
+        self, observers: Observers, inputs: Sequence[Input]
+    ) -> Iterator[tuple[Input, Shot, Observation]]:
+        for item in inputs:
+            observers.reset()
+            try:
+                for shot in self._shots(item):
+                    if item.is_stream:
+                        seen = observers.observe(shot.image, shot.stamp_s, shot.intrinsics)
+                    else:
+                        seen = observers.observe_still(shot.image)
+                    yield item, shot, seen
+            except SourceError as error:
+                self._fail(str(error))
+            except KeyboardInterrupt:
+                if not item.live:
+                    raise
+
+    def _shots(self, item: Input) -> Iterator[Shot]:
+        stride, first_s = self._stride(item), None
+        for shot in item.shots():
+            first_s = shot.stamp_s if first_s is None else first_s
+            if item.is_stream and shot.stamp_s - first_s >= self._options.seconds:
+                return
+            if not (shot.frame or 0) % stride:
+                yield shot
+
+    def _describe(
+        self, item: Input, shot: Shot, observation: Observation, observers: Observers
+    ) -> dict[str, Any]:
+        line = {
+            'image': item.name,
+            'stamp': round(shot.stamp_s, 6),
+            **describe(
+                observation,
+                is_stream=item.is_stream,
+                landmarks=not self._options.no_landmarks,
+                refined=observers.fatigue.refined,
+            ),
+        }
+        if shot.frame is not None:
+            line['frame'] = shot.frame
+        return line
+
+    def _draw(self, item: Input, shot: Shot, observation: Observation) -> None:
+        stem = item.stem + ('' if shot.frame is None else f'_{shot.frame:06d}')
+        name, number = stem, 2
+        while name in self._pictures:
+            name, number = f'{stem}_{number}', number + 1
+        self._pictures.add(name)
+        picture = cv2.cvtColor(
+            annotated(shot.image, observation, is_stream=item.is_stream), cv2.COLOR_RGB2BGR
+        )
+        done, data = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        if not done:
+            raise OSError(f'{item.name}: the annotated picture cannot be encoded as JPEG')
+        (self._options.overlay / f'{name}.jpg').write_bytes(data.tobytes())
+
+
+def load_observers(options: argparse.Namespace, logger: Any) -> Observers:
+    """
+    Load what was asked for.
+
+    :param options: of the command line.
+    :param logger: told about downloads.
+    :raises InferenceError: when a network cannot be loaded; none stays open.
+    """
+
+    def load(backend: str) -> Load:
+        parameters = {
+            'backend': backend,
+            'engines_dir': options.engines_dir or '',
+            'models_file': '',
+            'threads': options.threads,
+        }
+        return loader(parameters, logger)
+
+    with contextlib.ExitStack() as stack:
+
+        def kept(observer: Any) -> Any:
+            stack.callback(observer.close)
+            return observer
+
+        pipeline = PipelineSettings(max_faces=options.max_faces)
+        faces = kept(FaceObserver.load(load(options.backend), FaceSettings(pipeline=pipeline)))
+        fatigue = kept(
+            FatigueObserver.load(
+                load(options.backend), refine_eyes=options.refine_eyes, backend=options.backend
+            )
+        )
+        defaults = EmotionSettings()
+        emotion = kept(
+            EmotionObserver.load(
+                load(options.emotion_backend),
+                backend=options.emotion_backend,
+                network=options.emotion_network,
+                settings=EmotionSettings(
+                    max_rate_hz=0.0 if options.every_image else defaults.max_rate_hz
+                ),
+            )
+        )
+        posture = None
+        if options.posture:
+            backend = options.posture_backend or options.backend
+            source = load_body_source(
+                load(backend),
+                options.posture_network,
+                model=options.posture_model,
+                backend=backend,
+                engines_dir=paths.engines_dir(options.engines_dir),
+                threads=options.threads,
+            )
+            stack.callback(source.close)
+            rate_hz = 0.0 if options.every_image else PostureObserverSettings().max_rate_hz
+            posture = PostureObserver(source, PostureObserverSettings(max_rate_hz=rate_hz))
+        stack.pop_all()
+    return Observers(faces, fatigue, emotion, posture)
+
+
+def annotated(
+    image: npt.NDArray[np.uint8], observation: Observation, *, is_stream: bool
+) -> npt.NDArray[np.uint8]:
+    """
+    Draw an observation as the overlay node does.
+
+    :param image: (H, W, 3) uint8 RGB; left as it is.
+    :param is_stream: False: a picture, of which there is nothing over time.
+    """
+    overlays = []
+    for reading in observation.fatigue:
+        emotion, pose = observation.emotion_of(reading.face.face_id), reading.pose
+        overlays.append(
+            face_overlay(
+                reading.face,
+                emotion and emotion.estimate,
+                SimpleNamespace(**reading.fields()),
+                (pose.position_m, pose.orientation_xyzw) if pose else None,
+            )
+        )
+    posture = observation.posture
+    body = None
+    if posture is not None:
+        body = posture_overlay(SimpleNamespace(**posture.fields()), posture.body)
+    return draw_scene(image, overlays, body)
+
+
+def _is_same(a: Path, b: Path | None) -> bool:
+    try:
+        return b is not None and a.samefile(b)
+    except OSError:
+        return False
+
+
+def _open(out: str | None, stack: contextlib.ExitStack) -> TextIO | None:
+    if out is None:
+        return None
+    if out == '-':
+        return sys.stdout
+    path = Path(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return stack.enter_context(path.open('w', encoding='utf-8', newline=''))

@@ -1,0 +1,127 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+From readings to the annotated picture.
+
+Readings come as the observers give them, or as messages: both have the fields of aitable_msgs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aitable_ros.perception.emotion.expression import UNKNOWN
+from aitable_ros.perception.faces.pipeline import TrackedFace
+from aitable_ros.perception.fatigue.blinks import EyeState
+from aitable_ros.perception.fatigue.level import FatigueLevel
+from aitable_ros.perception.maths.rotation import Quaternion, Vector
+from aitable_ros.perception.posture.body_keypoints import BodyKeypoints
+from aitable_ros.perception.posture.calibration import Calibration
+from aitable_ros.perception.posture.rule import Posture
+from aitable_ros.visualization.overlay.face_overlay import FaceOverlay
+from aitable_ros.visualization.overlay.head_axes import head_axes_px
+from aitable_ros.visualization.overlay.overlay import draw_overlay, plan_layout
+from aitable_ros.visualization.overlay.posture_overlay import PostureOverlay, draw_posture
+
+LEVEL_NAMES = {int(one): one.name.lower() for one in FatigueLevel if one.name != 'UNKNOWN'}
+"""Name by level; UNKNOWN has none."""
+
+STATE_NAMES = {
+    int(one): one.name.lower().replace('_', ' ') for one in Posture if one.name != 'UNKNOWN'
+}
+"""Name by posture; UNKNOWN has none."""
+
+
+def face_overlay(
+    face: TrackedFace,
+    emotion: Any | None = None,
+    fatigue: Any | None = None,
+    pose: tuple[Vector, Quaternion] | None = None,
+) -> FaceOverlay:
+    """
+    Put together what is known of one face.
+
+    :param face: where it is.
+    :param emotion: its EmotionEstimate or Emotion; None: there is none.
+    :param fatigue: what has the fields of its Fatigue; None: there is none.
+    :param pose: position [m] and orientation (xyzw) of the head in this very image.
+    """
+    nan = math.nan
+    if emotion is not None and emotion.expression == UNKNOWN:
+        emotion = None
+    eyes_closed = None
+    if fatigue is not None and fatigue.eye_state != EyeState.UNKNOWN:
+        eyes_closed = bool(fatigue.eyes_closed)
+    axes_px = None
+    if pose is not None and face.landmarks_px is not None:
+        axes_px = head_axes_px(face.landmarks_px, *pose)
+    return FaceOverlay(
+        face_id=face.face_id,
+        xywh_px=face.xywh_px,
+        landmarks_px=face.landmarks_px,
+        expression='' if emotion is None else emotion.label,
+        confidence=nan if emotion is None else emotion.confidence,
+        valence=nan if emotion is None else emotion.valence,
+        arousal=nan if emotion is None else emotion.arousal,
+        left_ear=nan if fatigue is None else fatigue.left_ear,
+        right_ear=nan if fatigue is None else fatigue.right_ear,
+        eyes_closed=eyes_closed,
+        perclos=nan if fatigue is None else fatigue.perclos,
+        level='' if fatigue is None else LEVEL_NAMES.get(fatigue.level, ''),
+        head_axes_px=axes_px,
+    )
+
+
+def posture_overlay(posture: Any, body: BodyKeypoints | None) -> PostureOverlay:
+    """
+    Put together what is known of how the person sits.
+
+    :param posture: what has the fields of a Posture.
+    :param body: the keypoints; None: nobody is there.
+    """
+    note = ''
+    if posture.calibration == Calibration.RUNNING:
+        note = f'calibrating {posture.calibration_progress:.0%}'
+    elif posture.too_close_warning:
+        note = f'too close for {posture.too_close_s:.0f} s'
+    elif posture.still_warning:
+        note = f'not moved for {posture.still_s / 60:.0f} min'
+    return PostureOverlay(
+        xy_px=None if body is None else body.xy_px,
+        visibility=None if body is None else body.visibility,
+        posture=STATE_NAMES.get(posture.state, ''),
+        camera_distance_m=posture.camera_distance,
+        eye_desk_m=posture.eye_desk_distance,
+        note=note,
+    )
+
+
+def draw_scene(
+    image: npt.NDArray[np.uint8],
+    faces: Sequence[FaceOverlay],
+    posture: PostureOverlay | None = None,
+    *,
+    mesh: bool = True,
+    axes: bool = True,
+) -> npt.NDArray[np.uint8]:
+    """
+    Draw people onto a copy of an image, the body below the faces.
+
+    :param image: (H, W, 3) uint8 RGB; left as it is.
+    :param faces: what to draw of each face.
+    :param posture: and of the body; None: nothing.
+    :param mesh: draw the landmarks as well.
+    :param axes: draw the axes of the heads as well.
+    :returns: a new (H, W, 3) uint8 RGB image.
+    :raises ValueError: when the image has another shape or element type.
+    """
+    if posture is not None:
+        layout = plan_layout(image.shape[0], image.shape[1], faces)
+        cards = (card for card in layout.cards if card is not None)
+        image = draw_posture(image, posture, avoid=(*layout.eyes, *cards), head=not faces)
+    return draw_overlay(image, faces, mesh=mesh, axes=axes)

@@ -288,7 +288,7 @@ def test_the_camera_s_place_by_tf(camera, actor):
         tf2_msgs.TFMessage(transforms=[stamped]),
         QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL),
     )
-    assert until(lambda: camera.node._transforms.lookup('desk', 'camera') is not None)
+    assert until(lambda: camera.node._placement._transforms.lookup('desk', 'camera') is not None)
     message = camera.film(101.0, 0.1)
     assert message.camera_placement == Posture.PLACEMENT_TF
     assert message.trunk_pitch == pytest.approx(0.0, abs=0.02)
@@ -303,7 +303,7 @@ def test_a_registered_depth_image_gives_the_distance(camera, actor):
     message.data = (meters * 1000).astype('<u2').tobytes()
     message.header.stamp.sec, message.header.stamp.nanosec = 100, 20_000_000
     camera.publish(Image, 'depth/image_raw', message)
-    assert until(lambda: camera.node._depth_messages)
+    assert until(lambda: camera.node._depth._messages)
     answer = camera.film(100.0, 0.1)
     points = UPRIGHT.points_m()
     true_m = np.linalg.norm((points[K.LEFT_EYE] + points[K.RIGHT_EYE]) / 2)

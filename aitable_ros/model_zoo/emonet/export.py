@@ -288,7 +288,12 @@ def _record(
 
 def exporter_version() -> str:
     """Return a name for the exporter that changes with its source code."""
+    here = Path(__file__).parent
+    conversion = here.parent / 'conversion'
     digest = hashlib.sha256()
-    for module in ('emonet_export', 'emonet_contract', 'onnx_graph', 'onnx_to_ncnn'):
-        digest.update(Path(__file__).with_name(f'{module}.py').read_bytes())
+    for module in (
+        *(here / name for name in ('export.py', 'onnx_writer.py', 'contract.py')),
+        *(conversion / name for name in ('onnx_graph.py', 'onnx_to_ncnn.py')),
+    ):
+        digest.update(module.read_bytes())
     return digest.hexdigest()[:16]

@@ -47,7 +47,7 @@ from aitable_ros.perception.images.roi import RotatedRoi
 INPUT_SIZE_PX = 256
 """Side of EmoNet's input."""
 
-CROP_SCALE = 400.0 / 220.0
+CROP_SCALE = round(400.0 / 220.0, 3)
 """Side of the crop over the mean side of the landmark box: 1.82, as for the published figures."""
 
 DETECTION_SCALE = 0.95

@@ -16,7 +16,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
-from aitable_ros.perception.images.decoding import ImageConversionError, image_to_rgb
+from aitable_ros.perception.images.decoding import ImageConversionError
+from aitable_ros.ros_support.frames.image_conversion import message_to_rgb
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
@@ -63,7 +64,7 @@ class Frame:
                 raise self._error
             if self._rgb is None:
                 try:
-                    self._rgb = image_to_rgb(self.message)
+                    self._rgb = message_to_rgb(self.message)
                 except ImageConversionError as error:
                     self._error = error
                     raise

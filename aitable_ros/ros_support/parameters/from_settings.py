@@ -21,8 +21,6 @@ from aitable_ros.ros_support.parameters.table import ParameterSpec
 
 T = TypeVar('T', bound=Settings)
 
-DECIMALS = 4
-
 
 def settings_parameters(
     groups: Mapping[str, type[Settings]], skip: Collection[str] = ()
@@ -37,7 +35,7 @@ def settings_parameters(
     return tuple(
         ParameterSpec(
             f'{group}.{field.name}',
-            round(getattr(settings_class, field.name), DECIMALS),
+            getattr(settings_class, field.name),
             _descriptions(settings_class)[field.name],
             **field.metadata,
         )

@@ -97,6 +97,7 @@ def _request(arguments: argparse.Namespace, ros_arguments: Sequence[str]) -> Req
         backend=arguments.backend,
         namespace=arguments.namespace,
         force=arguments.force,
+        csv=arguments.csv,
     )
 
 
@@ -242,6 +243,12 @@ def _parser() -> argparse.ArgumentParser:
         '--storage', choices=('mcap', 'sqlite3'), help="how to write a folder (default: as IN's)"
     )
     parser.add_argument('--compress', action='store_true', help='compress the mcap file (zstd)')
+    parser.add_argument(
+        '--csv',
+        metavar='FILE',
+        type=Path,
+        help='write a table, too: a row per face and image, columns as the fields of the messages',
+    )
     parser.add_argument('--force', action='store_true', help='replace the bag that is there')
     parser.add_argument(
         '--quiet', action='store_true', help='no progress bar and no summary; errors only'

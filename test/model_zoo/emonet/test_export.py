@@ -23,6 +23,7 @@ from aitable_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
 from aitable_ros.inference.pytorch_engine import PyTorchEngine
 from aitable_ros.inference.selection import load_engine
 from aitable_ros.model_zoo.emonet import export as emonet_export
+from aitable_ros.model_zoo.emonet import onnx_writer
 from aitable_ros.model_zoo.emonet.contract import emonet_spec
 from aitable_ros.model_zoo.emonet.export import (
     MAX_RELATIVE_DIFFERENCE,
@@ -193,12 +194,12 @@ def test_a_file_that_is_no_checkpoint_changes_nothing(torch: Any, tmp_path: Path
 def test_an_export_that_differs_from_pytorch_is_not_stored(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = emonet_export._Writer._pool
+    write = onnx_writer._Writer._pool
 
     def wrong(writer: Any, x: str) -> str:
         return write(writer, writer._builder.node('Relu', [x]))
 
-    monkeypatch.setattr(emonet_export._Writer, '_pool', wrong)
+    monkeypatch.setattr(onnx_writer._Writer, '_pool', wrong)
     monkeypatch.setattr(emonet_export, 'CHECKED_BATCHES', (1,))
     with pytest.raises(ModelFilesError, match='differs from PyTorch by'):
         export_emonet(checkpoint, tmp_path / 'engines', progress=lambda line: None)

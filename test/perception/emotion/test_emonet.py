@@ -137,14 +137,6 @@ def test_outside_of_the_image_is_black() -> None:
     assert crop[4:-4, 132:].min() == 200
 
 
-def test_roll_is_kept() -> None:
-    image = np.zeros((200, 200, 3), np.uint8)
-    cv2.line(image, (60, 60), (140, 140), (255, 255, 255), 5)
-    crop = crop_face(image, box(75, 75, 50, 50), EXACT)
-    assert crop is not None
-    assert np.diagonal(crop[..., 0])[40:-40].min() == 255
-
-
 @pytest.mark.parametrize(
     'face',
     [

@@ -169,14 +169,6 @@ def test_the_same_stamp_twice_is_not_going_backwards():
     assert ids(tracker.update(1.0 + FRAME_S, [seen(104, 100)])) == ['f1']
 
 
-def test_reset_forgets_and_ids_go_on():
-    tracker = FaceTracker()
-    tracker.update(0.0, [seen(100, 100)])
-    tracker.reset()
-    assert tracker.known_ids == ()
-    assert ids(tracker.update(0.0, [seen(100, 100)])) == ['f2']
-
-
 def test_memory_does_not_grow():
     tracker = FaceTracker(TrackerSettings(memory_s=1.0))
     for i in range(2000):

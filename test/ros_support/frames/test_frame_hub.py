@@ -65,8 +65,8 @@ def test_converted_once(graph, publish, monkeypatch):
         conversions.append(message)
         return real(message)
 
-    real = frame_hub.image_to_rgb
-    monkeypatch.setattr(frame_hub, 'image_to_rgb', count)
+    real = frame_hub.message_to_rgb
+    monkeypatch.setattr(frame_hub, 'message_to_rgb', count)
     nodes = [Listener(graph, f'listener_{i}') for i in range(3)]
     publish(4)
     assert until(lambda: all(len(x.frames) == 4 for x in nodes))

@@ -165,18 +165,6 @@ def test_the_box_has_the_colour_of_the_level(level):
     assert len(coloured(corner, LEVEL_COLOURS[level])) > 5
 
 
-def test_the_perclos_bar_grows():
-    def filled(share):
-        one = face(perclos=share, level='severe', eyes_closed=None)
-        (card,) = plan_layout(480, 640, [one]).cards
-        return len(coloured(inside(card, draw_overlay(picture(), [one])), LEVEL_COLOURS['severe']))
-
-    lengths = [filled(share) for share in (0.0, 0.1, 0.2, 0.4)]
-    assert lengths == sorted(lengths)
-    assert lengths[-1] - lengths[1] > 2.5 * (lengths[1] - lengths[0])
-    assert filled(1.0) == lengths[-1]
-
-
 def test_the_circumplex_shows_valence_to_the_right_and_arousal_upwards():
     def dot(valence, arousal):
         one = face(valence=valence, arousal=arousal)

@@ -93,11 +93,6 @@ class ComponentContainer(Node):
         assert self._manager is not None, 'compose() comes first'
         return self._manager
 
-    @property
-    def components(self) -> dict[str, Node]:
-        """The loaded nodes by full name."""
-        return {c.full_name: c.node for c in self.manager.components}
-
     def compose(self, executor: Executor) -> None:
         """
         Create the nodes of parameter ``components`` and offer the services, before spinning.

@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
-from rclpy.node import Node
 
 from aitable_ros.ros_support.container.request import Component
 from aitable_ros.ros_support.node.managed_node import ManagedNode
@@ -103,7 +101,8 @@ class Departure:
 
     def _take_groups(self) -> bool:
         all_taken = True
-        for entity in _entities(self.node):
+        kinds = ('subscriptions', 'clients', 'services', 'timers', 'guards', 'waitables')
+        for entity in [entity for kind in kinds for entity in getattr(self.node, kind)]:
             group = entity.callback_group
             if group is not None and group not in self._taken:
                 if group.beginning_execution(entity):
@@ -111,8 +110,3 @@ class Departure:
                 else:
                     all_taken = False
         return all_taken
-
-
-def _entities(node: Node) -> Iterator[Any]:
-    for kind in ('subscriptions', 'clients', 'services', 'timers', 'guards', 'waitables'):
-        yield from list(getattr(node, kind))

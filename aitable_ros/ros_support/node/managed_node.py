@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -12,7 +13,6 @@ from typing import Any, TypeVar
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
-from aitable_ros.ros_support.node.free_memory import give_back_free_memory
 from aitable_ros.ros_support.node.operations import NodeOperations
 from aitable_ros.ros_support.node.services import serve
 from aitable_ros.ros_support.node.worker import Worker
@@ -316,3 +316,16 @@ class ManagedNode(WorkingNode):
         if self.context.ok():  # the process may be ending
             log = self.get_logger()
             (log.error if is_error else log.warning)(f'{what}: {self.meters.problem}')
+
+
+def give_back_free_memory() -> None:
+    """
+    Return to the system what the C library keeps of freed memory, where that is glibc.
+
+    It keeps a heap per thread and returns only what lies at its end. Networks are loaded in
+    threads of their own, so that after some reloads several times their size would be held,
+    which a Jetson's GPU would lack, too.
+    """
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+    if trim is not None:
+        trim(ctypes.c_size_t(0))

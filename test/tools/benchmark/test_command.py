@@ -241,7 +241,8 @@ class TestCommand:
                     (packages / path.name).symlink_to(path)
         code = (
             f'import sys; sys.path += [{str(ROOT)!r}, {str(packages)!r}]\n'
-            'from aitable_ros.tools import benchmark, benchmark_measure\n'
+            'from aitable_ros.tools.benchmark import command as benchmark\n'
+            'from aitable_ros.tools.benchmark import measure as benchmark_measure\n'
             'from aitable_ros.tools.support.isolation import Outcome\n'
             'benchmark_measure.run_isolated = lambda *a, **k: Outcome((), "not tried")\n'
             'benchmark.main(sys.argv[1:])\n'

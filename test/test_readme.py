@@ -52,7 +52,7 @@ def test_every_command_they_name_is_there():
     executables = re.findall(r"'(\w+) = aitable_ros\.", (ROOT / 'setup.py').read_text())
     scripts = re.findall(r'(?<!/)\bscripts/[\w./]*\w', text)
     assert {path for path in scripts if not (ROOT / path).exists()} == set()
-    assert set(re.findall(r'ros2 run aitable_ros (\w+)', text)) <= set(executables)
+    assert set(re.findall(r'ros2 run aitable_ros (\w+)', text)) <= {*executables, *NODES}
     modules = re.findall(r'python3? -m (aitable_ros[\w.]*\w)', text)
     assert [module for module in modules if importlib.util.find_spec(module) is None] == []
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from aitable_ros.nodes.registry import NODES
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text()
 SCRIPT = runpy.run_path(str(ROOT / 'scripts' / 'maintenance' / 'update_readme.py'))

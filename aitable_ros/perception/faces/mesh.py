@@ -11,9 +11,9 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from aitable_ros.inference.engine import Engine, InferenceError
-from aitable_ros.perception.faces.detector import FaceDetection
 from aitable_ros.perception.faces.landmarks import (
     LANDMARKS,
     LEFT_EYE_OUTER_CORNER,
@@ -21,14 +21,13 @@ from aitable_ros.perception.faces.landmarks import (
 )
 from aitable_ros.perception.images.checks import check_float32, check_image
 from aitable_ros.perception.images.roi import RotatedRoi
+from aitable_ros.perception.images.ssd import Detection
 
 INPUT_SIZE_PX = 192
 """Side of FaceMesh's input."""
 
 ROI_SCALE = 1.5
 """How much larger than the face the region is (MediaPipe ``RectTransformationCalculator``)."""
-
-_MAX_LOGIT = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +81,7 @@ def _roi(
     return RotatedRoi(x + 0.5 * width, y + 0.5 * height, scale * max(width, height), angle)
 
 
-def roi_from_detection(detection: FaceDetection, *, scale: float = ROI_SCALE) -> RotatedRoi:
+def roi_from_detection(detection: Detection, *, scale: float = ROI_SCALE) -> RotatedRoi:
     """
     Return where to look for the landmarks of a detected face.
 
@@ -179,5 +178,4 @@ class FaceMesh:
             finite = math.isfinite(logit) and math.isfinite(float(landmarks_px.sum()))
         if not finite:
             return None
-        presence = 1.0 / (1.0 + math.exp(-min(max(logit, -_MAX_LOGIT), _MAX_LOGIT)))
-        return FaceMeshResult(landmarks_px, presence, roi)
+        return FaceMeshResult(landmarks_px, float(expit(logit)), roi)

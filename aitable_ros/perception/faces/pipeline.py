@@ -12,11 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.perception.faces.detector import (
-    KEYPOINTS,
-    FaceDetection,
-    FaceDetector,
-)
+from aitable_ros.perception.faces.detector import KEYPOINTS, FaceDetector
 from aitable_ros.perception.faces.landmarks import LANDMARKS, keypoints_from_landmarks
 from aitable_ros.perception.faces.mesh import (
     ROI_SCALE,
@@ -29,7 +25,7 @@ from aitable_ros.perception.faces.tracker import FaceObservation, FaceTracker
 from aitable_ros.perception.images.checks import check_float32, check_image
 from aitable_ros.perception.images.image_stream import ImageStream
 from aitable_ros.perception.images.roi import RotatedRoi
-from aitable_ros.perception.images.ssd import iou_matrix
+from aitable_ros.perception.images.ssd import Detection, iou_matrix
 
 
 @dataclass(frozen=True)
@@ -130,7 +126,7 @@ class _Candidate:
 
     xywh_px: npt.NDArray[np.float32]
     confidence: float
-    detection: FaceDetection | None
+    detection: Detection | None
     mesh: FaceMeshResult | None
     previous_id: str | None
     doubtful: bool = False
@@ -275,7 +271,7 @@ class FacePipeline:
         shift_px = math.hypot(x + 0.5 * width - roi.cx, y + 0.5 * height - roi.cy)
         return shift_px > self.settings.max_shift * roi.size / ROI_SCALE
 
-    def _has_slipped(self, face: _Candidate, detection: FaceDetection) -> bool:
+    def _has_slipped(self, face: _Candidate, detection: Detection) -> bool:
         assert face.mesh is not None
         keypoints = keypoints_from_landmarks(face.mesh.landmarks_px)
         dx, dy = (keypoints[:4] - detection.keypoints_px[:4]).mean(axis=0).tolist()

@@ -18,7 +18,7 @@ from aitable_ros.perception.posture.blazepose import (
     BodyDetector,
     BodyLandmarker,
     BodyLandmarks,
-    roi_or_none,
+    roi_from_alignment,
 )
 from aitable_ros.perception.posture.body_keypoints import (
     BodyKeypoint,
@@ -70,7 +70,7 @@ class RegionFollower:
         for one_euro, value in zip(self._filters, (*centre, *on_circle)):
             one_euro.settings = settings
             smooth.append(one_euro.update(stamp_s, (value,))[0])
-        return roi_or_none(np.reshape(smooth, (2, 2)))
+        return roi_from_alignment(np.reshape(smooth, (2, 2)))
 
 
 @dataclass(frozen=True)
@@ -261,9 +261,9 @@ class BodyPipeline:
         """Return the detections, the largest person first."""
         candidates = []
         for detection in self.detector.detect(np.ascontiguousarray(image)):
-            roi = roi_or_none(detection.alignment_px)
+            roi = roi_from_alignment(detection.keypoints_px)
             if roi is not None:
-                shoulders, on_circle = detection.alignment_px[2:].tolist()
+                shoulders, on_circle = detection.keypoints_px[2:].tolist()
                 radius_px = math.dist(shoulders, on_circle)
                 candidates.append(_Candidate(roi, (shoulders[0], shoulders[1]), radius_px))
         return sorted(candidates, key=lambda candidate: -candidate.radius_px)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.perception.faces.detector import FaceDetection, FaceDetector
+from aitable_ros.perception.faces.detector import FaceDetector
 from aitable_ros.perception.faces.landmarks import keypoints_from_landmarks
 from aitable_ros.perception.faces.mesh import (
     FaceMesh,
@@ -20,6 +20,7 @@ from aitable_ros.perception.faces.mesh import (
     roi_from_landmarks,
 )
 from aitable_ros.perception.images.roi import RotatedRoi
+from aitable_ros.perception.images.ssd import Detection
 
 IMAGE = np.zeros((480, 640, 3), dtype=np.uint8)
 
@@ -97,7 +98,7 @@ def test_roi_of_a_detection_is_one_and_a_half_times_its_longer_side_with_level_e
     keypoints = np.zeros((6, 2), dtype=np.float32)
     keypoints[0], keypoints[1] = (100, 100), (140, 140)
     box = np.array((80, 90, 60, 100), dtype=np.float32)
-    roi = roi_from_detection(FaceDetection(box, 0.9, keypoints))
+    roi = roi_from_detection(Detection(box, 0.9, keypoints))
     assert (roi.cx, roi.cy, roi.size) == (110, 140, 150)
     assert roi.angle_rad == pytest.approx(math.radians(45))
 

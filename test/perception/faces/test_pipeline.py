@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from aitable_ros.perception.faces.detector import FaceDetection
 from aitable_ros.perception.faces.landmarks import keypoints_from_landmarks
 from aitable_ros.perception.faces.mesh import FaceMeshResult
 from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings
+from aitable_ros.perception.images.ssd import Detection
 
 IMAGE = np.zeros((480, 640, 3), dtype=np.uint8)
 FRAME_S = 1.0 / 30.0
@@ -59,7 +59,7 @@ class World:
         self.detections += 1
         faces = sorted(self.people, key=lambda person: -person.score)
         return [
-            FaceDetection(
+            Detection(
                 np.array((p.x - p.size / 2, p.y - p.size / 2, p.size, p.size), np.float32),
                 p.score,
                 p.detected_keypoints_px(),

@@ -22,7 +22,7 @@ from aitable_ros.perception.posture.blazepose import (
     roi_from_alignment,
 )
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint
-from aitable_ros.perception.posture.body_pipeline import BodyPipeline, BodySettings, RegionFollower
+from aitable_ros.perception.posture.body_pipeline import BodyPipeline, RegionFollower
 
 IMAGE = np.zeros((480, 640, 3), dtype=np.uint8)
 ANCHORS = anchor_centres(BodyDetector.grids)
@@ -308,8 +308,8 @@ def test_low_presence_is_nobody(scene, scripted_engine):
     scene.people = [(200.0, 240.0, 1.0)]
     scene.presence = {0: 0.45}
     assert BodyPipeline(scene.detector, scene.landmarker).process(IMAGE, 0.0) is None
-    lower = BodyPipeline(scene.detector, scene.landmarker, BodySettings(min_presence=0.4))
-    assert lower.process(IMAGE, 0.0).score == pytest.approx(0.45)
+    scene.presence = {0: 0.55}
+    assert BodyPipeline(scene.detector, scene.landmarker).process(IMAGE, 0.0) is not None
 
 
 def test_the_largest_person_is_the_one_at_the_table(scene, pipeline):
@@ -416,24 +416,6 @@ def test_stamps_and_images_that_are_none_are_refused(pipeline, stamp_s):
         pipeline.process(np.zeros((4, 4), dtype=np.uint8), 0.0)
     with pytest.raises(ValueError, match='expected an image'):
         pipeline.process_still(np.zeros((4, 4, 3), dtype=np.float32))
-
-
-@pytest.mark.parametrize(
-    ('name', 'value'),
-    [
-        ('min_presence', 1.1),
-        ('redetect_interval_s', -1.0),
-        ('max_gap_s', math.inf),
-        ('max_unconfirmed_s', math.nan),
-        ('same_person', -0.1),
-        ('switch_ratio', 0.9),
-        ('max_candidates', 0),
-        ('max_candidates', 17),
-    ],
-)
-def test_settings_out_of_range_are_refused(name, value):
-    with pytest.raises(ValueError, match=name):
-        BodySettings(**{name: value})
 
 
 @pytest.fixture(scope='session')

@@ -8,11 +8,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from aitable_ros.perception.maths.one_euro import (
-    OneEuroFilter,
-    OneEuroSettings,
-    VectorOneEuroFilter,
-)
+from aitable_ros.perception.maths.one_euro import OneEuroSettings, VectorOneEuroFilter
 from aitable_ros.perception.maths.rotation import Vector
 from aitable_ros.perception.maths.settings import Settings, setting
 from aitable_ros.perception.maths.sliding_window import SlidingSums
@@ -353,7 +349,8 @@ class _AngleSmoother:
 
     def __init__(self, settings: OneEuroSettings, max_gap_s: float) -> None:
         self._max_gap_s = max_gap_s
-        self._filters = {name: OneEuroFilter(settings) for name in (*ANGLE_NAMES, 'neck_ratio')}
+        names = (*ANGLE_NAMES, 'neck_ratio')
+        self._filters = {name: VectorOneEuroFilter(settings) for name in names}
         self.reset()
 
     def reset(self) -> None:
@@ -391,5 +388,5 @@ class _AngleSmoother:
             # the nearest of the values that mean the same angle
             value = last + math.remainder(value - last, 2.0 * math.pi)
         self._last[name] = (stamp_s, value)
-        smooth = self._filters[name].update(stamp_s, value)
+        (smooth,) = self._filters[name].update(stamp_s, (value,))
         return smooth if name == 'neck_ratio' else math.remainder(smooth, 2.0 * math.pi)

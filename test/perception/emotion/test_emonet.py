@@ -37,7 +37,7 @@ from aitable_ros.perception.emotion.expression import (
     UNKNOWN,
 )
 from aitable_ros.perception.faces.detector import FaceDetector
-from aitable_ros.perception.faces.landmarks import CHIN, FOREHEAD, LEFT_TRAGION
+from aitable_ros.perception.faces.landmarks import LEFT_TRAGION
 from aitable_ros.perception.faces.mesh import FaceMesh, roi_from_detection
 from aitable_ros.simulation.astronaut_sequence import AstronautSequence
 
@@ -164,11 +164,11 @@ def test_a_face_that_is_nowhere_has_no_crop(face: Face) -> None:
 def _oval() -> npt.NDArray[np.float32]:
     landmarks = np.zeros((468, 3), np.float32)
     landmarks[:, :2] = (100, 100)
-    landmarks[CHIN, :2] = (100, 160)
+    landmarks[152, :2] = (100, 160)
     landmarks[LEFT_TRAGION, :2] = (150, 100)
     landmarks[234, :2] = (50, 100)
     landmarks[105, :2] = (90, 60)  # upper edge of the right brow
-    landmarks[FOREHEAD, :2] = (100, 40)
+    landmarks[10, :2] = (100, 40)
     landmarks[:, 2] = 1000
     return landmarks
 
@@ -179,7 +179,7 @@ def test_the_box_reaches_from_brows_to_chin_and_from_ear_to_ear() -> None:
 
 def test_the_forehead_does_not_count() -> None:
     landmarks = _oval()
-    landmarks[[FOREHEAD, 109, 67, 103, 54, 338, 297, 332, 284], 1] -= 50
+    landmarks[[10, 109, 67, 103, 54, 338, 297, 332, 284], 1] -= 50
     assert landmarks_box(landmarks) == landmarks_box(_oval())
 
 

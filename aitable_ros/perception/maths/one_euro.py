@@ -68,10 +68,15 @@ class _OneEuroFilter(ABC, Generic[T]):
     What the filters share.
 
     :param settings: how much is smoothed; beta in Hz per unit of speed.
+    :param max_gap_s: a value after a longer time without one is not filtered with those before
+        [s].
     """
 
-    def __init__(self, settings: OneEuroSettings | None = None) -> None:
+    def __init__(
+        self, settings: OneEuroSettings | None = None, *, max_gap_s: float = math.inf
+    ) -> None:
         self.settings = settings or OneEuroSettings()
+        self._max_gap_s = max_gap_s
         self.reset()
 
     def reset(self) -> None:
@@ -102,6 +107,8 @@ class _OneEuroFilter(ABC, Generic[T]):
             self.reset()
         if not all(map(math.isfinite, values)):
             return cast(T, (math.nan,) * len(values))
+        if interval_s > self._max_gap_s:
+            self.reset()
         new = self._taken(values)
         if self._input is None or self._output is None:
             self._output = new

@@ -363,10 +363,10 @@ def _pair(overlaps: npt.NDArray, min_iou: float) -> dict[int, int]:
 def _name(
     face: _Candidate, face_id: str, tracked_s: float, *, detector_keypoints: bool = False
 ) -> TrackedFace:
-    detection, mesh = face.detection, face.mesh
-    if mesh is None or (detector_keypoints and detection is not None):
-        assert detection is not None  # a candidate comes from one of the two
-        keypoints = detection.keypoints_px
+    mesh = face.mesh
+    assert mesh is not None
+    if detector_keypoints and face.detection is not None:
+        keypoints = face.detection.keypoints_px
     else:
         # Also in the image in which the face was detected: otherwise the keypoints would jump.
         keypoints = keypoints_from_landmarks(mesh.landmarks_px)
@@ -374,8 +374,8 @@ def _name(
         face_id,
         face.xywh_px,
         face.confidence,
-        math.nan if mesh is None else mesh.presence,
+        mesh.presence,
         keypoints,
-        None if mesh is None else mesh.landmarks_px,
+        mesh.landmarks_px,
         tracked_s,
     )

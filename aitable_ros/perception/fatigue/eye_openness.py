@@ -33,24 +33,10 @@ class EyeAspectRatios:
 
     :param left: of the subject's left eye; NaN: not measurable.
     :param right: of the subject's right eye; NaN: not measurable.
-    :raises ValueError: when a ratio is negative or infinite.
     """
 
     left: float
     right: float
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.left < math.inf or math.isnan(self.left)) or not (
-            0 <= self.right < math.inf or math.isnan(self.right)
-        ):
-            raise ValueError(
-                f'EAR must be NaN or finite and >= 0, got left={self.left}, right={self.right}'
-            )
-
-    @property
-    def mean(self) -> float:
-        """The mean of both eyes; NaN unless both were measured."""
-        return (self.left + self.right) / 2
 
 
 def eye_aspect_ratio(lid_points_px: npt.ArrayLike) -> float:

@@ -128,20 +128,15 @@ class PostureMeter:
 
     :param settings: what is taken for seen.
     :param distance: how distances are measured.
-    :param world_along_sight: the axes of ``world_m`` follow the line of sight to the person, as
-        those of networks do that see a crop; False: they are the camera's.
     """
 
     def __init__(
         self,
         settings: MeasureSettings | None = None,
         distance: DistanceSettings | None = None,
-        *,
-        world_along_sight: bool = True,
     ) -> None:
         self.settings = settings or MeasureSettings()
         self.distance = distance or DistanceSettings()
-        self._world_along_sight = world_along_sight
         self._cameras = LastCamera(self.settings.default_fov_rad)
         self.reset()
 
@@ -231,8 +226,6 @@ class PostureMeter:
         if body.world_m is None:
             return None
         world = np.where(self._seen[:, None], body.world_m.astype(np.float64), np.nan)
-        if not self._world_along_sight:
-            return world
         sight = rays[list(_SHOULDERS)].mean(axis=0)
         if not np.isfinite(sight).all():
             return None

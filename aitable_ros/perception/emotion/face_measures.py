@@ -266,7 +266,7 @@ class NeutralFace:
 
     The default is the population's. The bands of one person are far narrower; a calibration
     hands its own to
-    :meth:`~aitable_ros.perception.emotion.expression_geometry.GeometryExpression.estimate`.
+    :meth:`~aitable_ros.perception.emotion.expression_geometry.GeometryExpression.estimate_face`.
 
     The bands span about the 10th to 90th percentile of FaceMesh's output on frontal neutral
     pictures of both collections named at the rigid shape. By judgement on half of the labelled

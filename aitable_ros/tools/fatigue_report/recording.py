@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from aitable_ros.perception.fatigue.blinks import Closure
+from aitable_ros.perception.fatigue.events import Event
 from aitable_ros.perception.fatigue.eye_openness import eye_aspect_ratios, mouth_aspect_ratio
 from aitable_ros.perception.fatigue.level import FatigueLevel
 from aitable_ros.perception.fatigue.monitor import (
@@ -20,7 +20,6 @@ from aitable_ros.perception.fatigue.monitor import (
     FatigueState,
 )
 from aitable_ros.perception.fatigue.visibility import FaceView
-from aitable_ros.perception.fatigue.yawns import Yawn
 from aitable_ros.simulation.script import Person, Script
 from aitable_ros.simulation.synthetic_face import Frame, camera_stamps, film
 
@@ -45,10 +44,10 @@ class Recording:
     """
 
     states: list[tuple[float, FatigueState]] = field(default_factory=list)
-    blinks: list[Closure] = field(default_factory=list)
-    closures: list[Closure] = field(default_factory=list)
+    blinks: list[Event] = field(default_factory=list)
+    closures: list[Event] = field(default_factory=list)
     microsleep_stamps_s: list[float] = field(default_factory=list)
-    yawns: list[Yawn] = field(default_factory=list)
+    yawns: list[Event] = field(default_factory=list)
     levels: list[tuple[float, FatigueLevel, str]] = field(default_factory=list)
     last: FatigueState | None = None
     seconds: float = 0.0

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from aitable_ros.simulation import CLOSED_OPENNESS
 from aitable_ros.simulation.lid_motion import (
-    CLOSED_OPENNESS,
     CLOSURES,
     PERIOD_S,
     SQUINTS,
@@ -43,9 +43,9 @@ def test_the_eyes_are_closed_during_closures_and_at_no_other_time():
 def test_squints_narrow_the_eyes_without_closing_them():
     for squint in SQUINTS:
         middle_s = (squint.start_s + squint.end_s) / 2
-        assert openness_at(middle_s, CLOSURES) == pytest.approx(squint.openness_min)
-        assert openness_at(middle_s + PERIOD_S, ()) == pytest.approx(squint.openness_min)
-        assert squint.openness_min > 0.5
+        assert openness_at(middle_s, CLOSURES) == pytest.approx(squint.value)
+        assert openness_at(middle_s + PERIOD_S, ()) == pytest.approx(squint.value)
+        assert squint.value > 0.5
         assert openness_at(squint.start_s, CLOSURES) == 1
         assert openness_at(squint.end_s, CLOSURES) == 1
 

@@ -127,15 +127,12 @@ class Scores:
         def seen(spans: Sequence[Span]) -> list[Span]:
             return [s for s in spans if not script.hidden(s, limit_rad, margin_s)]
 
-        hidden = [
-            *script.dropouts,
-            *(s for s in script.turns + script.looks_down if abs(s.value) > limit_rad),
-        ]
         self.blinks.add(
             match(
                 seen(script.blinks),
                 [(b.start_s, b.end_s) for b in recording.blinks],
-                [s for s in script.blinks if s not in seen(script.blinks)] + hidden,
+                [s for s in script.blinks if s not in seen(script.blinks)]
+                + script.unseen(limit_rad),
                 tolerance_s=0.15,
                 interval_s=interval_s,
             )

@@ -7,9 +7,17 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from builtin_interfaces.msg import Time
+from rclpy.duration import Duration
+from rosgraph_msgs.msg import Clock
+
+from aitable_ros.bags import BagError, BagMessage, BagReader, BagTopic
 from aitable_ros.tools.replay.messages import (
     Restamper,
     make_restamper,
@@ -17,13 +25,12 @@ from aitable_ros.tools.replay.messages import (
     publisher_qos,
 )
 from aitable_ros.tools.replay.pace import Pace
-from aitable_ros.tools.replay.reading import ReadAhead
-
-if TYPE_CHECKING:
-    from aitable_ros.bags import BagMessage, BagReader, BagTopic
 
 LATE_S = 0.010
 """A message that goes out this much after its time is late: a third of a period at 30 Hz."""
+
+READ_AHEAD = 32
+"""So many messages are read before their time, so that a slow disk delays none."""
 
 _POLL_S = 0.1
 _ACK_TIMEOUT_S = 1.0
@@ -52,14 +59,14 @@ class Options:
 
     rate: float = 1.0
     loop: bool = False
-    topics: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
+    topics: Sequence[str] = ()
+    exclude: Sequence[str] = ()
     start_s: float = 0.0
     duration_s: float = math.inf
     clock_hz: float = 0.0
     restamp: bool = False
     delay_s: float = 0.0
-    wait_for: tuple[str, ...] = ()
+    wait_for: Sequence[str] = ()
     paused: bool = False
 
     def __post_init__(self) -> None:
@@ -173,9 +180,9 @@ class Player:
 
         :raises BagError: when the bag is damaged.
         """
-        from aitable_ros.bags import BagError
-
-        start_ns, stop_ns = self._span()
+        start_ns = self._bag.start_ns + round(self._options.start_s * _NS)
+        duration_s = self._options.duration_s
+        stop_ns = None if duration_s == math.inf else start_ns + round(duration_s * _NS)
         if self._wait_for_subscribers() and self._sleep(self._options.delay_s):
             while True:
                 before = self.report.messages
@@ -191,8 +198,6 @@ class Player:
         return self.report
 
     def _make_publishers(self) -> None:
-        from aitable_ros.bags import BagError
-
         for topic in self._chosen():
             message_class = message_class_of(topic.type_name)
             if message_class is None:
@@ -210,13 +215,9 @@ class Player:
                 + (f'; these types are not installed: {types}' if types else '')
             )
         if self._options.clock_hz:
-            from rosgraph_msgs.msg import Clock
-
             self._clock = self._node.create_publisher(Clock, _CLOCK, 1)
 
     def _chosen(self) -> list[BagTopic]:
-        from aitable_ros.bags import BagError
-
         options = self._options
         for name in (*options.topics, *options.exclude):
             if self._bag.topic(name) is None:
@@ -231,14 +232,9 @@ class Player:
             and not (options.clock_hz and topic.name == _CLOCK)
         ]
 
-    def _span(self) -> tuple[int, int | None]:
-        start_ns = self._bag.start_ns + round(self._options.start_s * _NS)
-        duration_s = self._options.duration_s
-        return start_ns, None if duration_s == math.inf else start_ns + round(duration_s * _NS)
-
     def _play(self, start_ns: int, stop_ns: int | None) -> bool:
         """Publish once; tell whether the end was reached."""
-        messages = ReadAhead(self._bag.messages(tuple(self._publishers), start_ns, stop_ns))
+        messages = read_ahead(self._bag.messages(tuple(self._publishers), start_ns, stop_ns))
         last_ns = start_ns
         with self._changed:
             self._pace.begin(start_ns)
@@ -313,9 +309,6 @@ class Player:
             return True
 
     def _publish_clock(self) -> None:
-        from builtin_interfaces.msg import Time
-        from rosgraph_msgs.msg import Clock
-
         seconds, nanoseconds = divmod(max(0, self._pace.bag_time_ns()), _NS)
         self._send(self._clock, Clock(clock=Time(sec=seconds, nanosec=nanoseconds)))
 
@@ -334,8 +327,6 @@ class Player:
 
     def _let_arrive(self) -> None:
         """Wait for the acknowledgements of the last messages, where somebody gives any."""
-        from rclpy.duration import Duration
-
         for publisher in self._publishers.values():
             if publisher.get_subscription_count() and not self._ended():
                 publisher.wait_for_all_acked(Duration(seconds=_ACK_TIMEOUT_S))
@@ -351,3 +342,19 @@ class Player:
 
     def _ended(self) -> bool:
         return self._stopping or not self._node.context.ok()
+
+
+def read_ahead(messages: Iterator[BagMessage]) -> Generator[BagMessage]:
+    """
+    Read messages in a thread of its own, a few ahead of whoever takes them.
+
+    What reading raises, taking raises. Closing ends the thread.
+    """
+    with ThreadPoolExecutor(1, 'read_bag') as thread:
+        try:
+            ahead = deque(thread.submit(next, messages, None) for _ in range(READ_AHEAD))
+            while (message := ahead.popleft().result()) is not None:
+                ahead.append(thread.submit(next, messages, None))
+                yield message
+        finally:
+            thread.shutdown(cancel_futures=True)

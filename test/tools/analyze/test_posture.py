@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
+from aitable_ros.tools.analyze.posture import PersonPosture
+from sitting_person import SittingPerson, film_body
 
 from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.posture.frames import CameraPlacement
-from aitable_ros.simulation.synthetic_body import SittingPerson, film_body
 from aitable_ros.tools.analyze import command as analyze
-from aitable_ros.tools.analyze.posture import PersonPosture
 
 INTRINSICS = CameraIntrinsics(640, 480, (600.0, 0, 320.0, 0, 600.0, 240.0, 0, 0, 1))
 IMAGE = np.zeros((480, 640, 3), np.uint8)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -286,31 +287,26 @@ class Player:
         if restamp is not None:
             data = restamp(data, lambda ns: epoch_ns + round((ns - start_ns) / self._options.rate))
         report.lateness_s.append(max(0.0, -self._pace.due_in_s(message.log_time_ns)))
-        if topic.name not in report.by_topic and not self._is_heard(publisher):
-            report.unheard.append(topic.name)
-        self._send(publisher, data)
+        with self._unless_ending():
+            if topic.name not in report.by_topic and not publisher.get_subscription_count():
+                report.unheard.append(topic.name)
+            publisher.publish(data)
         report.messages += 1
         report.by_topic[topic.name] = report.by_topic.get(topic.name, 0) + 1
 
-    def _send(self, publisher: Any, message: Any) -> None:
+    @contextlib.contextmanager
+    def _unless_ending(self) -> Iterator[None]:
+        """Let errors pass when the process is ending: the loop will see it."""
         try:
-            publisher.publish(message)
+            yield
         except Exception:
             if self._node.context.ok():
                 raise
-            # the process is ending: the loop will see it
-
-    def _is_heard(self, publisher: Any) -> bool:
-        try:
-            return bool(publisher.get_subscription_count())
-        except Exception:
-            if self._node.context.ok():
-                raise
-            return True
 
     def _publish_clock(self) -> None:
         seconds, nanoseconds = divmod(max(0, self._pace.bag_time_ns()), _NS)
-        self._send(self._clock, Clock(clock=Time(sec=seconds, nanosec=nanoseconds)))
+        with self._unless_ending():
+            self._clock.publish(Clock(clock=Time(sec=seconds, nanosec=nanoseconds)))
 
     def _wait_for_subscribers(self) -> bool:
         """Wait until everybody who was asked for listens; tell whether they do."""
@@ -344,7 +340,7 @@ class Player:
         return self._stopping or not self._node.context.ok()
 
 
-def read_ahead(messages: Iterator[BagMessage]) -> Generator[BagMessage]:
+def read_ahead(messages: Iterator[BagMessage]) -> Generator[BagMessage, None, None]:
     """
     Read messages in a thread of its own, a few ahead of whoever takes them.
 

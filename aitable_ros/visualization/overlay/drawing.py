@@ -96,13 +96,10 @@ def polylines(
     cv2.polylines(canvas, lines, closed, colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
-def disc(canvas: Canvas, x: float, y: float, radius: float, colour: Rgb) -> None:
-    """Draw a filled circle."""
-    circle(canvas, x, y, radius, colour, -1)
-
-
-def circle(canvas: Canvas, x: float, y: float, radius: float, colour: Rgb, thickness: int) -> None:
-    """Draw a circle; filled where the thickness is -1."""
+def circle(
+    canvas: Canvas, x: float, y: float, radius: float, colour: Rgb, thickness: int = -1
+) -> None:
+    """Draw a circle, by default a filled one."""
     px, py, r = fixed_point((x, y, radius)).tolist()
     cv2.circle(canvas, (px, py), r, colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
 

@@ -26,7 +26,6 @@ from aitable_ros.visualization.overlay.drawing import (
     Rgb,
     blend_rounded,
     circle,
-    disc,
     draw_text,
     fixed_point,
     polylines,
@@ -116,7 +115,7 @@ class Card:
         if self.level:
             y += self.pitch
             colour = LEVEL_COLOURS.get(self.level.lower(), MUTED)
-            disc(canvas, x + 0.45 * unit, y + 0.5 * unit, 0.32 * unit, colour)
+            circle(canvas, x + 0.45 * unit, y + 0.5 * unit, 0.32 * unit, colour)
             draw_text(canvas, self.level, x + round(1.3 * unit), y, unit, colour)
         if self.dial:
             radius = 0.5 * self.dial
@@ -172,7 +171,7 @@ def _draw_circumplex(
     reach = radius * 0.84 / length
     px, py = x + v * reach, y - a * reach
     polylines(canvas, [fixed_point(((x, y), (px, py)))], _EMOTION, thickness)
-    disc(canvas, px, py, max(2.0, 0.13 * radius), _EMOTION)
+    circle(canvas, px, py, max(2.0, 0.13 * radius), _EMOTION)
 
 
 def place_cards(

@@ -22,7 +22,7 @@ from aitable_ros.visualization.overlay.drawing import (
     Rect,
     Rgb,
     blend_rounded,
-    disc,
+    circle,
     draw_text,
     fixed_point,
     polylines,
@@ -179,5 +179,5 @@ def _draw_bones(
     for row in sorted({row for bone in bones for row in bone}):
         if seen[row]:
             x, y = points[row]
-            disc(canvas, x, y, 0.35 * unit + 1, (0, 0, 0))
-            disc(canvas, x, y, 0.35 * unit, posture.colour)
+            circle(canvas, x, y, 0.35 * unit + 1, (0, 0, 0))
+            circle(canvas, x, y, 0.35 * unit, posture.colour)

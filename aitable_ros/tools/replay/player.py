@@ -350,7 +350,7 @@ def read_ahead(messages: Iterator[BagMessage]) -> Generator[BagMessage, None, No
         try:
             ahead = deque(thread.submit(next, messages, None) for _ in range(READ_AHEAD))
             while (message := ahead.popleft().result()) is not None:
-                ahead.append(thread.submit(next, messages, None))
                 yield message
+                ahead.append(thread.submit(next, messages, None))
         finally:
             thread.shutdown(cancel_futures=True)

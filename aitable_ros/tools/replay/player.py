@@ -14,10 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from builtin_interfaces.msg import Time
-from rclpy.duration import Duration
-from rosgraph_msgs.msg import Clock
-
 from aitable_ros.bags import BagError, BagMessage, BagReader, BagTopic
 from aitable_ros.tools.replay.messages import (
     Restamper,
@@ -216,6 +212,8 @@ class Player:
                 + (f'; these types are not installed: {types}' if types else '')
             )
         if self._options.clock_hz:
+            from rosgraph_msgs.msg import Clock
+
             self._clock = self._node.create_publisher(Clock, _CLOCK, 1)
 
     def _chosen(self) -> list[BagTopic]:
@@ -305,8 +303,10 @@ class Player:
 
     def _publish_clock(self) -> None:
         seconds, nanoseconds = divmod(max(0, self._pace.bag_time_ns()), _NS)
+        message = self._clock.msg_type()
+        message.clock.sec, message.clock.nanosec = seconds, nanoseconds
         with self._unless_ending():
-            self._clock.publish(Clock(clock=Time(sec=seconds, nanosec=nanoseconds)))
+            self._clock.publish(message)
 
     def _wait_for_subscribers(self) -> bool:
         """Wait until everybody who was asked for listens; tell whether they do."""
@@ -323,6 +323,8 @@ class Player:
 
     def _let_arrive(self) -> None:
         """Wait for the acknowledgements of the last messages, where somebody gives any."""
+        from rclpy.duration import Duration
+
         for publisher in self._publishers.values():
             if publisher.get_subscription_count() and not self._ended():
                 publisher.wait_for_all_acked(Duration(seconds=_ACK_TIMEOUT_S))

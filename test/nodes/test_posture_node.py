@@ -17,6 +17,7 @@ from geometry_msgs.msg import TransformStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_fixtures import image_message, until
 from sensor_msgs.msg import CameraInfo, Image
+from sitting_person import SittingPerson, depth_image, film_body
 from std_srvs.srv import Trigger
 
 from aitable_msgs.msg import Face, FaceArray, Posture
@@ -27,7 +28,6 @@ from aitable_ros.perception.maths import rotation
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint as K
 from aitable_ros.perception.posture.body_source import BodySource
 from aitable_ros.perception.posture.frames import CameraPlacement
-from aitable_ros.simulation.synthetic_body import SittingPerson, depth_image, film_body
 
 WIDTH, HEIGHT = 640, 480
 INTRINSICS = CameraIntrinsics(WIDTH, HEIGHT, (600.0, 0, 320.0, 0, 600.0, 240.0, 0, 0, 1))

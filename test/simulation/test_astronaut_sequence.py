@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from aitable_ros.simulation import AstronautSequence
-from aitable_ros.simulation.export import main as export_main
 
 
 @pytest.fixture(scope='module')
@@ -110,31 +109,3 @@ def test_without_scikit_image_the_error_says_what_to_install(monkeypatch: pytest
     monkeypatch.setattr(builtins, '__import__', refuse)
     with pytest.raises(ImportError, match='pip install scikit-image'):
         AstronautSequence()
-
-
-def test_export_writes_pictures(tmp_path, sequence: AstronautSequence, capsys):
-    assert export_main([str(tmp_path / 'frames'), '--seconds', '0.1']) == 0
-    assert '3 frames' in capsys.readouterr().out
-    pictures = sorted((tmp_path / 'frames').iterdir())
-    assert [p.name for p in pictures] == ['000000.png', '000001.png', '000002.png']
-    assert np.array_equal(cv2.imread(str(pictures[2]))[..., ::-1], sequence.frame(2))
-
-
-def test_export_writes_a_video(tmp_path, sequence: AstronautSequence):
-    out = tmp_path / 'new' / 'sample.avi'
-    assert export_main([str(out), '--seconds', '0.2', '--fps', '15']) == 0
-    video = cv2.VideoCapture(str(out))
-    assert video.get(cv2.CAP_PROP_FPS) == 15
-    frames = []
-    while (read := video.read())[0]:
-        frames.append(read[1][..., ::-1])
-    assert len(frames) == 3
-    assert cv2.absdiff(np.ascontiguousarray(frames[1]), sequence.frame(2)).mean() < 4
-
-
-def test_export_reports_what_it_cannot_write(tmp_path, capsys):
-    (tmp_path / 'file').write_text('')
-    with pytest.raises(SystemExit) as exit_:
-        export_main([str(tmp_path / 'file' / 'x'), '--seconds', '0.1'])
-    assert exit_.value.code == 1
-    assert 'file' in capsys.readouterr().err

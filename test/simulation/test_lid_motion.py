@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from aitable_ros.simulation import CLOSED_OPENNESS
 from aitable_ros.simulation.lid_motion import (
-    CLOSED_OPENNESS,
     CLOSURES,
     PERIOD_S,
     SQUINTS,

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aitable_ros.bags.topics import DEFAULT_IMAGE_TOPICS
 from aitable_ros.inference.selection import AUTO, BACKENDS
 from aitable_ros.tools.support.ros_arguments import split_ros_arguments
 
@@ -190,8 +189,7 @@ def _parser() -> argparse.ArgumentParser:
         '--image-topic',
         metavar='TOPIC',
         default='',
-        help='the images (default: the only such topic, else one of'
-        f' {", ".join(DEFAULT_IMAGE_TOPICS)})',
+        help='the images (default: the only such topic, else /image_raw, raw or compressed)',
     )
     parser.add_argument(
         '--camera-info',

@@ -26,6 +26,7 @@ from aitable_ros.bags import (
     find_definition,
 )
 from aitable_ros.bags.definitions import Canonical
+from aitable_ros.bags.images import require_images
 from aitable_ros.bags.reading import CAMERA_INFO, IMAGE
 from aitable_ros.bags.topics import choose_camera_info, choose_images
 from aitable_ros.bags.writing import offered_qos
@@ -209,9 +210,8 @@ class _Run:
         :raises BagError: when a topic is missing.
         """
         bag, inputs = self._bag, self._pipeline.inputs
-        if image_inputs(inputs) and self._images is None:
-            topics = ', '.join(f'{t.name} ({t.type_name})' for t in bag.topics)
-            raise BagError(f'{bag.path}: no images in it; its topics: {topics or "none"}')
+        if image_inputs(inputs):
+            require_images(bag, self._images)
         for name in (*self._request.keep, *self._request.drop):
             if bag.topic(name) is None:
                 topics = ', '.join(topic.name for topic in bag.topics)

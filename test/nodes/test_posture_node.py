@@ -18,6 +18,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_fixtures import image_message, until
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import Trigger
+from synthetic_body import SittingPerson, depth_image, film_body
 
 from aitable_msgs.msg import Face, FaceArray, Posture
 from aitable_ros.nodes import posture_node
@@ -27,7 +28,6 @@ from aitable_ros.perception.maths import rotation
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint as K
 from aitable_ros.perception.posture.body_source import BodySource
 from aitable_ros.perception.posture.frames import CameraPlacement
-from aitable_ros.simulation.synthetic_body import SittingPerson, depth_image, film_body
 
 WIDTH, HEIGHT = 640, 480
 INTRINSICS = CameraIntrinsics(WIDTH, HEIGHT, (600.0, 0, 320.0, 0, 600.0, 240.0, 0, 0, 1))

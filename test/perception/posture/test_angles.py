@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic_body import SittingPerson, depth_image, film_body
 
 from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.maths import rotation
@@ -19,7 +20,6 @@ from aitable_ros.perception.posture.body_keypoints import BodyKeypoint, BodyKeyp
 from aitable_ros.perception.posture.distance import DepthImage, DistanceSource
 from aitable_ros.perception.posture.frames import CameraPlacement
 from aitable_ros.perception.posture.measure import PostureMeter, SeenFace
-from aitable_ros.simulation.synthetic_body import SittingPerson, depth_image, film_body
 
 K = BodyKeypoint
 SIZE = (640, 480)

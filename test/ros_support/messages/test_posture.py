@@ -14,6 +14,7 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 from geometry_msgs.msg import TransformStamped
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
+from synthetic_body import SittingPerson, film_body
 
 from aitable_msgs.msg import Posture
 from aitable_ros.perception.head.camera import CameraIntrinsics
@@ -32,7 +33,6 @@ from aitable_ros.ros_support.messages.camera_calibration import CameraCalibratio
 from aitable_ros.ros_support.messages.depth import depth_from_message
 from aitable_ros.ros_support.messages.posture import keypoints_of, posture_to_message
 from aitable_ros.ros_support.messages.static_transforms import StaticTransforms
-from aitable_ros.simulation.synthetic_body import SittingPerson, film_body
 
 INTRINSICS = CameraIntrinsics(640, 480, (600.0, 0, 320.0, 0, 600.0, 240.0, 0, 0, 1))
 

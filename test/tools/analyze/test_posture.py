@@ -14,7 +14,7 @@ import skimage.data
 
 from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.posture.frames import CameraPlacement
-from aitable_ros.simulation.synthetic_body import SittingPerson, film_body
+from synthetic_body import SittingPerson, film_body
 from aitable_ros.tools.analyze import command as analyze
 from aitable_ros.tools.analyze.posture import PersonPosture
 

@@ -8,11 +8,11 @@ import math
 
 import numpy as np
 import pytest
+from synthetic_body import SittingPerson, film_body
 
 from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint
 from aitable_ros.perception.posture.frames import CameraPlacement
-from aitable_ros.simulation.synthetic_body import SittingPerson, film_body
 from aitable_ros.visualization.overlay.drawing import Rect
 from aitable_ros.visualization.overlay.posture_overlay import (
     POSTURE_COLOURS,

@@ -1,13 +1,12 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
 """
-A synthetic sitting person of known angles in front of a camera, for measuring the analysis.
+A synthetic sitting person of known angles in front of a camera, for tests of the analysis.
 
 The person is made of rigid parts that are turned by the given angles: trunk (hips to shoulders),
 the shoulder line, the neck (shoulders to ears) and the head. Frames, signs and names are those of
 :mod:`aitable_ros.perception.posture.angles`, but the joints are built here the other way round,
-    from
-angles to points, and projected with OpenCV's camera model.
+from angles to points, and projected with OpenCV's camera model.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import textwrap
 from collections import Counter
@@ -28,9 +27,6 @@ class Status(IntEnum):
     OK = 0
     WARNING = 1
     ERROR = 2
-
-
-_COLOURS = {Status.OK: '32', Status.WARNING: '33', Status.ERROR: '31'}
 
 
 @dataclass(frozen=True)
@@ -63,28 +59,27 @@ def as_document(checks: Sequence[Check]) -> dict[str, Any]:
 
 
 def print_table(checks: Sequence[Check], stream: TextIO) -> None:
-    """Print findings for people; in colour, and as wide as it is, on a terminal."""
-    terminal = stream.isatty()
-    coloured = terminal and not os.environ.get('NO_COLOR') and os.environ.get('TERM') != 'dumb'
-    width = max(shutil.get_terminal_size().columns, _MIN_WIDTH) if terminal else _WRAP_WIDTH
+    """Print findings for people; as wide as it is on a terminal."""
+    width = _WRAP_WIDTH
+    if stream.isatty():
+        width = max(shutil.get_terminal_size().columns, _MIN_WIDTH)
     name_width = max(len(check.name) for check in checks)
-    indent = ' ' * (len('warning') + name_width + 4)
     for check in checks:
-        label = f'{check.status.name.lower():<7}'
-        if coloured:
-            label = f'\x1b[{_COLOURS[check.status]}m{label}\x1b[0m'
-        texts = [check.summary, *([f'-> {check.advice}'] if check.advice else [])]
-        lines = [line for text in texts for line in _wrapped(text, width - len(indent))]
-        print(f'{label}  {check.name:<{name_width}}  {lines[0]}', file=stream)
-        for line in lines[1:]:
-            print(f'{indent}{line}', file=stream)
+        head = f'{check.status.name.lower():<7}  {check.name:<{name_width}}  '
+        for text in (check.summary, f'-> {check.advice}' if check.advice else ''):
+            wrapper = textwrap.TextWrapper(
+                width,
+                initial_indent=head,
+                subsequent_indent=' ' * len(head),
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            for line in wrapper.wrap(text):
+                print(line, file=stream)
+            head = ' ' * len(head)
     counts = Counter(check.status for check in checks)
     print(
         f'{len(checks)} checks: {counts[Status.OK]} ok, {counts[Status.WARNING]} with warnings,'
         f' {counts[Status.ERROR]} with errors',
         file=stream,
     )
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)

@@ -34,19 +34,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: arguments; None for those of the process.
     :returns: 0 when all is fine, 1 with warnings, 2 with errors.
     """
-    arguments = _parser().parse_args(argv)
-    try:
-        checks = run_checks(checkers(arguments.engines_dir, arguments.models_file))
-    except KeyboardInterrupt:
-        return 130
-    if arguments.json:
-        print(json.dumps(as_document(checks), indent=2))
-    else:
-        print_table(checks, sys.stdout)
-    return int(max(check.status for check in checks))
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='preflight',
         description=(
@@ -58,10 +45,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
     parser.add_argument('--engines-dir', metavar='DIR', type=Path, help='the engines folder')
-    parser.add_argument(
-        '--models-file', metavar='FILE', type=Path, help='a catalog other than config/models.yaml'
-    )
-    return parser
+    text = 'a catalog other than config/models.yaml'
+    parser.add_argument('--models-file', metavar='FILE', type=Path, help=text)
+    arguments = parser.parse_args(argv)
+    try:
+        checks = run_checks(checkers(arguments.engines_dir, arguments.models_file))
+    except KeyboardInterrupt:
+        return 130
+    if arguments.json:
+        print(json.dumps(as_document(checks), indent=2))
+    else:
+        print_table(checks, sys.stdout)
+    return int(max(check.status for check in checks))
 
 
 def checkers(
@@ -91,10 +86,9 @@ def run_checks(checks: Mapping[str, Checker]) -> list[Check]:
     :param checks: by name. One that raises is reported as an error under its name.
     """
 
-    def guarded(item: tuple[str, Checker]) -> Sequence[Check]:
-        name, check = item
+    def guarded(name: str) -> Sequence[Check]:
         try:
-            return check()
+            return checks[name]()
         except Exception as error:
             reason = ' '.join(f'{type(error).__name__}: {error}'.split())
             summary = f'could not be examined: {reason}'
@@ -102,4 +96,4 @@ def run_checks(checks: Mapping[str, Checker]) -> list[Check]:
 
     # most of the time goes into processes of their own
     with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 4)) as pool:
-        return [check for found in pool.map(guarded, checks.items()) for check in found]
+        return [check for found in pool.map(guarded, checks) for check in found]

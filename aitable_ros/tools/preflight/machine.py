@@ -22,20 +22,20 @@ def check_shared_memory(folder: Path = Path('/dev/shm')) -> list[Check]:
 
     :param folder: where shared memory is mounted.
     """
+    name = 'shared memory'
     try:
         usage = shutil.disk_usage(folder)
     except OSError as error:
-        summary = f'{folder}: {error.strerror or error}'
         advice = 'images between processes go through UDP, and may be lost (docs/transport.md)'
-        return [Check('shared memory', Status.WARNING, summary, advice)]
+        return [Check(name, Status.WARNING, f'{folder}: {error.strerror or error}', advice)]
     summary = f'{usage.free / 1e6:.0f} of {usage.total / 1e6:.0f} MB free in {folder}'
     if usage.free >= MIN_FREE_SHM_BYTES:
-        return [Check('shared memory', Status.OK, summary)]
+        return [Check(name, Status.OK, summary)]
     advice = (
         'enough for one process with all nodes, not for one process each; in Docker:'
         ' --shm-size=256m or --ipc=host'
     )
-    return [Check('shared memory', Status.WARNING, summary, advice)]
+    return [Check(name, Status.WARNING, summary, advice)]
 
 
 # From linux/videodev2.h: VIDIOC_QUERYCAP = _IOR('V', 0, struct v4l2_capability), and its flags.
@@ -51,20 +51,16 @@ def check_cameras(folder: Path = Path('/dev')) -> list[Check]:
 
     :param folder: of the device files.
     """
-    devices = sorted(
-        (path for path in folder.glob('video*') if path.name[5:].isdecimal()),
-        key=lambda path: int(path.name[5:]),
-    )
+    devices = (path for path in folder.glob('video*') if path.name[5:].isdecimal())
     cameras, problems = [], []
-    for path in devices:
+    for path in sorted(devices, key=lambda path: int(path.name[5:])):
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-        except PermissionError:
-            advice = 'sudo usermod -aG video $USER, then log in anew'
-            problems.append(Check('cameras', Status.WARNING, f'{path}: no permission', advice))
-            continue
         except OSError as error:
-            summary, advice = f'{path}: {error.strerror or error}', 'unplug it and plug it in'
+            advice = 'unplug it and plug it in'
+            if isinstance(error, PermissionError):
+                advice = 'sudo usermod -aG video $USER, then log in anew'
+            summary = f'{path}: {error.strerror or error}'
             problems.append(Check('cameras', Status.WARNING, summary, advice))
             continue
         try:
@@ -80,8 +76,5 @@ def check_cameras(folder: Path = Path('/dev')) -> list[Check]:
             cameras.append(f'{path} ({card.split(bytes(1))[0].decode(errors="replace")})')
     if cameras:
         return [Check('cameras', Status.OK, ', '.join(cameras)), *problems]
-    advice = (
-        'images can come from a topic, a file or the built-in sample; in Docker:'
-        ' --device /dev/video0'
-    )
+    advice = 'images can come from a topic, file or sample; in Docker: --device /dev/video0'
     return problems or [Check('cameras', Status.WARNING, f'none ({folder}/video*)', advice)]

@@ -32,17 +32,24 @@ def check_ros(environment: Mapping[str, str]) -> list[Check]:
     name = f'ROS 2 {distribution or "of unknown distribution (ROS_DISTRO is not set)"}'
     outcome = run_isolated(probe_ros, timeout_s=PROBE_TIMEOUT_S)
     found = dict(outcome.messages)
+    asked_for = ''
+    middleware = environment.get('RMW_IMPLEMENTATION')
+    if middleware:  # where it is missing, rcl ends the process
+        package = f'ros-{distribution or "<distribution>"}-{middleware.replace("_", "-")}'
+        asked_for = (
+            f'RMW_IMPLEMENTATION asks for {middleware}: install it (sudo apt install {package}),'
+            f' or unset RMW_IMPLEMENTATION; '
+        )
     if 'rclpy' not in found:
         what = f'{name}: rclpy cannot be imported: {outcome.failure}'
-        advice = 'rclpy works with the Python that it was built for, after its setup.bash'
-        return [Check('ros', Status.ERROR, what, _middleware_advice(environment, advice))]
+        advice = f'{asked_for}rclpy works with the Python that it was built for, after setup.bash'
+        return [Check('ros', Status.ERROR, what, advice)]
     source = '' if distribution else 'source the setup.bash of your ROS installation'
     status = Status.OK if distribution else Status.WARNING
     checks = [Check('ros', status, f'{name}, rclpy {found["rclpy"]}', source)]
     if 'middleware' not in found:
         what = f'the middleware cannot be loaded: {outcome.failure}'
-        advice = _middleware_advice(environment, 'install it, or another one')
-        return [*checks, Check('transport', Status.ERROR, what, advice)]
+        return [*checks, Check('transport', Status.ERROR, what, f'{asked_for}install it')]
     if 'messages' in found:
         checks.append(Check('messages', Status.OK, f'aitable_msgs ({found["messages"]})'))
     else:
@@ -50,19 +57,6 @@ def check_ros(environment: Mapping[str, str]) -> list[Check]:
         advice = 'colcon build, then source install/setup.bash'
         checks.append(Check('messages', Status.ERROR, what, advice))
     return checks + check_transport(environment, found['middleware'])
-
-
-def _middleware_advice(environment: Mapping[str, str], otherwise: str) -> str:
-    """Advise on what RMW_IMPLEMENTATION names: where it is missing, rcl ends the process."""
-    middleware = environment.get('RMW_IMPLEMENTATION')
-    if not middleware:
-        return otherwise
-    distribution = environment.get('ROS_DISTRO') or '<distribution>'
-    return (
-        f'RMW_IMPLEMENTATION asks for {middleware}: install it (sudo apt install'
-        f' ros-{distribution}-{middleware.replace("_", "-")}), or unset RMW_IMPLEMENTATION;'
-        f' {otherwise}'
-    )
 
 
 def probe_ros() -> Iterator[tuple[str, str]]:
@@ -87,28 +81,22 @@ def check_transport(environment: Mapping[str, str], middleware: str) -> list[Che
     """
     transport = importlib.import_module('aitable_ros.ros_support.process.transport')
     problems: list[tuple[str, str]] = []
+    settings = 'its own settings (docs/transport.md is about Fast DDS)'
     if middleware.startswith('rmw_fastrtps'):
         chosen = {n: environment[n] for n in transport.USER_VARIABLES if environment.get(n)}
         ours = transport.profile_file()
         for name in transport.PROFILE_VARIABLES:
             if name in chosen and not Path(chosen[name]).is_file():
-                problems.append(
-                    (f'{name} names {chosen[name]}, which is not there', f'unset {name}')
-                )
-        if not chosen:
-            settings = f'the nodes take {ours}'
-        elif all(Path(value) == ours for value in chosen.values()):
-            settings = str(ours)
-        else:
+                what = f'{name} names {chosen[name]}, which is not there'
+                problems.append((what, f'unset {name}'))
+        settings = f'the nodes take {ours}'
+        if any(Path(value) != ours for value in chosen.values()):
             settings = ', '.join(f'{name}={value}' for name, value in chosen.items())
             settings += ' (yours; docs/transport.md says what images need)'
-    else:
-        settings = 'its own settings (docs/transport.md is about Fast DDS)'
     domain = environment.get('ROS_DOMAIN_ID', '') or '0'
     if not domain.isdecimal() or int(domain) > MAX_DOMAIN_ID:
-        problems.append(
-            (f'ROS_DOMAIN_ID is {domain!r}', f'choose a number from 0 to {MAX_DOMAIN_ID}')
-        )
+        what = f'ROS_DOMAIN_ID is {domain!r}'
+        problems.append((what, f'choose a number from 0 to {MAX_DOMAIN_ID}'))
     reach = environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', '')
     if environment.get('ROS_LOCALHOST_ONLY') == '1' or reach in ('LOCALHOST', 'OFF'):
         domain += ', this machine only'

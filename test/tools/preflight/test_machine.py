@@ -31,13 +31,13 @@ class TestCameras:
 
     def test_no_permission(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: object) -> int:
-            raise PermissionError
+            raise PermissionError(13, 'Permission denied')
 
         (tmp_path / 'video0').touch()
         monkeypatch.setattr(preflight_machine.os, 'open', refuse)
         (check,) = check_cameras(tmp_path)
         assert check.status is Status.WARNING
-        assert check.summary == f'{tmp_path}/video0: no permission'
+        assert check.summary == f'{tmp_path}/video0: Permission denied'
         assert 'usermod -aG video' in check.advice
 
     def test_what_captures_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,9 +14,6 @@ from aitable_ros import __version__
 
 PROBE_TIMEOUT_S = 60.0
 """A process of its own, in which something is tried, is killed after this time."""
-
-_WRAP_WIDTH = 100
-_MIN_WIDTH = 60
 
 
 class Status(IntEnum):
@@ -59,24 +54,14 @@ def as_document(checks: Sequence[Check]) -> dict[str, Any]:
 
 
 def print_table(checks: Sequence[Check], stream: TextIO) -> None:
-    """Print findings for people; as wide as it is on a terminal."""
-    width = _WRAP_WIDTH
-    if stream.isatty():
-        width = max(shutil.get_terminal_size().columns, _MIN_WIDTH)
-    name_width = max(len(check.name) for check in checks)
+    """Print findings for people; lines are not broken, so that commands in them can be copied."""
+    width = max(len(check.name) for check in checks)
     for check in checks:
-        head = f'{check.status.name.lower():<7}  {check.name:<{name_width}}  '
-        for text in (check.summary, f'-> {check.advice}' if check.advice else ''):
-            wrapper = textwrap.TextWrapper(
-                width,
-                initial_indent=head,
-                subsequent_indent=' ' * len(head),
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-            for line in wrapper.wrap(text):
-                print(line, file=stream)
-            head = ' ' * len(head)
+        print(
+            f'{check.status.name.lower():<7}  {check.name:<{width}}  {check.summary}', file=stream
+        )
+        if check.advice:
+            print(f'{"":<{width + 9}}  -> {check.advice}', file=stream)
     counts = Counter(check.status for check in checks)
     print(
         f'{len(checks)} checks: {counts[Status.OK]} ok, {counts[Status.WARNING]} with warnings,'

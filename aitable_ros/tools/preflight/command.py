@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from aitable_ros.tools.preflight.check import Check, Status, as_document, print_table
-from aitable_ros.tools.preflight.machine import check_cameras, check_shared_memory
+from aitable_ros.tools.preflight.machine import check_cameras
 from aitable_ros.tools.preflight.models import check_models
 from aitable_ros.tools.preflight.ros import check_ros
 from aitable_ros.tools.preflight.runtimes import RUNTIMES, check_cuda, check_runtime
@@ -71,7 +71,6 @@ def checkers(
     """
     return {
         'ros': partial(check_ros, dict(os.environ)),
-        'shared memory': check_shared_memory,
         'cuda': check_cuda,
         **{name: partial(check_runtime, name) for name in RUNTIMES},
         'models': partial(check_models, engines_dir, models_file),

@@ -1,42 +1,15 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""What this machine has for images: shared memory and cameras."""
+"""What this machine has for images: cameras."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import struct
 from pathlib import Path
 
 from aitable_ros.tools.preflight.check import Check, Status
-
-MIN_FREE_SHM_BYTES = 72 * 10**6
-"""Eight participants (nodes, source, viewer) of 8.6 MB each; docs/transport.md."""
-
-
-def check_shared_memory(folder: Path = Path('/dev/shm')) -> list[Check]:
-    """
-    See whether there is room for the images that nodes in several processes exchange.
-
-    :param folder: where shared memory is mounted.
-    """
-    name = 'shared memory'
-    try:
-        usage = shutil.disk_usage(folder)
-    except OSError as error:
-        advice = 'images between processes go through UDP, and may be lost (docs/transport.md)'
-        return [Check(name, Status.WARNING, f'{folder}: {error.strerror or error}', advice)]
-    summary = f'{usage.free / 1e6:.0f} of {usage.total / 1e6:.0f} MB free in {folder}'
-    if usage.free >= MIN_FREE_SHM_BYTES:
-        return [Check(name, Status.OK, summary)]
-    advice = (
-        'enough for one process with all nodes, not for one process each; in Docker:'
-        ' --shm-size=256m or --ipc=host'
-    )
-    return [Check(name, Status.WARNING, summary, advice)]
-
 
 # From linux/videodev2.h: VIDIOC_QUERYCAP = _IOR('V', 0, struct v4l2_capability), and its flags.
 _QUERYCAP = 0x80685600

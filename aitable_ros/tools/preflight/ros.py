@@ -15,6 +15,8 @@ from aitable_ros.tools.support.isolation import run_isolated
 MAX_DOMAIN_ID = 101
 """Higher ROS domains use UDP ports that Linux also gives to others; ROS 2, 'The ROS_DOMAIN_ID'."""
 
+_MIDDLEWARE = 'install the one that RMW_IMPLEMENTATION names, or unset RMW_IMPLEMENTATION'
+
 
 def check_ros(environment: Mapping[str, str]) -> list[Check]:
     """
@@ -32,24 +34,19 @@ def check_ros(environment: Mapping[str, str]) -> list[Check]:
     name = f'ROS 2 {distribution or "of unknown distribution (ROS_DISTRO is not set)"}'
     outcome = run_isolated(probe_ros, timeout_s=PROBE_TIMEOUT_S)
     found = dict(outcome.messages)
-    asked_for = ''
-    middleware = environment.get('RMW_IMPLEMENTATION')
-    if middleware:  # where it is missing, rcl ends the process
-        package = f'ros-{distribution or "<distribution>"}-{middleware.replace("_", "-")}'
-        asked_for = (
-            f'RMW_IMPLEMENTATION asks for {middleware}: install it (sudo apt install {package}),'
-            f' or unset RMW_IMPLEMENTATION; '
-        )
     if 'rclpy' not in found:
         what = f'{name}: rclpy cannot be imported: {outcome.failure}'
-        advice = f'{asked_for}rclpy works with the Python that it was built for, after setup.bash'
+        advice = (
+            'rclpy works with the Python that it was built for, after its setup.bash, and ends the'
+            f' process where the middleware is missing: {_MIDDLEWARE}'
+        )
         return [Check('ros', Status.ERROR, what, advice)]
     source = '' if distribution else 'source the setup.bash of your ROS installation'
     status = Status.OK if distribution else Status.WARNING
     checks = [Check('ros', status, f'{name}, rclpy {found["rclpy"]}', source)]
     if 'middleware' not in found:
         what = f'the middleware cannot be loaded: {outcome.failure}'
-        return [*checks, Check('transport', Status.ERROR, what, f'{asked_for}install it')]
+        return [*checks, Check('transport', Status.ERROR, what, _MIDDLEWARE)]
     if 'messages' in found:
         checks.append(Check('messages', Status.OK, f'aitable_msgs ({found["messages"]})'))
     else:

@@ -10,7 +10,7 @@ from aitable_ros.tools.preflight.check import Check, Status, as_document, print_
 class TestOutput:
     CHECKS = (
         Check('first', Status.OK, 'all is well'),
-        Check('second one', Status.WARNING, 'word ' * 40, 'do something'),
+        Check('second one', Status.WARNING, 'found', 'do something'),
         Check('third', Status.ERROR, 'bad'),
     )
 
@@ -19,10 +19,8 @@ class TestOutput:
         print_table(self.CHECKS, stream)
         lines = stream.getvalue().splitlines()
         assert lines[0] == 'ok       first       all is well'
-        assert lines[1].startswith('warning  second one  word word')
-        assert lines[2].startswith('                     word')
-        assert max(map(len, lines)) <= 100
-        assert lines[-3] == '                     -> do something'
+        assert lines[1] == 'warning  second one  found'
+        assert lines[2] == '                     -> do something'
         assert lines[-1] == '3 checks: 1 ok, 1 with warnings, 1 with errors'
 
     def test_the_document_is_for_machines(self) -> None:

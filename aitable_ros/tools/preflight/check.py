@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
@@ -62,9 +61,6 @@ def print_table(checks: Sequence[Check], stream: TextIO) -> None:
         )
         if check.advice:
             print(f'{"":<{width + 9}}  -> {check.advice}', file=stream)
-    counts = Counter(check.status for check in checks)
-    print(
-        f'{len(checks)} checks: {counts[Status.OK]} ok, {counts[Status.WARNING]} with warnings,'
-        f' {counts[Status.ERROR]} with errors',
-        file=stream,
-    )
+    ok, warnings, errors = (sum(check.status is each for check in checks) for each in Status)
+    counts = f'{ok} ok, {warnings} with warnings, {errors} with errors'
+    print(f'{len(checks)} checks: {counts}', file=stream)

@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from aitable_ros.tools.preflight.cameras import check_cameras
 from aitable_ros.tools.preflight.check import Check, Status, as_document, print_table
-from aitable_ros.tools.preflight.machine import check_cameras
 from aitable_ros.tools.preflight.models import check_models
 from aitable_ros.tools.preflight.ros import check_ros
 from aitable_ros.tools.preflight.runtimes import RUNTIMES, check_cuda, check_runtime
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
     parser.add_argument('--engines-dir', metavar='DIR', type=Path, help='the engines folder')
-    text = 'a catalog other than config/models.yaml'
+    text = 'another catalog than config/models.yaml'
     parser.add_argument('--models-file', metavar='FILE', type=Path, help=text)
     arguments = parser.parse_args(argv)
     try:
@@ -59,14 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(max(check.status for check in checks))
 
 
-def checkers(
-    engines_dir: Path | None = None, models_file: Path | None = None
-) -> dict[str, Checker]:
+def checkers(engines_dir: Path | None, models_file: Path | None) -> dict[str, Checker]:
     """
     Return all checks, by the name under which one that breaks is reported.
 
-    :param engines_dir: the folder of model files; None for that of
-        :func:`aitable_ros.paths.engines_dir`.
+    :param engines_dir: the folder of model files; None for the one that is used by default.
     :param models_file: the catalog; None for config/models.yaml.
     """
     return {

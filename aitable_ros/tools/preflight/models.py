@@ -57,9 +57,8 @@ def _check_model(spec: ModelSpec, file: str | None, folder: Path) -> Check:
         advice = 'name a backend that works in the parameter `backend`, and repair the other'
     elif found['ok']:
         skipped = '; '.join(f'{entry["backend"]}: {entry["reason"]}' for entry in found['skipped'])
-        status, advice = Status.OK, ''
-        if skipped:
-            status, advice = Status.WARNING, f'not on a better one: {skipped}'
+        status = Status.WARNING if skipped else Status.OK
+        advice = f'not on a better one: {skipped}' if skipped else ''
         summary = f'runs on {found["backend"]} ({found["path"]})'
     else:
         means = 'its nodes cannot work' if spec.required else 'optional: the nodes work without it'
@@ -81,9 +80,7 @@ def probe_model(
     """
     Load a network and run it once; yield which backend runs it, or why none does.
 
-    :param name: of the catalog.
-    :param models_file: the catalog; None for config/models.yaml.
-    :param engines_dir: the folder of model files.
+    :param name: of the catalog; it and the others are as for :func:`check_models`.
     :param backend: ``auto`` or the name of one.
     """
     catalog = load_catalog(Path(models_file) if models_file else None)

@@ -15,7 +15,8 @@ from aitable_ros.tools.support.isolation import run_isolated
 MAX_DOMAIN_ID = 101
 """Higher ROS domains use UDP ports that Linux also gives to others; ROS 2, 'The ROS_DOMAIN_ID'."""
 
-_MIDDLEWARE = 'install the one that RMW_IMPLEMENTATION names, or unset RMW_IMPLEMENTATION'
+_FITS = 'rclpy works with the Python that it was built for, after its setup.bash'
+_MIDDLEWARE = 'install the middleware that RMW_IMPLEMENTATION names, or unset RMW_IMPLEMENTATION'
 
 
 def check_ros(environment: Mapping[str, str]) -> list[Check]:
@@ -25,35 +26,24 @@ def check_ros(environment: Mapping[str, str]) -> list[Check]:
     :param environment: environment variables.
     """
     if not is_there('rclpy'):
-        advice = (
-            'source the setup.bash of ROS 2, or scripts/ros_env.sh, and use the Python that it was'
-            ' built for; without it only analyze works'
-        )
+        advice = f'source the setup.bash of ROS 2, or scripts/ros_env.sh; {_FITS}'
         return [Check('ros', Status.ERROR, 'module rclpy is not installed', advice)]
-    distribution = environment.get('ROS_DISTRO', '')
-    name = f'ROS 2 {distribution or "of unknown distribution (ROS_DISTRO is not set)"}'
+    name = f'ROS 2 {environment.get("ROS_DISTRO") or "(ROS_DISTRO is not set)"}'
     outcome = run_isolated(probe_ros, timeout_s=PROBE_TIMEOUT_S)
     found = dict(outcome.messages)
     if 'rclpy' not in found:
         what = f'{name}: rclpy cannot be imported: {outcome.failure}'
-        advice = (
-            'rclpy works with the Python that it was built for, after its setup.bash, and ends the'
-            f' process where the middleware is missing: {_MIDDLEWARE}'
-        )
-        return [Check('ros', Status.ERROR, what, advice)]
-    source = '' if distribution else 'source the setup.bash of your ROS installation'
-    status = Status.OK if distribution else Status.WARNING
-    checks = [Check('ros', status, f'{name}, rclpy {found["rclpy"]}', source)]
+        return [Check('ros', Status.ERROR, what, f'{_FITS}; {_MIDDLEWARE}')]
+    checks = [Check('ros', Status.OK, f'{name}, rclpy {found["rclpy"]}')]
     if 'middleware' not in found:
         what = f'the middleware cannot be loaded: {outcome.failure}'
         return [*checks, Check('transport', Status.ERROR, what, _MIDDLEWARE)]
-    if 'messages' in found:
-        checks.append(Check('messages', Status.OK, f'aitable_msgs ({found["messages"]})'))
-    else:
+    messages = Check('messages', Status.OK, f'aitable_msgs ({found.get("messages")})')
+    if 'messages' not in found:
         what = f'aitable_msgs cannot be imported: {outcome.failure}'
         advice = 'colcon build, then source install/setup.bash'
-        checks.append(Check('messages', Status.ERROR, what, advice))
-    return checks + check_transport(environment, found['middleware'])
+        messages = Check('messages', Status.ERROR, what, advice)
+    return [*checks, messages, *check_transport(environment, found['middleware'])]
 
 
 def probe_ros() -> Iterator[tuple[str, str]]:

@@ -48,28 +48,20 @@ def probe_cuda() -> Iterator[tuple[bool, str]]:
 
 
 def jetson(root: Path = Path('/')) -> str:
-    """
-    Name a Jetson and its release of Jetson Linux, on which TensorRT's version depends.
-
-    :param root: where the file system begins.
-    :returns: empty on other machines.
-    """
+    """Name the release of Jetson Linux, on which TensorRT's version depends; empty elsewhere."""
     try:
         text = (root / 'etc' / 'nv_tegra_release').read_text(encoding='utf-8', errors='replace')
-        model = (root / 'proc' / 'device-tree' / 'model').read_text(encoding='utf-8')
     except OSError:
         return ''
     release = re.search(r'R(\d+).*?REVISION: ([\d.]+)', text)
-    number = f' {release[1]}.{release[2]}' if release else ''
-    return f'{model.rstrip(chr(0)).strip()}, Jetson Linux{number}'
+    return f'Jetson Linux {release[1]}.{release[2]}' if release else ''
 
 
 RUNTIMES: Mapping[str, tuple[tuple[str, ...], str]] = {
     'tensorrt': (
         MODULES,
-        'the primary backend where there is an NVIDIA GPU; must match the installed libraries and'
-        ' this Python: on a Jetson sudo apt install tensorrt python3-libnvinfer, elsewhere'
-        ' pip install tensorrt',
+        'primary where there is an NVIDIA GPU; must match its libraries and this Python: on a'
+        ' Jetson sudo apt install tensorrt python3-libnvinfer, elsewhere pip install tensorrt',
     ),
     'pycuda': (
         ('pycuda.driver',),
@@ -100,8 +92,7 @@ def check_runtime(name: str) -> list[Check]:
         return [Check(name, Status.OK, outcome.messages[-1])]
     reason = f'cannot be imported: {outcome.failure or "it ends the process"}'
     if DRIVER_LIBRARY in reason:  # the package is as it should be, the machine has no GPU
-        advice = 'it works where the NVIDIA driver is installed'
-        return [Check(name, Status.WARNING, reason, advice)]
+        return [Check(name, Status.WARNING, reason, 'it needs the NVIDIA driver')]
     return [Check(name, Status.ERROR, reason, advice)]
 
 

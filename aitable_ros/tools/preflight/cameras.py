@@ -1,6 +1,6 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""What this machine has for images: cameras."""
+"""Which cameras this machine has, and whether they may be opened."""
 
 from __future__ import annotations
 

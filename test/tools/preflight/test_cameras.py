@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from aitable_ros.tools.preflight import machine as preflight_machine
+from aitable_ros.tools.preflight import cameras as preflight_cameras
+from aitable_ros.tools.preflight.cameras import check_cameras
 from aitable_ros.tools.preflight.check import Status
-from aitable_ros.tools.preflight.machine import check_cameras
 
 
 class TestCameras:
@@ -24,7 +24,7 @@ class TestCameras:
             raise PermissionError(13, 'Permission denied')
 
         (tmp_path / 'video0').touch()
-        monkeypatch.setattr(preflight_machine.os, 'open', refuse)
+        monkeypatch.setattr(preflight_cameras.os, 'open', refuse)
         (check,) = check_cameras(tmp_path)
         assert check.status is Status.WARNING
         assert check.summary == f'{tmp_path}/video0: Permission denied'
@@ -45,9 +45,9 @@ class TestCameras:
             assert (request, len(buffer)) == (0x80685600, 104)
             name = Path(f'/proc/self/fd/{descriptor}').readlink().name
             texts = (b'uvcvideo', b'HD Webcam', b'usb-1')
-            return preflight_machine._CAPABILITY.pack(*texts, 0x60000, *answers[name], 0, 0, 0)
+            return preflight_cameras._CAPABILITY.pack(*texts, 0x60000, *answers[name], 0, 0, 0)
 
-        monkeypatch.setattr(preflight_machine.fcntl, 'ioctl', ioctl)
+        monkeypatch.setattr(preflight_cameras.fcntl, 'ioctl', ioctl)
         (check,) = check_cameras(tmp_path)
         assert check.status is Status.OK
         assert check.summary == f'{tmp_path}/video2 (HD Webcam), {tmp_path}/video10 (HD Webcam)'

@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 PACKAGE = 'aitable_ros'
 ROOT = Path(__file__).resolve().parent
+REGISTRY = runpy.run_path(str(ROOT / PACKAGE / 'nodes' / 'registry.py'))
 
 
 def files(pattern: str) -> list[str]:
@@ -45,13 +47,7 @@ setup(
     extras_require={'test': ['pytest', 'pytest-timeout', 'hypothesis']},
     entry_points={
         'console_scripts': [
-            'face_detection = aitable_ros.nodes.face_detection_node:main',
-            'emotion = aitable_ros.nodes.emotion_node:main',
-            'fatigue = aitable_ros.nodes.fatigue_node:main',
-            'image_source = aitable_ros.nodes.image_source_node:main',
-            'overlay = aitable_ros.nodes.overlay_node:main',
-            'posture = aitable_ros.nodes.posture_node:main',
-            'hri = aitable_ros.nodes.hri_node:main',
+            *(f'{node.name} = {node.module}:main' for node in REGISTRY['NODES'].values()),
             'component_container = aitable_ros.nodes.component_container:main',
             'component_container_mt = aitable_ros.nodes.component_container:main_mt',
             'analyze = aitable_ros.tools.analyze.command:main',
@@ -66,15 +62,6 @@ setup(
             'sample_bag = aitable_ros.tools.sample_bag:main',
             'wait_until_active = aitable_ros.tools.wait_until_active:main',
         ],
-        'rclpy_components': [
-            'aitable_ros::EmotionNode = aitable_ros.nodes.emotion_node:EmotionNode',
-            'aitable_ros::FaceDetectionNode = '
-            'aitable_ros.nodes.face_detection_node:FaceDetectionNode',
-            'aitable_ros::FatigueNode = aitable_ros.nodes.fatigue_node:FatigueNode',
-            'aitable_ros::HriNode = aitable_ros.nodes.hri_node:HriNode',
-            'aitable_ros::ImageSourceNode = aitable_ros.nodes.image_source_node:ImageSourceNode',
-            'aitable_ros::OverlayNode = aitable_ros.nodes.overlay_node:OverlayNode',
-            'aitable_ros::PostureNode = aitable_ros.nodes.posture_node:PostureNode',
-        ],
+        'rclpy_components': [f'{name} = {path}' for name, path in REGISTRY['PLUGINS'].items()],
     },
 )

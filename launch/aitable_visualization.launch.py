@@ -5,13 +5,10 @@
 from __future__ import annotations
 
 from launch import LaunchDescription
-from launch.actions import OpaqueFunction
 
-from aitable_ros.launching.actions import declare, start_visualization
+from aitable_ros.launching.actions import describe
 
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments (aitable_ros/launching/arguments.py) and start what they say."""
-    return LaunchDescription(
-        [*declare('aitable_visualization.launch.py'), OpaqueFunction(function=start_visualization)]
-    )
+    return describe('aitable_visualization.launch.py')

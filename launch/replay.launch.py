@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 from launch import LaunchDescription
-from launch.actions import OpaqueFunction
 
-from aitable_ros.launching.actions import declare
+from aitable_ros.launching.actions import describe
 from aitable_ros.launching.replaying import start_replay
 
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments (aitable_ros/launching/arguments.py) and start what they say."""
-    return LaunchDescription([*declare('replay.launch.py'), OpaqueFunction(function=start_replay)])
+    return describe('replay.launch.py', start_replay)

@@ -3,9 +3,9 @@
 """
 Expressions are made from a neutral mesh by moving its points as the muscles would.
 
-analysis/data/neutral_face.csv is the symmetric median of FaceMesh's output on pictures of neutral
-faces, turned to the front: to the person's left, up, out of the face, in thousandths of the eye
-span.
+perception/emotion/data/neutral_face.csv is the symmetric median of FaceMesh's output on pictures
+of neutral faces, turned to the front: to the person's left, up, out of the face, in thousandths of
+the eye span.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import numpy as np
 
 from aitable_ros.perception.emotion.action_units import ActionUnits, action_units
 from aitable_ros.perception.emotion.face_measures import frontalise, measure_face
+from aitable_ros.perception.faces.landmarks import keypoints_from_landmarks
+from aitable_ros.perception.faces.pipeline import TrackedFace
 
 NEUTRAL_SHAPE = (
     np.loadtxt(
@@ -38,6 +40,21 @@ def to_image(
     about_x = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
     turned = shape @ (about_z @ about_y @ about_x).T * eye_span_px
     return (turned * (1, -1, -1) + (*centre_px, 0.0)).astype(np.float32)
+
+
+def seen_face(face_id='f1', presence=0.99, landmarks=NEUTRAL_SHAPE) -> TrackedFace:
+    """Give what face detection says of a frontal face; of a shape of None without landmarks."""
+    points = to_image(NEUTRAL_SHAPE if landmarks is None else landmarks)
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    return TrackedFace(
+        face_id,
+        np.concatenate((low, high - low)),
+        0.9,
+        presence,
+        keypoints_from_landmarks(points),
+        None if landmarks is None else points,
+        0.0,
+    )
 
 
 def shift(anchors, by, radius) -> np.ndarray:

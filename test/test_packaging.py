@@ -10,6 +10,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,19 @@ ROS_LAYERS = ('nodes', 'ros_support', 'launching')
 # What each layer may import of the others: imports point downward.
 LAYERS_BELOW: dict[str, set[str]] = {
     'inference': set(),
-    'analysis': {'inference', 'perception'},
-    'perception': {'inference', 'analysis'},
+    'perception': {'inference'},
+    'simulation': {'perception'},
+    'visualization': {'perception'},
+    'sources': {'simulation'},
+    'bags': {'simulation', 'perception'},
+    'model_zoo': {'inference', 'sources'},
+    'ros_support': {'inference', 'perception', 'visualization'},
+    'launching': {'inference', 'bags', 'ros_support', 'nodes'},
+    'nodes': {'inference', 'perception', 'visualization', 'sources', 'model_zoo', 'ros_support'},
+    'tools': {
+        *('inference', 'perception', 'simulation', 'visualization', 'sources', 'bags'),
+        *('model_zoo', 'ros_support', 'nodes'),
+    },
 }
 
 
@@ -214,7 +226,7 @@ class TestSetup:
         modules = {
             '.'.join(path.relative_to(ROOT).with_suffix('').parts)
             for folder in ('nodes', 'tools')
-            for path in (PACKAGE_DIR / folder).glob('*.py')
+            for path in (PACKAGE_DIR / folder).rglob('*.py')
             if 'def main(' in path.read_text(encoding='utf-8')
         }
         assert modules == targets
@@ -249,24 +261,47 @@ class TestImportLayers:
                 offenders[name_of(path)] = ros
         assert offenders == {}
 
-    @pytest.mark.parametrize('layer', sorted(LAYERS_BELOW))
-    def test_imports_point_downward(self, layer: str) -> None:
-        layers = {path.name for path in PACKAGE_DIR.iterdir() if path.is_dir()}
+    def test_imports_point_downward(self) -> None:
+        layers = {path.parent.name for path in PACKAGE_DIR.glob('*/__init__.py')}
+        assert layers == set(LAYERS_BELOW)
+        both = {(a, b) for a in layers for b in LAYERS_BELOW[a] if a in LAYERS_BELOW[b]}
+        assert both == set()
         upward = {}
-        for path in sorted((PACKAGE_DIR / layer).glob('*.py')):
+        for path in SOURCES:
+            layer = path.relative_to(PACKAGE_DIR).parts[0]
+            if layer not in layers:
+                continue
             names = imports(ast.parse(path.read_text(encoding='utf-8')), lazy=True)
             used = {name.split('.')[1] for name in names if name.startswith('aitable_ros.')}
-            above = (used & layers) - LAYERS_BELOW[layer] - {layer}
-            if above:
-                upward[path.name] = above
+            if above := (used & layers) - LAYERS_BELOW[layer] - {layer}:
+                upward[name_of(path)] = above
         assert upward == {}
+
+    def test_no_module_imports_itself_by_way_of_others(self) -> None:
+        """Imports inside functions and for types count, too."""
+        modules = {
+            '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__'): path
+            for path in SOURCES
+        }
+        graph = {
+            name: {
+                target if target in modules else target.rpartition('.')[0]
+                for target in imports(ast.parse(path.read_text(encoding='utf-8')), lazy=True)
+            }
+            & set(modules)
+            for name, path in modules.items()
+        }
+        try:
+            TopologicalSorter(graph).prepare()
+        except CycleError as error:
+            pytest.fail(' -> '.join(error.args[1]))
 
     def test_inference_needs_numpy_only(self) -> None:
         """Importing inference/ brings in neither ROS nor any runtime nor OpenCV."""
         modules = [
-            f'aitable_ros.inference.{path.stem}'
+            '.'.join(path.relative_to(ROOT).with_suffix('').parts)
             for path in SOURCES
-            if path.parent.name == 'inference' and path.stem != '__init__'
+            if 'inference' in path.parts and path.stem != '__init__'
         ]
         heavy = [
             'rclpy',

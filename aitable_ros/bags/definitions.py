@@ -9,7 +9,6 @@ have.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -20,12 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from rosbags.interfaces import Nodetype
-from rosbags.typesys import (
-    Stores,
-    get_types_from_idl,
-    get_types_from_msg,
-    get_typestore,
-)
+from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
 
 from aitable_ros.bags.errors import BagError, one_line
 
@@ -57,12 +52,6 @@ class TypeDefinition:
     encoding: str
     text: str
     type_hash: str
-
-    def __post_init__(self) -> None:
-        if self.encoding not in (MSG, IDL):
-            raise ValueError(f'{self.type_name}: unknown encoding {self.encoding!r}')
-        if not self.type_hash:
-            raise ValueError(f'{self.type_name}: no hash')
 
 
 def find_definition(type_name: str) -> TypeDefinition | None:
@@ -97,9 +86,9 @@ def make_definition(
     :param type_hash: its hash; computed from the text where not given.
     :raises BagError: when the text is no such definition.
     """
-    return TypeDefinition(
-        type_name, encoding, text, type_hash or _hash(type_name, _parse(type_name, encoding, text))
-    )
+    if not type_hash:
+        type_hash = _store_of(type_name, encoding, text).hash_rihs01(type_name)
+    return TypeDefinition(type_name, encoding, text, type_hash)
 
 
 class Canonical:
@@ -115,13 +104,7 @@ class Canonical:
 
     def __init__(self, definition: TypeDefinition) -> None:
         self._type_name = definition.type_name
-        self._store = get_typestore(Stores.EMPTY)
-        types = _parse(definition.type_name, definition.encoding, definition.text)
-        try:
-            self._store.register(types)
-            self._store.get_msgdef(self._type_name)
-        except Exception as error:  # its parser raises whatever it trips over
-            raise BagError(f'definition of {self._type_name}: {one_line(error)}') from error
+        self._store = _store_of(definition.type_name, definition.encoding, definition.text)
 
     def __call__(self, data: bytes) -> bytes:
         """
@@ -133,7 +116,7 @@ class Canonical:
         try:
             message = self._store.deserialize_cdr(data, self._type_name)
             return bytes(self._store.serialize_cdr(message, self._type_name, little_endian=True))
-        except Exception as error:  # as above
+        except Exception as error:  # its parser raises whatever it trips over
             raise BagError(f'damaged {self._type_name}: {one_line(error)}') from error
 
 
@@ -147,7 +130,7 @@ def _find(type_name: str, folders: tuple[Path, ...]) -> TypeDefinition | None:
             for name, text in texts.items()
         ]
         text = '\n'.join((root, *nested))
-        return make_definition(type_name, MSG, text, _installed_hash(type_name, folders))
+        return make_definition(type_name, MSG, text)
     store = get_typestore(Stores.LATEST)
     if type_name not in store.fielddefs:
         return None
@@ -159,7 +142,11 @@ def _collect(type_name: str, folders: tuple[Path, ...], texts: dict[str, str]) -
     """Gather the installed text of a type and of all it contains; False if one is missing."""
     if type_name in texts:
         return True
-    path = _installed(type_name, folders, '.msg')
+    name = _TYPE_NAME.fullmatch(type_name)
+    if name is None:
+        return False
+    paths = (folder / name[1] / 'msg' / f'{name[2]}.msg' for folder in folders)
+    path = next((path for path in paths if path.is_file()), None)
     if path is None:
         return False
     try:
@@ -169,26 +156,6 @@ def _collect(type_name: str, folders: tuple[Path, ...], texts: dict[str, str]) -
     texts[type_name] = text
     fields = _parse(type_name, MSG, text)[type_name][1]
     return all(_collect(nested, folders, texts) for nested in _nested(fields))
-
-
-def _installed(type_name: str, folders: tuple[Path, ...], suffix: str) -> Path | None:
-    name = _TYPE_NAME.fullmatch(type_name)
-    if name is None:
-        return None
-    paths = (folder / name[1] / 'msg' / f'{name[2]}{suffix}' for folder in folders)
-    return next((path for path in paths if path.is_file()), None)
-
-
-def _installed_hash(type_name: str, folders: tuple[Path, ...]) -> str:
-    """Read the hash that rosidl computed; empty where it did not (Humble)."""
-    path = _installed(type_name, folders, '.json')
-    if path is None:
-        return ''
-    try:
-        entries = json.loads(path.read_text(encoding='utf-8'))['type_hashes']
-        return {entry['type_name']: str(entry['hash_string']) for entry in entries}[type_name]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BagError(f'{path} cannot be read: {one_line(error)}') from error
 
 
 def _nested(fields: Any) -> list[str]:
@@ -226,10 +193,17 @@ def _parse(type_name: str, encoding: str, text: str) -> dict[str, Any]:
     return types
 
 
-def _hash(type_name: str, types: dict[str, Any]) -> str:
+def _store_of(type_name: str, encoding: str, text: str) -> Typestore:
+    """
+    Make what knows a type and all that it contains.
+
+    :raises BagError: when the definition is damaged or not whole.
+    """
     store = get_typestore(Stores.EMPTY)
+    types = _parse(type_name, encoding, text)
     try:
         store.register(types)
-        return str(store.hash_rihs01(type_name))
+        store.get_msgdef(type_name)
     except Exception as error:  # as above
         raise BagError(f'definition of {type_name} is not whole: {one_line(error)}') from error
+    return store

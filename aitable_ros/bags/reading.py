@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rosbags.interfaces import MessageDefinitionFormat
@@ -88,15 +87,8 @@ class BagReader:
         self.path = Path(path)
         self.topics: tuple[BagTopic, ...] = ()
         self.start_ns = 0
-        self.end_ns = 0
-        self.count = 0
         self._reader: Any = None
         self._connections: dict[BagTopic, list[Any]] = {}
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds from the first to the last message."""
-        return (self.end_ns - self.start_ns) * 1e-9
 
     @property
     def storage(self) -> str:
@@ -173,19 +165,11 @@ class BagReader:
             with self._damage():
                 self._read_topics()
         except BaseException:
-            self._close()
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._close()
-
-    def _close(self) -> None:
+    def __exit__(self, *error: object) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.close()
@@ -222,10 +206,8 @@ class BagReader:
             for (name, type_name), connections in grouped.items()
         }
         self.topics = tuple(self._connections)
-        self.count = int(reader.message_count)
-        if self.count:
-            # the reader's end is that of a half-open interval
-            self.start_ns, self.end_ns = int(reader.start_time), int(reader.end_time) - 1
+        if reader.message_count:
+            self.start_ns = int(reader.start_time)
 
     @contextmanager
     def _damage(self) -> Iterator[None]:

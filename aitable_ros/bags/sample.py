@@ -21,6 +21,9 @@ from aitable_ros.bags.writing import BagTarget, BagWriter, offered_qos
 LOG_DELAY_NS = 15_000_000
 """How long after its stamp an image is logged, as by a camera driver and a recorder [ns]."""
 
+FOV_RAD = math.radians(62.2)
+"""Horizontal field of view of the calibration: that of a Raspberry Pi camera v2."""
+
 _NS = 1_000_000_000
 
 
@@ -39,8 +42,6 @@ class SampleBag:
     :param frame_id: of the camera.
     :param start_ns: stamp of the first image [ns].
     :param jpeg_quality: 1 to 100.
-    :param fov_rad: horizontal field of view of the calibration (default: that of a Raspberry Pi
-        camera v2, 62.2 degrees).
     """
 
     seconds: float = 10.0
@@ -53,7 +54,6 @@ class SampleBag:
     frame_id: str = 'camera_optical_frame'
     start_ns: int = 1_700_000_000 * _NS
     jpeg_quality: int = 90
-    fov_rad: float = math.radians(62.2)
 
     def __post_init__(self) -> None:
         if not (0 < self.seconds < math.inf and 0 < self.fps <= 1000):
@@ -64,8 +64,6 @@ class SampleBag:
             raise BagError(f'topic {self.topic!r} is no absolute topic name')
         if not 1 <= self.jpeg_quality <= 100:
             raise BagError(f'JPEG quality {self.jpeg_quality}: expected 1..100')
-        if not 0 < self.fov_rad < math.pi:
-            raise BagError(f'field of view {self.fov_rad} rad: expected 0..pi')
 
 
 def make_sample_bag(target: BagTarget, content: SampleBag, *, force: bool = False) -> int:
@@ -154,7 +152,7 @@ class _Messages:
 
     def _camera_info(self, rgb: npt.NDArray[np.uint8]) -> dict[str, Any]:
         height, width = rgb.shape[:2]
-        focal_px = 0.5 * width / math.tan(0.5 * self._content.fov_rad)
+        focal_px = 0.5 * width / math.tan(0.5 * FOV_RAD)
         k = np.array([[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]])
         none = {'x_offset': 0, 'y_offset': 0, 'height': 0, 'width': 0, 'do_rectify': False}
         return {

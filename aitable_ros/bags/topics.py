@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from aitable_ros.bags import BagReader, BagTopic
+from aitable_ros.bags.errors import BagError
+from aitable_ros.bags.reading import CAMERA_INFO, BagReader, BagTopic
 
 DEFAULT_IMAGE_TOPICS = ('/image_raw', '/image_raw/compressed')
 """Taken where a bag has several topics of images and none was named."""
@@ -24,10 +22,8 @@ def choose_images(bag: BagReader, name: str) -> BagTopic | None:
     :raises BagError: when it is not there, holds something else, or there are several; the
         message lists those that there are.
     """
-    from aitable_ros.bags import BagError
-
     images = [topic for topic in bag.images if topic.count]
-    listing = ', '.join(f'{topic.name} ({_short(topic.type_name)})' for topic in images)
+    listing = ', '.join(f'{topic.name} ({topic.type_name.rpartition("/")[2]})' for topic in images)
     if name:
         topic = bag.topic(name)
         if topic is not None and topic.is_image and topic.count:
@@ -62,9 +58,6 @@ def choose_camera_info(
     :raises BagError: when there is no calibration on the topic that was asked for; the message
         lists those that there are.
     """
-    from aitable_ros.bags import BagError
-    from aitable_ros.bags.reading import CAMERA_INFO
-
     if name is None:
         return None
     if not name:
@@ -78,7 +71,3 @@ def choose_camera_info(
         there = ', '.join(t.name for t in bag.topics if t.type_name == CAMERA_INFO)
         raise BagError(f'{bag.path}: no {CAMERA_INFO} on {name}; there is: {there or "none"}')
     return topic
-
-
-def _short(type_name: str) -> str:
-    return type_name.rpartition('/')[2]

@@ -15,7 +15,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import yaml
@@ -207,12 +206,7 @@ class BagWriter:
             raise BagError(f'{path} cannot be written: {one_line(error)}') from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         writer, self._writer = self._writer, None
         assert writer is not None
         try:
@@ -262,16 +256,7 @@ def offered_qos(
     :param depth: how many messages it keeps.
     :param transient_local: late subscribers get what it keeps.
     """
-    return (
-        Qos(
-            QosHistory.KEEP_LAST,
-            depth,
-            QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT,
-            QosDurability.TRANSIENT_LOCAL if transient_local else QosDurability.VOLATILE,
-            _INFINITE,
-            _INFINITE,
-            QosLiveliness.AUTOMATIC,
-            _INFINITE,
-            False,
-        ),
-    )
+    reliability = QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT
+    durability = QosDurability.TRANSIENT_LOCAL if transient_local else QosDurability.VOLATILE
+    lasting = (_INFINITE, _INFINITE, QosLiveliness.AUTOMATIC, _INFINITE)
+    return (Qos(QosHistory.KEEP_LAST, depth, reliability, durability, *lasting, False),)

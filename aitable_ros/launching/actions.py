@@ -8,16 +8,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import launch.logging
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
-from launch import Action, Event, LaunchContext
-from launch.actions import DeclareLaunchArgument, LogInfo, RegisterEventHandler
+from launch import Action, Event, LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, RegisterEventHandler
 from launch.event_handlers import OnShutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LoadComposableNodes, Node
@@ -25,53 +24,22 @@ from launch_ros.descriptions import ComposableNode
 from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
 from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 
-from aitable_ros.launching.arguments import (
-    CONTAINERS,
-    LAUNCH_FILES,
-    NETWORK_NODES,
-    NONE,
-    checked,
-)
+from aitable_ros.launching.arguments import LAUNCH_FILES, NONE, checked
 from aitable_ros.launching.parameter_files import parameters_for
+from aitable_ros.nodes.registry import CAMERA, CONTAINERS, NODES, PACKAGE, PERCEIVING
 from aitable_ros.ros_support.process.transport import transport_settings
 
-PACKAGE = 'aitable_ros'
 CONTAINER_NAME = 'aitable_container'
-CAMERA = 'image_source'
 RESPAWN_DELAY_S = 2.0
 
-PLUGINS: Mapping[str, str] = MappingProxyType(
-    {
-        CAMERA: f'{PACKAGE}::ImageSourceNode',
-        'face_detection': f'{PACKAGE}::FaceDetectionNode',
-        'emotion': f'{PACKAGE}::EmotionNode',
-        'fatigue': f'{PACKAGE}::FatigueNode',
-        'posture': f'{PACKAGE}::PostureNode',
-        'hri': f'{PACKAGE}::HriNode',
-        'overlay': f'{PACKAGE}::OverlayNode',
-    }
-)
-"""Plugin names of the nodes, by node name, in the order in which they are started."""
 
-RESULT_TOPICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        'face_detection': ('faces',),
-        'emotion': ('emotion',),
-        'fatigue': ('fatigue', '/tf'),
-        'posture': ('posture',),
-        'overlay': ('overlay', 'markers'),
-    }
-)
-"""The topics of the results, by the node that publishes them."""
-
-
-def declare(file: str) -> list[DeclareLaunchArgument]:
+def describe(file: str, start: Callable[[Setup], list[Action]] | None = None) -> LaunchDescription:
     """
-    Declare the arguments of a launch file; ``ros2 launch … -s`` lists them.
+    Describe a launch file: its arguments, which ``ros2 launch … -s`` lists, and what it starts.
 
-    :param file: name of the launch file.
+    :param start: makes the actions; what is switched on is started where it is not given.
     """
-    return [
+    arguments = [
         DeclareLaunchArgument(
             argument.name,
             default_value=argument.default_value,
@@ -81,34 +49,11 @@ def declare(file: str) -> list[DeclareLaunchArgument]:
         for argument in LAUNCH_FILES[file]
     ]
 
+    def actions(context: LaunchContext) -> list[Action]:
+        setup = Setup.read(context, file)
+        return start(setup) if start is not None else setup.start_all()
 
-def start_system(context: LaunchContext) -> list[Action]:
-    """Make the actions of aitable.launch.py."""
-    setup = Setup.read(context, 'aitable.launch.py')
-    names = [*setup.camera(), *setup.enabled()]
-    if not names and setup.values['rviz'] != 'true':
-        raise ValueError('there is nothing to start: every node is switched off')
-    rviz = setup.start_rviz()  # first: it may say that a value is wrong
-    return [*setup.start(names), *rviz]
-
-
-def start_nodes(context: LaunchContext) -> list[Action]:
-    """Make the actions of aitable_nodes.launch.py."""
-    setup = Setup.read(context, 'aitable_nodes.launch.py')
-    return setup.start(setup.enabled())
-
-
-def start_camera(context: LaunchContext) -> list[Action]:
-    """Make the actions of aitable_camera.launch.py."""
-    setup = Setup.read(context, 'aitable_camera.launch.py')
-    return setup.start(setup.camera())
-
-
-def start_visualization(context: LaunchContext) -> list[Action]:
-    """Make the actions of aitable_visualization.launch.py."""
-    setup = Setup.read(context, 'aitable_visualization.launch.py')
-    rviz = setup.start_rviz()
-    return [*setup.start(setup.enabled()), *rviz]
+    return LaunchDescription([*arguments, OpaqueFunction(function=actions)])
 
 
 @dataclass(frozen=True)
@@ -125,17 +70,10 @@ class Setup:
 
     @classmethod
     def read(cls, context: LaunchContext, file: str) -> Setup:
-        """
-        Read the arguments of a launch file.
-
-        :raises ValueError: saying which values are wrong, and why.
-        """
-        given = {
-            argument.name: LaunchConfiguration(argument.name).perform(context)
-            for argument in LAUNCH_FILES[file]
-        }
-        values = checked(file, given)
-        setup = cls(context, values)
+        """Read the arguments of a launch file; ValueError: which are wrong, and why."""
+        names = [argument.name for argument in LAUNCH_FILES[file]]
+        given = {name: LaunchConfiguration(name).perform(context) for name in names}
+        setup = cls(context, checked(file, given))
         for path in setup.params_files:
             if not Path(path).is_file():
                 raise ValueError(f'params_file: there is no file {path}')
@@ -148,11 +86,7 @@ class Setup:
 
     def enabled(self) -> list[str]:
         """Name the nodes that are switched on."""
-        return [name for name in PLUGINS if self.values.get(name) == 'true']
-
-    def camera(self) -> list[str]:
-        """Name the node that publishes images, if one is to."""
-        return [] if self.values['source'] == NONE else [CAMERA]
+        return [name for name in NODES if self.values.get(name) == 'true']
 
     @property
     def namespace(self) -> str:
@@ -162,20 +96,12 @@ class Setup:
         return str(make_namespace_absolute(combined or '/'))
 
     def full_name(self, name: str) -> str:
-        """
-        Resolve the name of a node or topic.
-
-        :param name: as the nodes use it.
-        """
+        """Resolve the name of a node or topic."""
         return name if name.startswith('/') else f'{self.namespace.rstrip("/")}/{name}'
 
     def result_topics(self) -> list[str]:
         """Name the topics on which the nodes that are switched on publish, resolved."""
-        return [
-            self.full_name(topic)
-            for name in self.enabled()
-            for topic in RESULT_TOPICS.get(name, ())
-        ]
+        return [self.full_name(topic) for name in self.enabled() for topic in NODES[name].topics]
 
     @property
     def remappings(self) -> list[tuple[str, str]]:
@@ -185,16 +111,9 @@ class Setup:
         return [('image_raw', image_topic), ('camera_info', info_topic)]
 
     def overrides(self, name: str) -> dict[str, Any]:
-        """
-        Give the parameters of a node that arguments set.
-
-        Arguments that were left alone are not among them, which leaves the word to the
-        parameter file.
-
-        :param name: name of the node.
-        """
+        """Give a node's parameters that arguments set; the others are as the files say."""
         chosen: dict[str, Any] = {}
-        if name in NETWORK_NODES:
+        if name in PERCEIVING:
             backend = self.values.get(f'{name}_backend') or self.values.get('backend')
             if backend:
                 chosen['backend'] = backend
@@ -206,20 +125,24 @@ class Setup:
             chosen['use_sim_time'] = self.values['use_sim_time'] == 'true'
         return chosen
 
-    def start(self, names: Sequence[str]) -> list[Action]:
-        """
-        Start nodes, where and how the arguments say.
+    def start_all(self) -> list[Action]:
+        """Start what is switched on: a source of images, nodes, rviz2."""
+        camera = [] if self.values.get('source', NONE) == NONE else [CAMERA]
+        names = [*camera, *self.enabled()]
+        if not names and 'source' in self.values and self.values.get('rviz') == 'false':
+            raise ValueError('there is nothing to start: every node is switched off')
+        rviz = self.start_rviz()  # first: it may say that a value is wrong
+        return [*self.start(names), *rviz]
 
-        :param names: names of the nodes.
-        """
+    def start(self, names: Sequence[str]) -> list[Action]:
+        """Start nodes, where and how the arguments say."""
         if not names:
             return []
         if self.values.get('container'):
             return self._join(self.values['container'], names)
-        composed = self.values.get('composed') == 'true'
         executables = {name: name for name in names}
         parameters = {name: self.overrides(name) for name in names}
-        if composed:
+        if self.values.get('composed') == 'true':
             executables = {CONTAINER_NAME: CONTAINERS[self.values['container_threads']]}
             parameters[CONTAINER_NAME] = {'components': list(names)}
         file, cleaning = self.write(parameters)
@@ -230,7 +153,7 @@ class Setup:
 
     def start_rviz(self) -> list[Action]:
         """Start rviz2 where it is asked for; say so where it is not installed."""
-        if self.values['rviz'] != 'true':
+        if self.values.get('rviz') != 'true':
             return []
         config = Path(self.values['rviz_config'])
         if not config.is_file():
@@ -311,7 +234,7 @@ class Setup:
                 composable_node_descriptions=[
                     ComposableNode(
                         package=PACKAGE,
-                        plugin=PLUGINS[name],
+                        plugin=NODES[name].plugin,
                         name=name,
                         namespace=self.values['namespace'],
                         remappings=self.remappings,
@@ -331,11 +254,7 @@ class Setup:
 
 
 def beside(image_topic: str) -> str:
-    """
-    Give the topic of the calibration that belongs to a topic of images.
-
-    :param image_topic: name of the image topic.
-    """
+    """Give the topic of the calibration that belongs to a topic of images."""
     namespace, slash, _ = image_topic.rpartition('/')
     return f'{namespace}{slash}camera_info'
 

@@ -9,25 +9,20 @@ machine.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 from aitable_ros.inference.selection import AUTO, BACKENDS
+from aitable_ros.nodes.registry import CAMERA, CONTAINERS, NODES, PERCEIVING
 from aitable_ros.paths import share_dir
 
 SWITCH = ('true', 'false')
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 NONE = 'none'
 """No source, or no parameter file; ``ros2 launch`` refuses empty values on its command line."""
-
-CONTAINERS = MappingProxyType({'single': 'component_container', 'multi': 'component_container_mt'})
-"""The executables of this package that can hold nodes, by argument ``container_threads``."""
-
-NETWORK_NODES = ('face_detection', 'emotion', 'fatigue', 'posture')
-"""The nodes that run networks, and so have a parameter ``backend``."""
 
 _NAME = re.compile(r'(~?/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
 
@@ -53,12 +48,6 @@ class LaunchArgument:
     in_share: bool = False
     kind: str = ''
 
-    def __post_init__(self) -> None:
-        if self.choices and self.default is not None and self.default not in self.choices:
-            raise ValueError(f'{self.name}: default {self.default!r} is not among its choices')
-        if self.kind not in ('', 'name', 'namespace', 'rate', 'seconds'):
-            raise ValueError(f'{self.name}: there is no kind {self.kind!r}')
-
     @property
     def default_value(self) -> str | None:
         """The default, with the path of the share folder where it is one."""
@@ -67,15 +56,9 @@ class LaunchArgument:
         return self.default
 
     def problem_with(self, value: str) -> str | None:
-        """
-        Say what is wrong with a value.
-
-        :param value: as given on the command line, without blanks at its ends.
-        :returns: the reason for refusing it, or None when it is fine.
-        """
+        """Say why a value, without blanks at its ends, is refused; None when it is fine."""
         if self.choices and value not in self.choices:
-            allowed = ', '.join(repr(choice) for choice in self.choices)
-            return f'{self.name}: {value!r} is not one of {allowed}'
+            return f'{self.name}: {value!r} is not one of {", ".join(map(repr, self.choices))}'
         is_root = self.kind == 'namespace' and value == '/'
         is_name = not value or is_root or _NAME.fullmatch(value)
         if self.kind in ('name', 'namespace') and not is_name:
@@ -85,8 +68,7 @@ class LaunchArgument:
                 number = float(value)
             except ValueError:
                 return f'{self.name}: {value!r} is no number'
-            smallest_is_fine = number > 0 if self.kind == 'rate' else number >= 0
-            if not (smallest_is_fine and number < float('inf')):
+            if not 0 <= number < math.inf or (number == 0 and self.kind == 'rate'):
                 wanted = 'above 0' if self.kind == 'rate' else 'of 0 or more'
                 return f'{self.name}: {value} is no number {wanted}'
         return None
@@ -142,16 +124,11 @@ _ARGUMENTS = {
             '',
             ('', AUTO, *BACKENDS),
         ),
-        _backend('face_detection'),
-        _backend('emotion', 'geometry'),
-        _backend('fatigue'),
-        _backend('posture'),
-        _switch('face_detection', 'start face_detection, which emotion and fatigue need'),
-        _switch('emotion', 'start emotion'),
-        _switch('fatigue', 'start fatigue'),
-        _switch('posture', 'start posture', 'false'),
-        _switch('hri', 'start hri: ROS4HRI topics (needs hri_msgs)', 'false'),
-        _switch('overlay', 'start overlay: annotated images, drawn only while somebody looks'),
+        *(_backend(name, *(('geometry',) if name == 'emotion' else ())) for name in PERCEIVING),
+        *(
+            _switch(node.name, f'start {node.name}{node.remark}', str(node.by_default).lower())
+            for node in NODES.values()
+        ),
         _switch(
             'composed', 'all nodes in one process, which shares each image, or each in its own'
         ),
@@ -183,12 +160,7 @@ _ARGUMENTS = {
             '',
             ('', *SWITCH),
         ),
-        LaunchArgument(
-            'log_level',
-            'what the processes that are started log',
-            'info',
-            LOG_LEVELS,
-        ),
+        LaunchArgument('log_level', 'what the processes that are started log', 'info', LOG_LEVELS),
         _switch('rviz', 'start rviz2', 'false'),
         LaunchArgument(
             'rviz_config', "rviz2's configuration file", 'config/aitable.rviz', in_share=True
@@ -230,12 +202,8 @@ _PIPELINE = (
     'camera_info_topic',
     'image_transport',
     'backend',
-    *(f'{node}_backend' for node in NETWORK_NODES),
-    'face_detection',
-    'emotion',
-    'fatigue',
-    'posture',
-    'hri',
+    *(f'{name}_backend' for name in PERCEIVING),
+    *(name for name in NODES if name not in ('overlay', CAMERA)),
 )
 _PROCESSES = ('composed', 'container', 'container_threads', 'respawn')
 _COMMON = ('params_file', 'namespace', 'use_sim_time', 'log_level')
@@ -251,67 +219,64 @@ _JOIN = {
     'list`); empty: a process of its own'
 }
 
-LAUNCH_FILES: Mapping[str, tuple[LaunchArgument, ...]] = MappingProxyType(
-    {
-        'aitable.launch.py': _pick('source', *_PIPELINE, 'overlay', *_PROCESSES, *_COMMON, *_RVIZ),
-        'aitable_nodes.launch.py': _pick(*_PIPELINE, *_PROCESSES, *_COMMON),
-        'aitable_camera.launch.py': _pick(
-            'source',
-            'image_topic',
-            'image_transport',
-            'container',
-            'respawn',
-            *_COMMON,
-            source={
-                'default': '0',
-                'description': "where images come from: a camera index, 'sample' (built in), a "
-                'video file, a picture or a folder of pictures',
-            },
-            image_transport={
-                'description': 'which topics to publish; empty: as params_file says',
-                'choices': ('', 'raw', 'compressed', 'both'),
-            },
-            container=_JOIN,
-        ),
-        'aitable_visualization.launch.py': _pick(
-            'overlay',
-            'image_topic',
-            'camera_info_topic',
-            'image_transport',
-            'container',
-            'respawn',
-            *_COMMON,
-            *_RVIZ,
-            container=_JOIN,
-        ),
-        'replay.launch.py': _pick(
-            'bag',
-            'rate',
-            'loop',
-            'player',
-            'offline',
-            'record',
-            'end_with_bag',
-            'linger',
-            *_PIPELINE,
-            'overlay',
-            'composed',
-            'container_threads',
-            *_COMMON,
-            *_RVIZ,
-            use_sim_time={'default': 'true'},
-            image_topic={
-                'default': '',
-                'description': "topic of the images in the bag; empty: the bag's only one, or "
-                'image_raw',
-            },
-            image_transport={
-                'description': 'which images of the bag are taken; empty: raw ones where there '
-                'are any'
-            },
-        ),
-    }
-)
+LAUNCH_FILES = {
+    'aitable.launch.py': _pick('source', *_PIPELINE, 'overlay', *_PROCESSES, *_COMMON, *_RVIZ),
+    'aitable_nodes.launch.py': _pick(*_PIPELINE, *_PROCESSES, *_COMMON),
+    'aitable_camera.launch.py': _pick(
+        'source',
+        'image_topic',
+        'image_transport',
+        'container',
+        'respawn',
+        *_COMMON,
+        source={
+            'default': '0',
+            'description': "where images come from: a camera index, 'sample' (built in), a "
+            'video file, a picture or a folder of pictures',
+        },
+        image_transport={
+            'description': 'which topics to publish; empty: as params_file says',
+            'choices': ('', 'raw', 'compressed', 'both'),
+        },
+        container=_JOIN,
+    ),
+    'aitable_visualization.launch.py': _pick(
+        'overlay',
+        'image_topic',
+        'camera_info_topic',
+        'image_transport',
+        'container',
+        'respawn',
+        *_COMMON,
+        *_RVIZ,
+        container=_JOIN,
+    ),
+    'replay.launch.py': _pick(
+        'bag',
+        'rate',
+        'loop',
+        'player',
+        'offline',
+        'record',
+        'end_with_bag',
+        'linger',
+        *_PIPELINE,
+        'overlay',
+        'composed',
+        'container_threads',
+        *_COMMON,
+        *_RVIZ,
+        use_sim_time={'default': 'true'},
+        image_topic={
+            'default': '',
+            'description': "topic of the images in the bag; empty: the bag's only one, or "
+            'image_raw',
+        },
+        image_transport={
+            'description': 'which images of the bag are taken; empty: raw ones where there are any'
+        },
+    ),
+}
 """The arguments of every launch file, in the order in which they are listed."""
 
 
@@ -319,17 +284,12 @@ def checked(file: str, given: Mapping[str, str]) -> dict[str, str]:
     """
     Check the values of a launch file's arguments.
 
-    :param file: name of the launch file.
-    :param given: value of each of its arguments.
     :returns: the values, without blanks at their ends; ``params_file`` empty where it is none.
     :raises ValueError: naming every argument with a wrong value, and why it is wrong.
     """
-    values = {argument.name: given[argument.name].strip() for argument in LAUNCH_FILES[file]}
-    problems = [
-        problem
-        for argument in LAUNCH_FILES[file]
-        if (problem := argument.problem_with(values[argument.name]))
-    ]
+    arguments = LAUNCH_FILES[file]
+    values = {argument.name: given[argument.name].strip() for argument in arguments}
+    problems = [p for argument in arguments if (p := argument.problem_with(values[argument.name]))]
     if values.get('container') and values.get('composed') == 'false':
         problems.append('container: nodes in a container are composed; leave composed out')
     if problems:

@@ -9,18 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from launch import Action, LaunchContext
+from launch import Action
 from launch.actions import ExecuteProcess, LogInfo, RegisterEventHandler, Shutdown, TimerAction
 from launch.event_handlers import OnProcessExit
 from launch.events.process import ProcessExited
 from launch_ros.substitutions import ExecutableInPackage
 
-from aitable_ros.launching.actions import (
-    PACKAGE,
-    Setup,
-    apt_name,
-    is_installed,
-)
+from aitable_ros.launching.actions import Setup, apt_name, is_installed
+from aitable_ros.nodes.registry import PACKAGE, PERCEIVING
 
 if TYPE_CHECKING:
     from aitable_ros.bags import BagReader
@@ -34,23 +30,19 @@ RESUME = {
 }
 """How the players are told to begin: service, type and request."""
 
-OFFLINE_NODES = ('face_detection', 'emotion', 'fatigue', 'posture')
-"""The nodes that process_bag runs."""
-
 ABOUT_NODES = ('/rosout', '/parameter_events')
 """Topics on which recorded nodes told about themselves: not played."""
 
 HUMANS = '/humans/'
 
 
-def start_replay(context: LaunchContext) -> list[Action]:
+def start_replay(setup: Setup) -> list[Action]:
     """
     Make the actions of replay.launch.py.
 
     The player is started with the nodes, but paused until all are active: on a loaded machine it
     takes seconds until each of them has found it, and what is published before is lost.
     """
-    setup = Setup.read(context, 'replay.launch.py')
     if setup.values['offline'] == 'true':
         return _process(setup)
     nodes = setup.enabled()
@@ -84,8 +76,6 @@ class Choice:
 
     :param images: topic of the images, as recorded.
     :param transport: 'raw' or 'compressed'.
-    :param topics: all topics to play.
-    :param left_out: topics that are not played.
     """
 
     images: str
@@ -95,12 +85,7 @@ class Choice:
 
     @classmethod
     def read(cls, setup: Setup) -> Choice:
-        """
-        Look into the bag.
-
-        :param setup: what to start.
-        :raises ValueError: when the bag cannot be read, or the images are not in it.
-        """
+        """Look into the bag; ValueError: it cannot be read, or the images are not in it."""
         try:
             from aitable_ros.bags import BagError, BagReader
         except ImportError as error:
@@ -123,10 +108,9 @@ class Choice:
     @property
     def values(self) -> dict[str, str]:
         """The arguments that follow from the bag."""
+        suffix = '/compressed' if self.transport == 'compressed' else ''
         return {
-            'image_topic': self.images.removesuffix('/compressed')
-            if self.transport == 'compressed'
-            else self.images,
+            'image_topic': self.images.removesuffix(suffix),
             'image_transport': self.transport,
         }
 
@@ -144,17 +128,15 @@ def _images(bag: BagReader, values: Mapping[str, str]) -> tuple[str, str]:
     from aitable_ros.bags.topics import choose_images
 
     wanted, transport = values['image_topic'], values['image_transport']
-    if not wanted and transport:
-        found = choose_images(bag, '')
-        wanted = found.name.removesuffix('/compressed') if found else ''
+    topic = None if wanted else choose_images(bag, '')
+    if topic is not None and transport:
+        wanted = topic.name.removesuffix('/compressed')
     if wanted:
-        wanted = wanted if wanted.startswith('/') else f'/{wanted}'
+        wanted = f'/{wanted.removeprefix("/")}'
         names = {'raw': wanted, 'compressed': f'{wanted}/compressed'}
         offered = [names[transport]] if transport else list(names.values())
         chosen = next((name for name in offered if bag.topic(name)), offered[0])
         topic = choose_images(bag, chosen)
-    else:
-        topic = choose_images(bag, '')
     if topic is None:
         raise ValueError(f'bag: {bag.path}: there are no images in it')
     is_compressed = topic.type_name.endswith('/CompressedImage')
@@ -169,15 +151,9 @@ def _images(bag: BagReader, values: Mapping[str, str]) -> tuple[str, str]:
 def _player(setup: Setup, choice: Choice) -> ExecuteProcess:
     values = setup.values
     clock = [] if values['use_sim_time'] == 'false' else ['--clock', CLOCK_HZ]
-    common = [
-        values['bag'],
-        '--rate',
-        values['rate'],
-        *clock,
-        *(['--loop'] if values['loop'] == 'true' else []),
-        '--topics',
-        *choice.topics,
-    ]
+    loop = ['--loop'] if values['loop'] == 'true' else []
+    topics = ['--topics', *choice.topics]
+    common = [values['bag'], '--rate', values['rate'], *clock, *loop, *topics]
     if values['player'] == 'rosbag2':
         _need('ros2bag', 'player: use player:=replay, or install it')
         return _command('ros2', 'bag', 'play', *common, '--start-paused', setup=setup)
@@ -197,14 +173,11 @@ def _process(setup: Setup) -> list[Action]:
     values = setup.values
     if not values['record']:
         raise ValueError('record: say which bag to write the results to')
-    nodes = [name for name in OFFLINE_NODES if values[name] == 'true']
+    nodes = [name for name in PERCEIVING if values[name] == 'true']
     if not nodes:
         raise ValueError('there is nothing to run: every node is switched off')
-    backends = {
-        name: {'backend': overrides['backend']}
-        for name in nodes
-        if 'backend' in (overrides := setup.overrides(name))
-    }
+    chosen = {name: setup.overrides(name).get('backend') for name in nodes}
+    backends = {name: {'backend': backend} for name, backend in chosen.items() if backend}
     images = Choice.read(setup).images
     file, cleaning = setup.write(backends)
     files = []

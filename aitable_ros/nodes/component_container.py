@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
-from types import MappingProxyType
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -20,10 +19,11 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
 
+from aitable_ros.nodes.registry import NODES, PLUGINS
 from aitable_ros.ros_support.container.component_manager import ComponentManager
 from aitable_ros.ros_support.container.plugins import PluginRegistry
 from aitable_ros.ros_support.container.request import ComponentError, ComponentRequest
-from aitable_ros.ros_support.node.operations import reply_later
+from aitable_ros.ros_support.node.operations import reply_later, unused
 from aitable_ros.ros_support.node.worker import Worker
 from aitable_ros.ros_support.parameters.table import ParameterSpec, ParameterTable
 from aitable_ros.ros_support.process.executor import (
@@ -34,25 +34,6 @@ from aitable_ros.ros_support.process.executor import (
     ros_process,
 )
 
-PACKAGE = 'aitable_ros'
-COMPONENTS = MappingProxyType(
-    {
-        'face_detection': 'aitable_ros.nodes.face_detection_node:FaceDetectionNode',
-        'emotion': 'aitable_ros.nodes.emotion_node:EmotionNode',
-        'fatigue': 'aitable_ros.nodes.fatigue_node:FatigueNode',
-        'overlay': 'aitable_ros.nodes.overlay_node:OverlayNode',
-        'posture': 'aitable_ros.nodes.posture_node:PostureNode',
-        'hri': 'aitable_ros.nodes.hri_node:HriNode',
-        'image_source': 'aitable_ros.nodes.image_source_node:ImageSourceNode',
-    }
-)
-"""The nodes of this package that can be composed, by node name."""
-
-PLUGINS = MappingProxyType(
-    {f'{PACKAGE}::{path.partition(":")[2]}': path for path in COMPONENTS.values()}
-)
-"""The same nodes by plugin name; setup.py has them as entry points."""
-
 MAX_THREADS = 256
 SHUTDOWN_PATIENCE_S = 3.0
 ERROR_INTERVAL_S = 1.0
@@ -62,13 +43,11 @@ class ComponentContainer(Node):
     """
     Node that loads nodes into its own process and unloads them, as it is asked to.
 
-    Offers ``~/_container/load_node``, ``unload_node`` and ``list_nodes``
-    (composition_interfaces), which ``ros2 component`` and launch use, where that package is
-    installed. In any case it composes, to begin with, the nodes named in its parameter
-    ``components``; these get the ROS arguments of the container (parameter files, topic
-    remappings, namespace), so that one parameter file serves both composed and separate nodes.
+    Offers ``~/_container/load_node``, ``unload_node`` and ``list_nodes``, which ``ros2 component``
+    and launch use, where composition_interfaces is installed. In any case it begins with the nodes
+    of its parameter ``components``, which get its own ROS arguments (parameter files, remappings,
+    namespace): one parameter file serves both composed and separate nodes.
 
-    :param name: node name.
     :param ros_args: the ROS arguments that nodes in ``components`` get, and those loaded with
         the extra argument ``forward_global_arguments``.
     :param kwargs: passed to :class:`rclpy.node.Node`.
@@ -78,7 +57,7 @@ class ComponentContainer(Node):
         ParameterSpec(
             'components',
             [''],
-            f'nodes to begin with: names ({", ".join(COMPONENTS)}) or plugins (package::Class)',
+            f'nodes to begin with: names ({", ".join(NODES)}) or plugins (package::Class)',
             read_only=True,
         ),
         ParameterSpec(
@@ -101,6 +80,7 @@ class ComponentContainer(Node):
         super().__init__(name, **kwargs)
         self.params = ParameterTable(self, self.PARAMETERS)
         self._ros_args = list(ros_args)
+        self._plugins = PluginRegistry(PLUGINS)
         self._manager: ComponentManager | None = None
         # a plugin's module may take seconds to import
         self._importing: Worker[None] = Worker(
@@ -113,26 +93,17 @@ class ComponentContainer(Node):
         assert self._manager is not None, 'compose() comes first'
         return self._manager
 
-    @property
-    def components(self) -> dict[str, Node]:
-        """The loaded nodes by full name."""
-        return {c.full_name: c.node for c in self.manager.components}
-
     def compose(self, executor: Executor) -> None:
         """
-        Create the nodes of parameter ``components`` and offer the services.
-
-        Called once, before the executor spins.
+        Create the nodes of parameter ``components`` and offer the services, before spinning.
 
         :param executor: spins this container and its components.
         :raises ComponentError: for a name that is not known or given twice, or a node whose
             constructor raises.
         """
-        self._manager = ComponentManager(
-            self, executor, PluginRegistry(PLUGINS), ros_args=self._ros_args
-        )
+        self._manager = ComponentManager(self, executor, self._plugins, self._ros_args)
         executor.add_node(self)
-        names = [name for name in self.params['components'] if name]
+        names = list(filter(None, self.params['components']))
         for name in names:
             component = self._manager.load(self._request_for(name))
             self.get_logger().info(f'composed {component.full_name}')
@@ -142,10 +113,8 @@ class ComponentContainer(Node):
         """
         Destroy the composed nodes, when nothing spins any more.
 
-        :param patience_s: how long to wait for nodes that are still loading their networks [s];
-            None: until they are done.
-        :returns: what was left because it is still busy: full names of nodes that are loading,
-            or an import.
+        :param patience_s: how long to wait for nodes that are loading [s]; None: for ever.
+        :returns: what was left because it is still busy: nodes, or an import.
         """
         deadline_s = None if patience_s is None else time.monotonic() + patience_s
         left = self._manager.close(patience_s) if self._manager is not None else ()
@@ -163,25 +132,18 @@ class ComponentContainer(Node):
 
     def _request_for(self, name: str) -> ComponentRequest:
         """Make the request for an entry of parameter ``components``."""
-        forward = Parameter('forward_global_arguments', value=True)
-        if '::' in name:
-            return ComponentRequest(
-                name.partition('::')[0],
-                name,
-                node_namespace=self.get_namespace(),
-                extra_arguments=(forward,),
-            )
-        if name not in COMPONENTS:
+        if '::' not in name and name not in NODES:
             raise ComponentError(
-                f'components: {name!r} unknown; there are {", ".join(COMPONENTS)}, and plugins '
+                f'components: {name!r} unknown; there are {", ".join(NODES)}, and plugins '
                 'as package::Class'
             )
+        plugin = NODES[name].plugin if name in NODES else name
         return ComponentRequest(
-            PACKAGE,
-            COMPONENTS[name].partition(':')[2],
-            node_name=name,
+            plugin.partition('::')[0],
+            plugin,
+            node_name=name if name in NODES else '',
             node_namespace=self.get_namespace(),
-            extra_arguments=(forward,),
+            extra_arguments=(Parameter('forward_global_arguments', value=True),),
         )
 
     def _offer_services(self, has_components: bool) -> None:
@@ -201,12 +163,10 @@ class ComponentContainer(Node):
         self.create_service(
             ListNodes, '~/_container/list_nodes', self._on_list, callback_group=listing
         )
-        for service_type, name, callback in (
-            (LoadNode, 'load_node', self._on_load),
-            (UnloadNode, 'unload_node', self._on_unload),
-        ):
-            service = self.create_service(service_type, f'~/_container/{name}', _unused)
-            reply_later(service, callback)
+        load = self.create_service(LoadNode, '~/_container/load_node', unused)
+        reply_later(load, self._on_load)
+        unload = self.create_service(UnloadNode, '~/_container/unload_node', unused)
+        reply_later(unload, self._on_unload)
 
     def _on_load(self, request: Any, response: Any) -> Future[Any]:
         """Import the plugin in a thread, construct the node in the executor, then answer."""
@@ -229,8 +189,8 @@ class ComponentContainer(Node):
             answered.set_result(response)
 
         def find() -> tuple[ComponentRequest, Any]:
-            component_request = ComponentRequest.from_message(request)
-            return component_request, self.manager.find(component_request)
+            read = ComponentRequest.from_message(request)
+            return read, self._plugins.find(read.package, read.plugin)
 
         executor = self.executor
         assert executor is not None
@@ -268,7 +228,7 @@ class ComponentContainer(Node):
             text, details = str(error), error.details
         else:
             text, details = f'{type(error).__name__}: {error}', traceback.format_exc()
-        self.get_logger().error(_utf8(f'{what}: {text}' + (f'\n{details}' if details else '')))
+        self.get_logger().error(_utf8(f'{what}: {text}\n{details}'.rstrip()))
         return _utf8(text)
 
 
@@ -277,16 +237,11 @@ def _utf8(text: str) -> str:
     return text.encode(errors='replace').decode()
 
 
-def _unused(request: Any, response: Any) -> Any:
-    """Stand in until :func:`reply_later` puts the handler in."""
-    return response
-
-
 def shared_ros_args(argv: Sequence[str]) -> list[str]:
     """
     Pick from a command line the ROS arguments that composed nodes share.
 
-    Everything between ``--ros-args`` and ``--`` except rules that rename the process's node.
+    All but the rules that rename the process's node.
 
     :param argv: the command line, program name first.
     """
@@ -309,14 +264,7 @@ def shared_ros_args(argv: Sequence[str]) -> list[str]:
 
 
 def spin_components(executor: Executor, container: Node) -> None:
-    """
-    Spin until the context is shut down, whatever the callbacks of components raise.
-
-    A component that fails is no reason to end the others: what it raised is logged.
-
-    :param executor: spins container and components.
-    :param container: logs.
-    """
+    """Spin until the context is shut down; what callbacks of components raise is logged."""
     while executor.context.ok():
         try:
             executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
@@ -327,12 +275,8 @@ def spin_components(executor: Executor, container: Node) -> None:
             container.get_logger().debug(f'a callback came too late: {error}')
         except Exception:
             if executor.context.ok():
-                container.get_logger().error(
-                    _utf8(
-                        f'a callback raised; the other components go on\n{traceback.format_exc()}'
-                    ),
-                    throttle_duration_sec=ERROR_INTERVAL_S,
-                )
+                text = f'a callback raised; the other components go on\n{traceback.format_exc()}'
+                container.get_logger().error(_utf8(text), throttle_duration_sec=ERROR_INTERVAL_S)
 
 
 def make_threaded_executor(container: ComponentContainer) -> Executor:
@@ -347,7 +291,6 @@ def run(args: Sequence[str] | None = None, *, threaded: bool = False) -> None:
     Run a container until the process is asked to end.
 
     :param args: command line, program name first; ``sys.argv`` by default.
-    :param threaded: run callbacks in several threads.
     """
     argv = list(sys.argv if args is None else args)
     try:
@@ -366,9 +309,7 @@ def run(args: Sequence[str] | None = None, *, threaded: bool = False) -> None:
             with interrupts_only_shut_down():
                 spin_components(executor, container)
         except ComponentError as error:
-            container.get_logger().fatal(
-                _utf8('\n'.join(filter(None, (str(error), error.details))))
-            )
+            container.get_logger().fatal(_utf8(f'{error}\n{error.details}'.rstrip()))
             status = 1
         finally:
             ignore_interrupts()

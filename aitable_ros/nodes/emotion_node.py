@@ -55,7 +55,7 @@ class EmotionNode(FacesInputNode):
         ),
         ParameterSpec(
             'crop_scale',
-            round(CropSettings().scale, 3),
+            CropSettings.scale,
             "side of the network's crop over the mean side of the tight landmark box (1.82: the "
             'published figures)',
             (0.5, 5.0),

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image
@@ -24,7 +23,6 @@ from aitable_ros.ros_support.messages.hri import (
     landmarks_message,
     roi_message,
     sleepiness,
-    tracked_message,
 )
 from aitable_ros.ros_support.node.managed_node import ManagedNode
 from aitable_ros.ros_support.parameters.network_parameters import IMAGE_PARAMETERS
@@ -36,17 +34,13 @@ POLL_S = 0.2
 WARN_INTERVAL_S = 10.0
 
 
-@dataclass(frozen=True)
-class _FaceTopics:
+class _FaceTopics(NamedTuple):
     """The publishers of one face."""
 
     roi: Publisher
     cropped: Publisher
     landmarks: Publisher
     expression: Publisher
-
-    def all(self) -> tuple[Publisher, ...]:
-        return (self.roi, self.cropped, self.landmarks, self.expression)
 
 
 class HriNode(ManagedNode):
@@ -105,11 +99,7 @@ class HriNode(ManagedNode):
         return False
 
     def load(self, values: Mapping[str, Any]) -> Any:
-        """
-        Find the message types.
-
-        :raises RuntimeError: where hri_msgs is not installed.
-        """
+        """Find the message types; RuntimeError: hri_msgs is not installed."""
         return hri_types()
 
     def start(self) -> None:
@@ -156,11 +146,7 @@ class HriNode(ManagedNode):
             super().process(item)
 
     def results(self, item: FaceArray | Emotion | Fatigue) -> Iterator[tuple[Publisher, Any]]:
-        """
-        Translate one message.
-
-        :param item: the faces of an image, or what was found of one of them.
-        """
+        """Translate one message: the faces of an image, or what was found of one of them."""
         if isinstance(item, FaceArray):
             yield from self._face_results(item)
         elif isinstance(item, Emotion):
@@ -181,10 +167,9 @@ class HriNode(ManagedNode):
         topics, types = self._topics, self.loaded
         faces = [face for face in item.faces if is_identifier(face.face_id)]
         self._presence = {face.face_id: face.presence for face in faces}
-        for face_id in [k for k in self._fatigues if k not in self._presence]:
-            del self._fatigues[face_id]
+        self._fatigues = {k: v for k, v in self._fatigues.items() if k in self._presence}
         if self._tracked is not None:
-            yield self._tracked, tracked_message(types, item.header, list(self._presence))
+            yield self._tracked, types.IdsList(header=item.header, ids=list(self._presence))
         for face in faces:
             of_face = topics.get(face.face_id)
             if of_face is None or min(face.image_width, face.image_height) < 1:
@@ -255,15 +240,14 @@ class HriNode(ManagedNode):
 
     def _retire(self, topics: Mapping[str, _FaceTopics]) -> None:
         """Let nobody use these any more; they are destroyed as soon as nothing is published."""
-        leaving = dict(topics)
-        self._topics = {k: v for k, v in self._topics.items() if k not in leaving}
-        self._gone += leaving.values()
+        self._gone += topics.values()
+        self._topics = {k: v for k, v in self._topics.items() if k not in topics}
 
     def _destroy_gone(self) -> None:
         """With ``_publishing`` held, in the executor's thread."""
         gone, self._gone = self._gone, []
         for topics in gone:
-            for publisher in topics.all():
+            for publisher in topics:
                 self.destroy_publisher(publisher)
 
     def _follow_demand(self) -> None:

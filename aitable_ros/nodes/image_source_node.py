@@ -7,8 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CompressedImage, Image
@@ -23,19 +22,12 @@ from aitable_ros.sources import FrameSource, SourceError, SourceFrame, open_sour
 DEFAULT_RATE_HZ = 30.0
 
 
-@dataclass(frozen=True, eq=False)
-class _Loaded:
-    """
-    What a configuration is made of.
-
-    :param source: where the images come from.
-    :param period_s: time between two of them [s]; 0: as they come.
-    :param wishes: the parameters that it was opened with.
-    """
+class _Loaded(NamedTuple):
+    """What a configuration is made of."""
 
     source: FrameSource
-    period_s: float
-    wishes: tuple[Any, ...]
+    period_s: float  # 0: as they come
+    wishes: tuple[Any, ...]  # the parameters that it was opened with
 
 
 class ImageSourceNode(ManagedNode):
@@ -67,14 +59,12 @@ class ImageSourceNode(ManagedNode):
             0,
             "image width: asked of a camera, scaled to otherwise; 0: the source's own [pixels]",
             (0, 16384),
-            basic=True,
         ),
         ParameterSpec(
             'height',
             0,
             "image height: asked of a camera, scaled to otherwise; 0: the source's own [pixels]",
             (0, 16384),
-            basic=True,
         ),
         ParameterSpec('loop', True, 'start again at the end of a video, folder or the sample'),
         ParameterSpec('frame_id', 'camera_optical_frame', 'frame_id of the images', dynamic=True),
@@ -115,13 +105,10 @@ class ImageSourceNode(ManagedNode):
         before = self.loaded
         if before is not None and before.source.live and before.wishes == wishes:
             return before  # a camera can be opened only once
+        name, width, height, rate, loop = wishes
         try:
             source = open_source(
-                values['source'],
-                width=values['width'] or None,
-                height=values['height'] or None,
-                fps=values['rate'] or None,
-                loop=values['loop'],
+                name, width=width or None, height=height or None, fps=rate or None, loop=loop
             )
         except SourceError as error:
             if before is None or not before.source.live:
@@ -131,10 +118,8 @@ class ImageSourceNode(ManagedNode):
             ) from error
         self.get_logger().info(f'publishing {source.description}')
         # a live camera sets the pace itself
-        period_s = 0.0
-        if not source.live or values['rate']:
-            period_s = 1.0 / (values['rate'] or source.fps or DEFAULT_RATE_HZ)
-        return _Loaded(source, period_s, wishes)
+        paced = rate or not source.live
+        return _Loaded(source, 1 / (rate or source.fps or DEFAULT_RATE_HZ) if paced else 0, wishes)
 
     def unload(self, loaded: _Loaded) -> None:
         """Close the source, unless it goes on being used."""
@@ -151,9 +136,7 @@ class ImageSourceNode(ManagedNode):
 
     def start(self) -> None:
         """Begin to publish."""
-        self._stopped = False
-        self._end = ''
-        self._due_s = time.monotonic()
+        self._stopped, self._end, self._due_s = False, '', time.monotonic()
         self.offer(None)
 
     def stop(self) -> None:
@@ -225,10 +208,8 @@ class ImageSourceNode(ManagedNode):
         if self.values['image_transport'] != 'compressed':
             yield self._raw, rgb_to_image(frame.image, header, self.values['encoding'])
         if self.values['image_transport'] != 'raw':
-            yield (
-                self._compressed,
-                rgb_to_compressed(frame.image, header, quality=self.values['jpeg_quality']),
-            )
+            quality = self.values['jpeg_quality']
+            yield self._compressed, rgb_to_compressed(frame.image, header, quality)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -51,7 +51,7 @@ class OverlayNode(ManagedNode):
         *IMAGE_PARAMETERS,
         ParameterSpec('draw_mesh', True, 'draw the landmarks', dynamic=True, basic=True),
         ParameterSpec('draw_axes', True, 'draw the axes of the heads', dynamic=True, basic=True),
-        ParameterSpec('draw_posture', True, 'draw body and posture', dynamic=True, basic=True),
+        ParameterSpec('draw_posture', True, 'draw body and posture', dynamic=True),
         ParameterSpec(
             'max_age',
             1.0,

@@ -5,6 +5,6 @@
 from __future__ import annotations
 
 from aitable_ros.simulation.astronaut_sequence import AstronautSequence
-from aitable_ros.simulation.lid_motion import CLOSED_OPENNESS, Closure
+from aitable_ros.simulation.script import CLOSED_OPENNESS
 
-__all__ = ['CLOSED_OPENNESS', 'AstronautSequence', 'Closure']
+__all__ = ['CLOSED_OPENNESS', 'AstronautSequence']

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.simulation.eyelids import LEFT_EYE, RIGHT_EYE, Eye, EyelidPainter
-from aitable_ros.simulation.lid_motion import PERIOD_S, Closure, closures_until, openness_at
+from aitable_ros.simulation.lid_motion import PERIOD_S, closures_until, openness_at
 
 # In the picture, in pixels: the tight box around FaceMesh's 468 landmarks, and its roll (the eyes
 # are not quite level). Measured once with that network.
@@ -85,11 +85,14 @@ class AstronautSequence:
             raise ValueError(f'expected at least 160 x 120 pixels, got {width} x {height}')
         if not (0 < fps < math.inf and 0 < duration_s < math.inf):
             raise ValueError(f'fps and duration must be positive, got {fps} and {duration_s}')
-        self._size = (width, height)
+        self.width = width
+        self.height = height
+        self.fps = fps
         self._unit = min(width / _NOMINAL_SIZE_PX[0], height / _NOMINAL_SIZE_PX[1])
-        self._fps = fps
         self._length = max(1, round(duration_s * fps))
-        self._closures = closures_until(self._length / fps)
+        self.duration_s = self._length / fps
+        self.closures = closures_until(self.duration_s)
+        """When both eyes are closed (openness at most 0.2), in order; the truth."""
         self._painter = EyelidPainter(_picture(), _MAGNIFICATION)
         self._background = _surround(self._painter.magnified)
         self._painted: dict[tuple[Eye, int], npt.NDArray[np.uint8]] = {}
@@ -98,31 +101,6 @@ class AstronautSequence:
         """Return the number of frames."""
         return self._length
 
-    @property
-    def width(self) -> int:
-        """Width of the frames in pixels."""
-        return self._size[0]
-
-    @property
-    def height(self) -> int:
-        """Height of the frames in pixels."""
-        return self._size[1]
-
-    @property
-    def fps(self) -> float:
-        """Frames per second."""
-        return self._fps
-
-    @property
-    def duration_s(self) -> float:
-        """Length in seconds: the number of frames over the frame rate."""
-        return self._length / self._fps
-
-    @property
-    def closures(self) -> tuple[Closure, ...]:
-        """When both eyes are closed (openness at most 0.2), in order; the truth."""
-        return self._closures
-
     def openness(self, time_s: float) -> float:
         """
         Tell how far both eyes are open at a time; the truth.
@@ -130,7 +108,7 @@ class AstronautSequence:
         :param time_s: seconds from the first frame, as :meth:`stamp_s`.
         :returns: height of the lid opening relative to the open eye's: 0 shut .. 1 open.
         """
-        return openness_at(time_s, self._closures)
+        return openness_at(time_s, self.closures)
 
     def stamp_s(self, index: int) -> float:
         """
@@ -142,7 +120,7 @@ class AstronautSequence:
         """
         if not 0 <= index < self._length:
             raise IndexError(f'frame {index} of a sequence of {self._length}')
-        return index / self._fps
+        return index / self.fps
 
     def head(self, index: int) -> HeadPlacement:
         """
@@ -235,7 +213,7 @@ class AstronautSequence:
         warped = cv2.warpAffine(
             self._background,
             _from_origin(matrix, np.full(2, -_SURROUND_PX * _MAGNIFICATION)),
-            self._size,
+            (self.width, self.height),
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
@@ -263,7 +241,9 @@ class AstronautSequence:
         corners = np.array([(0, 0), (columns, 0), (0, rows), (columns, rows)]) + origin
         reached = corners @ matrix[:, :2].T + matrix[:, 2]
         x0, y0 = np.maximum(np.floor(reached.min(axis=0)).astype(int), 0)
-        x1, y1 = np.minimum(np.ceil(reached.max(axis=0)).astype(int) + 1, self._size)
+        x1, y1 = np.minimum(
+            np.ceil(reached.max(axis=0)).astype(int) + 1, (self.width, self.height)
+        )
         if x1 <= x0 or y1 <= y0:
             return
         into_part = _from_origin(matrix, origin)

@@ -13,10 +13,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-
 CLOSED_OPENNESS = 0.2
-"""Eyes at this openness and below are closed (P80)."""
-
+"""An eye counts as closed at this openness and below (80 % closed: the P80 of PERCLOS)."""
 
 # Lids move along a half cosine between open and shut.
 _CLOSED_SHARE = 1 - math.acos(2 * CLOSED_OPENNESS - 1) / math.pi
@@ -79,8 +77,8 @@ class LidClosure(Span):
         """When the lids are fully open again."""
         return self.end_s + (1 - _CLOSED_SHARE) * self.opening_s
 
-    def openness(self, times_s: Array) -> Array:
-        """Tell how far the eyes are open, 0..1."""
+    def openness(self, times_s: Array | float) -> Array:
+        """Tell how far the eyes are open: 1 before and after, 0 while shut."""
         closing = (times_s - self.lids_start_s) / self.closing_s
         opening = (self.lids_end_s - times_s) / self.opening_s
         way = np.clip(np.minimum(closing, opening), 0.0, 1.0)
@@ -167,11 +165,12 @@ class Script:
 
     def hidden(self, span: Span, max_angle_rad: float, margin_s: float = 0.0) -> bool:
         """Tell whether any of a span is unseen: no face, or turned or pitched too far."""
-        away = (
-            *self.dropouts,
-            *(s for s in self.turns + self.looks_down if abs(s.value) > max_angle_rad),
-        )
-        return any(span.overlaps(other, margin_s) for other in away)
+        return any(span.overlaps(other, margin_s) for other in self.unseen(max_angle_rad))
+
+    def unseen(self, max_angle_rad: float) -> list[Span]:
+        """List the times without a face, and with the head turned or pitched too far."""
+        away = [s for s in self.turns + self.looks_down if abs(s.value) > max_angle_rad]
+        return [*self.dropouts, *away]
 
     def perclos(self, from_s: float, to_s: float, max_angle_rad: float) -> float:
         """
@@ -231,7 +230,6 @@ def random_script(
     duration_s: float,
     *,
     start_s: float = 0.0,
-    blinks_per_min: float = 15.0,
     droops_per_min: float = 0.6,
     microsleeps_per_min: float = 0.6,
     yawns_per_min: float = 0.5,
@@ -240,7 +238,6 @@ def random_script(
     looks_down_per_min: float = 0.7,
     dropouts_per_min: float = 0.4,
     longest_blink_s: float = 0.4,
-    calm_s: float = 6.0,
 ) -> Script:
     """
     Invent what a person does.
@@ -251,11 +248,11 @@ def random_script(
     :param rng: source of randomness.
     :param duration_s: length [s].
     :param start_s: begin [s].
-    :param blinks_per_min: and the others: how often on average.
+    :param droops_per_min: and the others: how often on average; there are 15 blinks a minute.
     :param longest_blink_s: blinks take 80 ms to this long [s].
-    :param calm_s: at first the person only looks, for this long [s].
     """
-    free = _Free(rng, start_s + calm_s, start_s + duration_s - 2.0)
+    from_s = start_s + 6.0  # at first the person only looks
+    free = _Free(rng, from_s, start_s + duration_s - 2.0)
 
     def closure(low_s: float, high_s: float, slow: float) -> LidClosure | None:
         span = free.take(rng.uniform(low_s, high_s), 0.5)
@@ -288,8 +285,8 @@ def random_script(
         span for _ in count(dropouts_per_min) if (span := free.take(rng.uniform(0.3, 4.0), 1.0))
     ]
     droops = [c for _ in count(droops_per_min) if (c := closure(0.6, 0.85, rng.uniform(1, 2)))]
-    blinks = [c for _ in count(blinks_per_min) if (c := closure(0.08, longest_blink_s, 1.0))]
-    talking = _Free(rng, start_s + calm_s, start_s + duration_s - 2.0)
+    blinks = [c for _ in count(15.0) if (c := closure(0.08, longest_blink_s, 1.0))]
+    talking = _Free(rng, from_s, start_s + duration_s - 2.0)
     talking.taken.extend(yawns)
     talks = [
         replace(span, value=rng.uniform(0.2, 0.65))

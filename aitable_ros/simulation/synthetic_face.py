@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.perception.fatigue.eye_openness import INNER_LIPS, LEFT_EYE, MESH_SIZE, RIGHT_EYE
+from aitable_ros.perception.faces.landmarks import LANDMARKS, LEFT_EYE_EAR, RIGHT_EYE_EAR
+from aitable_ros.perception.fatigue.eye_openness import INNER_LIPS
 from aitable_ros.simulation.script import Array, Person, Script, drift
 
 _EYE_WIDTH = 0.45
@@ -131,8 +132,8 @@ def face_landmarks(
     :returns: (468, 3) float32 [pixels].
     """
     points = _EGG.copy()
-    points[list(RIGHT_EYE)] = _eye(-0.5, right_ear)
-    points[list(LEFT_EYE)] = _eye(0.5, left_ear)
+    points[list(RIGHT_EYE_EAR)] = _eye(-0.5, right_ear)
+    points[list(LEFT_EYE_EAR)] = _eye(0.5, left_ear)
     half_height = 0.5 * mar * _MOUTH_WIDTH
     points[list(INNER_LIPS)] = (
         (0.0, 1.1 - half_height, 0.0),
@@ -169,8 +170,8 @@ def _eye(middle: float, ear: float) -> list[tuple[float, float, float]]:
 
 def _egg() -> Array:
     """Spread all points over the front of an egg (golden spiral); fixed."""
-    index = np.arange(MESH_SIZE) + 0.5
-    depth = 1 - index / MESH_SIZE
+    index = np.arange(LANDMARKS) + 0.5
+    depth = 1 - index / LANDMARKS
     radius = np.sqrt(1 - depth**2)
     angle = math.pi * (1 + math.sqrt(5)) * index
     return np.stack(

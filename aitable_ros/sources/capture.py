@@ -1,44 +1,21 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""The little of OpenCV's VideoCapture that videos and cameras use, so that it can be replaced."""
+"""OpenCV's VideoCapture, as videos and cameras use it."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-
-class Capture(Protocol):
-    """What is used of :class:`cv2.VideoCapture`."""
-
-    def isOpened(self) -> bool:  # noqa: N802
-        """Tell whether the device or file was opened."""
-        ...
-
-    def read(self) -> tuple[bool, Any]:
-        """Give the next frame in BGR, or (False, None)."""
-        ...
-
-    def get(self, propId: int, /) -> float:  # noqa: N803
-        """Read a property; 0 where there is none."""
-        ...
-
-    def set(self, propId: int, value: float, /) -> bool:  # noqa: N803
-        """Set a property; whether it took effect is seen by reading it back."""
-        ...
-
-    def release(self) -> None:
-        """Free the device or file."""
-        ...
-
+Capture: TypeAlias = cv2.VideoCapture
 
 CaptureFactory: TypeAlias = Callable[[Any], Capture]
-"""Opens a device index, device path or file."""
+"""Opens a file."""
 
 
 def open_video_capture(path: str) -> Capture:

@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -47,14 +46,9 @@ class SourceFrame:
     time_s: float
     path: Path | None = None
 
-    def __post_init__(self) -> None:
-        image = self.image
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-            raise ValueError(
-                f'image must be (H, W, 3) uint8, got {image.dtype.name}{list(image.shape)}'
-            )
-        if self.index < 0 or not math.isfinite(self.time_s):
-            raise ValueError(f'index {self.index} or time {self.time_s} out of range')
+
+Item: TypeAlias = 'tuple[npt.NDArray[np.uint8], float, Path | None]'
+"""Image, time and file of a :class:`SourceFrame`."""
 
 
 class FrameSource(ABC):
@@ -118,10 +112,8 @@ class FrameSource(ABC):
             self._close()
 
     @abstractmethod
-    def _next(
-        self, stopping: threading.Event | None
-    ) -> tuple[npt.NDArray[np.uint8], float, Path | None] | None:
-        """Image, time and file of the next frame, or None; see :meth:`read`."""
+    def _next(self, stopping: threading.Event | None) -> Item | None:
+        """Give the next frame, or None; see :meth:`read`."""
 
     def _close(self) -> None:  # noqa: B027 (most sources hold nothing)
         """Free what is held; called once."""
@@ -130,12 +122,7 @@ class FrameSource(ABC):
         """Return the source itself."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Close the source."""
         self.close()
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from aitable_ros.sources.frame_source import (
     DEFAULT_FPS,
     FrameSource,
+    Item,
     SourceError,
     check_readable,
     check_request,
@@ -106,9 +107,7 @@ class PictureSource(FrameSource):
         image = self._ahead[0]
         super().__init__(name, (image.shape[1], image.shape[0]), fps or DEFAULT_FPS)
 
-    def _next(
-        self, stopping: threading.Event | None
-    ) -> tuple[npt.NDArray[np.uint8], float, Path | None] | None:
+    def _next(self, stopping: threading.Event | None) -> Item | None:
         if self._only and self._loop:
             current = self._ahead
         else:

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from aitable_ros.sources.frame_source import DEFAULT_FPS, FrameSource, SourceError, check_request
+from aitable_ros.sources.frame_source import (
+    DEFAULT_FPS,
+    FrameSource,
+    Item,
+    SourceError,
+    check_request,
+)
 
 DEFAULT_SIZE = (640, 480)
 
@@ -50,15 +52,9 @@ class SampleSource(FrameSource):
         super().__init__('built-in sample', (width, height), fps)
         self._loop = loop
 
-    def _next(
-        self, stopping: threading.Event | None
-    ) -> tuple[npt.NDArray[np.uint8], float, Path | None] | None:
+    def _next(self, stopping: threading.Event | None) -> Item | None:
         turn, index = divmod(self._index, len(self._sequence))
         if turn and not self._loop:
             return None
-        duration_s = len(self._sequence) / self.fps
-        return (
-            self._sequence.frame(index),
-            turn * duration_s + self._sequence.stamp_s(index),
-            None,
-        )
+        time_s = turn * self._sequence.duration_s + self._sequence.stamp_s(index)
+        return self._sequence.frame(index), time_s, None

@@ -9,7 +9,6 @@ import stat
 from pathlib import Path
 
 from aitable_ros.sources.camera_source import CameraSource
-from aitable_ros.sources.capture import CaptureFactory, open_camera_capture, open_video_capture
 from aitable_ros.sources.frame_source import FrameSource, SourceError
 from aitable_ros.sources.picture_source import PICTURE_SUFFIXES, PictureSource, list_pictures
 from aitable_ros.sources.sample_source import SampleSource
@@ -23,8 +22,6 @@ def open_source(
     height: int | None = None,
     fps: float | None = None,
     loop: bool = True,
-    camera_factory: CaptureFactory = open_camera_capture,
-    video_factory: CaptureFactory = open_video_capture,
 ) -> FrameSource:
     """
     Open a source of frames.
@@ -38,8 +35,6 @@ def open_source(
     :param fps: frames per second: cameras are asked, others meant to be read at this rate.
         None: the source's own; 30 where it has none.
     :param loop: start again at the end; means nothing to a camera.
-    :param camera_factory: opens a camera.
-    :param video_factory: opens a video file.
     :raises SourceError: when the source is not there, may not be read, or cannot be decoded.
     """
     spec = spec.strip()
@@ -49,9 +44,7 @@ def open_source(
         return SampleSource(width=width, height=height, fps=fps, loop=loop)
     device = _camera_device(spec)
     if device is not None:
-        return CameraSource(
-            device, width=width, height=height, fps=fps, capture_factory=camera_factory
-        )
+        return CameraSource(device, width=width, height=height, fps=fps)
     try:
         path = Path(spec).expanduser()
         is_folder, exists = path.is_dir(), path.exists()
@@ -70,9 +63,7 @@ def open_source(
         return PictureSource(
             [path], f'picture {path}', width=width, height=height, fps=fps, loop=loop
         )
-    return VideoSource(
-        path, width=width, height=height, fps=fps, loop=loop, capture_factory=video_factory
-    )
+    return VideoSource(path, width=width, height=height, fps=fps, loop=loop)
 
 
 def _camera_device(spec: str) -> int | str | None:

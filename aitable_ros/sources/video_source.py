@@ -12,15 +12,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.sources.capture import (
-    Capture,
-    CaptureFactory,
-    open_video_capture,
-    read_rgb,
-)
+from aitable_ros.sources.capture import Capture, CaptureFactory, open_video_capture, read_rgb
 from aitable_ros.sources.frame_source import (
     DEFAULT_FPS,
     FrameSource,
+    Item,
     SourceError,
     check_readable,
     check_request,
@@ -74,9 +70,7 @@ class VideoSource(FrameSource):
         fps = fps or (file_fps if plausible_fps(file_fps) else DEFAULT_FPS)
         super().__init__(f'video {path}', (self._ahead.shape[1], self._ahead.shape[0]), fps)
 
-    def _next(
-        self, stopping: threading.Event | None
-    ) -> tuple[npt.NDArray[np.uint8], float, Path | None] | None:
+    def _next(self, stopping: threading.Event | None) -> Item | None:
         image, self._ahead = self._ahead, None
         if image is None:
             image = self._decode()

@@ -10,7 +10,6 @@ topics as any other ROS program would.
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import os
 import signal
@@ -24,41 +23,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aitable_ros.nodes.registry import BY_DEFAULT
 from aitable_ros.paths import cache_dir, engines_dir, share_dir
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
-COMPONENTS = ('face_detection', 'emotion', 'fatigue', 'overlay')
-CSV_COLUMNS = (
-    'stamp',
-    'face_id',
-    'expression',
-    'expression_confidence',
-    'valence',
-    'arousal',
-    'left_ear',
-    'right_ear',
-    'left_openness',
-    'right_openness',
-    'eyes_closed',
-    'closure_duration_s',
-    'blink_count',
-    'perclos',
-    'perclos_valid',
-    'perclos_observed_s',
-    'latency_ms',
-)
 
 
 class DemoError(RuntimeError):
     """The demo cannot go on; the message says why."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """A message of fatigue, and what was known then of the same face."""
+
+    fatigue: Any
+    face: Any
+    emotion: Any
+    latency_ms: float
+
+
 @dataclass
 class Recording:
     """What was heard during the run."""
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[_Row] = field(default_factory=list)
     images: int = 0
     images_with_face: int = 0
     ids: set[str] = field(default_factory=set)
@@ -138,7 +128,7 @@ def _run(options: argparse.Namespace) -> int:
             '--params-file',
             str(share_dir() / 'config' / 'aitable.yaml'),
             '-p',
-            f'components:=[{",".join(COMPONENTS)}]',
+            f'components:=[{",".join(BY_DEFAULT)}]',
             '-p',
             f'face_detection:backend:={options.backend}',
             '-p',
@@ -261,6 +251,7 @@ class _Monitor:
         subscribe(Fatigue, 'fatigue', self._on_fatigue, 10)
         subscribe(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
         self._faces = 0
+        self._by_id: dict[str, Any] = {}
         self._emotions: dict[str, Any] = {}
         self._fatigue: Any = None
         self._was_closed: dict[str, bool] = {}
@@ -329,6 +320,7 @@ class _Monitor:
         recording.ids.update(face.face_id for face in message.faces)
         recording.backend = message.backend
         self._faces = len(message.faces)
+        self._by_id = {face.face_id: face for face in message.faces}
 
     def _on_emotion(self, message: Any) -> None:
         self._emotions[message.face_id] = message
@@ -344,22 +336,13 @@ class _Monitor:
         closed = bool(message.eyes_closed)
         recording.closures += closed and not self._was_closed.get(message.face_id, False)
         self._was_closed[message.face_id] = closed
-        emotion = self._emotions.get(message.face_id)
         recording.rows.append(
-            {
-                'stamp': f'{stamp_s:.6f}',
-                'face_id': message.face_id,
-                'expression': emotion.label if emotion else '',
-                'expression_confidence': emotion.confidence if emotion else '',
-                'valence': emotion.valence if emotion else '',
-                'arousal': emotion.arousal if emotion else '',
-                'latency_ms': f'{latency_ms:.2f}',
-                **{
-                    name: getattr(message, name)
-                    for name in CSV_COLUMNS
-                    if hasattr(message, name) and name not in ('stamp', 'face_id')
-                },
-            }
+            _Row(
+                message,
+                self._by_id.get(message.face_id),
+                self._emotions.get(message.face_id),
+                latency_ms,
+            )
         )
 
     def _on_diagnostics(self, message: Any) -> None:
@@ -383,12 +366,21 @@ def _report(recording: Recording, folder: Path) -> int:
     import numpy as np
 
     from aitable_ros.perception.images.decoding import image_to_rgb
+    from aitable_ros.tools.support.tables import ReadingTable, message_fields
 
     csv_file = folder / 'results.csv'
     with csv_file.open('w', newline='') as file:
-        writer = csv.DictWriter(file, CSV_COLUMNS)
-        writer.writeheader()
-        writer.writerows(recording.rows)
+        table = ReadingTable(file, extra=('latency_ms',))
+        for row in recording.rows:
+            face_id, stamp = row.fatigue.face_id, row.fatigue.header.stamp
+            table.add_image(
+                'demo',
+                stamp.sec + stamp.nanosec * 1e-9,
+                [row.face] if row.face else [],
+                {face_id: row.emotion} if row.emotion else {},
+                {face_id: message_fields(row.fatigue)},
+                latency_ms=row.latency_ms,
+            )
     print('\nsummary')
     share = recording.images_with_face / max(recording.images, 1)
     print(f'  images analysed   {recording.images}, with a face in {share:.1%}')
@@ -400,10 +392,10 @@ def _report(recording: Recording, folder: Path) -> int:
             + ', '.join(f'{k} {n / total:.0%}' for k, n in recording.expressions.most_common(3))
         )
     if recording.rows:
-        last = recording.rows[-1]
-        print(f'  eyes closed       {recording.closures} times; {last["blink_count"]} blinks')
-        if last['perclos_valid']:
-            print(f'  PERCLOS           {last["perclos"]:.1%}')
+        last = recording.rows[-1].fatigue
+        print(f'  eyes closed       {recording.closures} times; {last.blink_count} blinks')
+        if last.perclos_valid:
+            print(f'  PERCLOS           {last.perclos:.1%}')
         p50, p99 = np.percentile(recording.latencies_ms, (50, 99))
         print(f'  image to fatigue  p50 {p50:.1f} ms, p99 {p99:.1f} ms')
     print(f'\nresults in {folder}')

@@ -15,7 +15,6 @@ import json
 import re
 import sys
 import textwrap
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -81,13 +80,12 @@ def main() -> int:
 
 def tables() -> dict[str, tuple[Any, ...]]:
     """Return the parameters of all nodes, and those of every node."""
-    from aitable_ros.nodes.component_container import COMPONENTS
+    from aitable_ros.nodes.registry import NODES
     from aitable_ros.ros_support.node.common_parameters import COMMON_PARAMETERS
 
     made = {'all nodes': COMMON_PARAMETERS}
-    for name, path in COMPONENTS.items():
-        module, class_name = path.split(':')
-        made[name] = getattr(import_module(module), class_name).PARAMETERS
+    for name, node in NODES.items():
+        made[name] = getattr(import_module(node.module), node.class_name).PARAMETERS
     return made
 
 
@@ -122,10 +120,15 @@ def readme() -> str:
     for name, specs in tables().items():
         for spec in specs:
             if spec.basic:
-                row = cells(replace(spec, description=short(spec.description)))
-                nodes.setdefault(row, []).append(name)
-    rows = [(', '.join(names), *row) for row, names in nodes.items()]
-    made = table(('node', 'parameter', 'default', 'range', 'what it does'), rows)
+                # what differs from node to node is told by the whole page
+                words = re.sub(r'^what runs [^;]*', 'what runs the networks', spec.description)
+                name_cell, default, *_ = cells(spec)
+                nodes.setdefault((name_cell, default, brief(short(words))), []).append(name)
+    rows: list[tuple[str, ...]] = [
+        (name, ', '.join(names) if len(names) < 4 else 'all with networks', default, words)
+        for (name, default, words), names in nodes.items()
+    ]
+    made = table(('parameter', 'node', 'default', 'what it does'), rows)
     text, count = re.subn(
         r'(<!-- parameters:basic -->\n).*?(<!-- end -->)',
         lambda match: f'{match[1]}{made}{match[2]}',
@@ -141,7 +144,7 @@ def parameters_page() -> str:
     """Return docs/parameters.md: every parameter of every node."""
     text = PARAMETERS_HEADER
     for name, specs in tables().items():
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (f'**{first}**' if spec.basic else first, *rest)
             for spec in specs
             for first, *rest in [cells(spec)]
@@ -157,7 +160,7 @@ def arguments_page() -> str:
 
     text = ARGUMENTS_HEADER
     for file, arguments in LAUNCH_FILES.items():
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for argument in arguments:
             choices = ', '.join(f'`{choice}`' for choice in argument.choices if choice)
             limits = f'. One of {choices}' if choices and argument.choices != SWITCH else ''
@@ -183,13 +186,23 @@ def short(description: str) -> str:
     return re.sub(r' \([^()]*: [^()]*\)$', '', description)
 
 
+def brief(description: str, length: int = 100) -> str:
+    """Keep as many clauses, the first at least, as fit into so many characters."""
+    kept, *more = description.split('; ')
+    for clause in more:
+        if len(kept) + len(clause) + 2 > length:
+            break
+        kept += f'; {clause}'
+    return kept
+
+
 def code(text: str) -> str:
     return f'`{text}`' if text else ''
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [head, ('---',) * len(head), *rows]
-    return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
+    lines = [f'| {" | ".join(line)} |\n' for line in (head, *rows)]
+    return ''.join([lines[0], '|---' * len(head) + '|\n', *lines[1:]])
 
 
 GENERATED = {

@@ -57,7 +57,6 @@ def test_length_is_told(tmp_path: Path) -> None:
         ({'raw': False, 'compressed': False}, 'nothing to write'),
         ({'topic': 'image_raw'}, 'no absolute topic'),
         ({'jpeg_quality': 0}, 'JPEG quality'),
-        ({'fov_rad': 4.0}, 'field of view'),
     ],
 )
 def test_checked_on_creation(wrong, complaint) -> None:

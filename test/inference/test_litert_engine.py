@@ -76,15 +76,6 @@ def test_the_arrays_belong_to_the_caller(engines_dir: Path) -> None:
         assert not np.array_equal(array, second[name])
 
 
-def test_equal_images_give_equal_results_whatever_ran_between(engines_dir: Path) -> None:
-    image = _images('face_detection', 1)
-    with _load('face_detection', engines_dir) as engine:
-        before = engine.infer({'image': image})
-        engine.infer({'image': np.zeros_like(image)})
-        after = engine.infer({'image': image})
-    np.testing.assert_array_equal(before['boxes'], after['boxes'])
-
-
 def test_any_memory_layout_is_read_right_and_left_unchanged(engines_dir: Path) -> None:
     large = _images('face_mesh', 1).repeat(2, axis=1).repeat(2, axis=2)
     strided = large[:, ::2, ::-2]

@@ -24,8 +24,9 @@ from launch_ros.actions import LoadComposableNodes, Node
 from rclpy.parameter import Parameter
 
 from aitable_ros.launching import actions
-from aitable_ros.launching.arguments import LAUNCH_FILES, NETWORK_NODES
+from aitable_ros.launching.arguments import LAUNCH_FILES
 from aitable_ros.launching.parameter_files import parameters_for
+from aitable_ros.nodes.registry import PERCEIVING
 from aitable_ros.paths import share_dir
 
 DEFAULT_NODES = ['face_detection', 'emotion', 'fatigue', 'overlay']
@@ -139,13 +140,6 @@ def test_further_nodes_can_be_switched_on(name):
     assert {node.node_executable for node in nodes} == {*DEFAULT_NODES, name}
 
 
-def test_the_plugins_are_those_that_the_package_registers():
-    from aitable_ros.nodes.component_container import COMPONENTS
-
-    known = {name: f'aitable_ros::{path.partition(":")[2]}' for name, path in COMPONENTS.items()}
-    assert {name: actions.PLUGINS[name] for name in known} == known
-
-
 def overrides_of(**arguments):
     """Give the parameters that these arguments set, by node."""
     made, context = actions_of(
@@ -189,7 +183,7 @@ def test_a_source_stays_the_string_that_it_is(source):
     assert overrides_of(source=source)['image_source'] == {'source': source}
 
 
-@pytest.mark.parametrize('name', NETWORK_NODES)
+@pytest.mark.parametrize('name', PERCEIVING)
 @pytest.mark.parametrize('namespace', ['', 'hall/table_a', '/table_b'])
 def test_composed_nodes_get_their_own_backend_in_any_namespace(name, namespace):
     made, context = actions_of(
@@ -200,7 +194,7 @@ def test_composed_nodes_get_their_own_backend_in_any_namespace(name, namespace):
     )
     (container,) = (action for action in made if isinstance(action, Node))
     base = f'/{namespace.strip("/")}'.rstrip('/')
-    for node in NETWORK_NODES:
+    for node in PERCEIVING:
         backend = parameters_of(container, context, f'{base}/{node}').get('backend')
         assert (backend == 'tensorrt') == (node == name), node
 

@@ -23,8 +23,6 @@ from ros_fixtures import RosGraph, until
 from std_msgs.msg import String
 
 from aitable_ros.nodes.component_container import (
-    COMPONENTS,
-    PLUGINS,
     ComponentContainer,
     make_threaded_executor,
     shared_ros_args,
@@ -74,6 +72,11 @@ def make(graph):
         container.destroy_node()
 
 
+def components_of(container):
+    """The loaded nodes by full name."""
+    return {c.full_name: c.node for c in container.manager.components}
+
+
 INTERRUPTED_START = """
 import os, signal, threading
 start = threading.Thread.start
@@ -92,8 +95,8 @@ class TestParameter:
 
     def test_composes_nodes_under_their_own_names(self, graph, make):
         node = make('emotion', 'fatigue', ros_args=('-p', 'fatigue:refine_eyes:=false'))
-        assert set(node.components) == {'/emotion', '/fatigue'}
-        assert until(lambda: all(n.is_active for n in node.components.values()))
+        assert set(components_of(node)) == {'/emotion', '/fatigue'}
+        assert until(lambda: all(n.is_active for n in components_of(node).values()))
         assert {n for n, _ in graph.peer.get_node_names_and_namespaces()} >= {
             'aitable_container',
             'emotion',
@@ -115,7 +118,7 @@ class TestParameter:
                 'image_raw:=/camera/image',
             ),
         )
-        source = node.components['/image_source']
+        source = components_of(node)['/image_source']
         assert source.params['rate'] == 12.5
         assert source.params['source'] == '0'  # quoted: a string
         assert source.resolve_topic_name('image_raw') == '/camera/image'
@@ -124,7 +127,7 @@ class TestParameter:
     def test_plugins_of_other_packages(self, graph, make, strangers):
         heard = graph.collect(String, '/talk')
         node = make('emotion', 'strangers::Talker', ros_args=('-r', 'chatter:=/talk'))
-        assert set(node.components) == {'/emotion', '/talker'}
+        assert set(components_of(node)) == {'/emotion', '/talker'}
         assert until(lambda: heard)
 
     @pytest.mark.parametrize(
@@ -146,7 +149,7 @@ class TestParameter:
         monkeypatch.setitem(sys.modules, 'composition_interfaces.srv', None)
         log = _log_of(graph)
         node = make('emotion')
-        assert until(lambda: node.components['/emotion'].is_active)
+        assert until(lambda: components_of(node)['/emotion'].is_active)
         assert until(lambda: any('composition_interfaces is not installed' in t for t in log))
         assert not [n for n, _ in node.get_service_names_and_types() if '/_container/' in n]
 
@@ -203,7 +206,7 @@ class TestServices:
         )
         assert (second.full_node_name, second.unique_id) == ('/table/mood', 2)
         assert self.listed(call) == {1: '/emotion', 2: '/table/mood'}
-        mood = self.container.components['/table/mood']
+        mood = components_of(self.container)['/table/mood']
         assert until(lambda: mood.is_active)
         assert mood.params['backend'] == 'geometry'
         assert mood.get_parameter('use_sim_time').value is True
@@ -254,7 +257,7 @@ class TestServices:
     def test_a_slow_network_keeps_none_of_the_services_waiting(self, call, strangers):
         started_s = time.monotonic()
         assert call('LoadNode', package_name='strangers', plugin_name='Slow').success
-        slow = self.container.components['/slow']
+        slow = components_of(self.container)['/slow']
         assert until(lambda: slow.state == 'configuring')
         assert self.listed(call) == {1: '/slow'}
         assert call('LoadNode', package_name='strangers', plugin_name='Talker').unique_id == 2
@@ -315,7 +318,7 @@ def test_a_fault_in_one_component_does_not_end_the_others(strangers):
         thread = threading.Thread(target=spin_components, args=(executor, container))
         thread.start()
         try:
-            faulty = container.components['/faulty']
+            faulty = components_of(container)['/faulty']
             assert until(lambda faulty=faulty: faulty.count > 3)
             assert until(lambda heard=heard: len(heard) > 3)
         finally:
@@ -410,21 +413,6 @@ class TestProcess:
         assert process.wait(30) == 1
         assert "components: 'nonsense' unknown; there are" in log()
         assert 'Traceback' not in log()
-
-
-def test_every_node_is_an_entry_point(monkeypatch):
-    """What setup.py installs is what the source tree knows."""
-    import runpy
-
-    import setuptools
-
-    given = {}
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(setuptools, 'setup', lambda **arguments: given.update(arguments))
-    runpy.run_path(str(ROOT / 'setup.py'))
-    points = dict(p.split(' = ') for p in given['entry_points']['rclpy_components'])
-    assert points == dict(PLUGINS)
-    assert set(PLUGINS.values()) == set(COMPONENTS.values())
 
 
 def test_rules_that_rename_the_process_are_not_passed_on():

@@ -18,7 +18,7 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 from ros_fixtures import graph, until
 from std_msgs.msg import String
 
-from aitable_ros.nodes.component_container import PLUGINS
+from aitable_ros.nodes.registry import PLUGINS
 from aitable_ros.ros_support.container.component_manager import ComponentManager
 from aitable_ros.ros_support.container.plugins import PluginRegistry
 from aitable_ros.ros_support.container.request import ComponentRequest

@@ -106,11 +106,11 @@ def test_a_malformed_image_is_dropped_and_counted_and_the_node_goes_on(
     else:
         message.encoding = 'no such encoding'
     camera.publish(message)
-    assert until(lambda: node.malformed == 1)
+    assert until(lambda: node.meters.malformed == 1)
     answer = show(camera, faces, sequence.frame(2), 3.0)
     assert len(answer.faces) == 1
     assert [m.header.stamp.sec for m in faces] == [1, 3]
-    assert node.failures == 0
+    assert node.meters.failures == 0
 
 
 def test_compressed_images(graph, engines_dir, faces, sequence):

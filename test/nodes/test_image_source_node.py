@@ -70,16 +70,6 @@ def test_it_ends_with_a_source_that_does_not_loop(graph, tmp_path):
     assert until(lambda: len(images) == 3)
 
 
-def test_deactivated_it_is_silent(graph):
-    images = graph.collect(Image, 'image_raw')
-    node = graph.make(ImageSourceNode)
-    assert until(lambda: images, 30)
-    change(graph, Transition.TRANSITION_DEACTIVATE)
-    assert node.state == 'inactive'
-    published = node.output_rate.count
-    assert not until(lambda: node.output_rate.count > published, 0.5)
-
-
 def test_a_source_that_is_not_there_leaves_it_unconfigured_with_a_reason(graph):
     node = graph.make(ImageSourceNode, source='/no/such/file.mp4')
     assert until(lambda: 'no/such/file' in node.health()[1])

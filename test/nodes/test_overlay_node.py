@@ -209,7 +209,7 @@ def test_the_overlay_is_drawn_on_the_very_image(graph):
     table.show_all(5.1, 'f1')
     assert until(lambda: len(heard) == 2)
     assert heard[1].header == table.header(5.1)
-    assert table.node.failures == 0
+    assert table.node.meters.failures == 0
 
 
 def test_the_posture_of_one_of_the_last_images_is_shown(graph):

@@ -14,7 +14,7 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 
 from importlib import import_module
 
-from aitable_ros.nodes.component_container import COMPONENTS
+from aitable_ros.nodes.registry import NODES
 from aitable_ros.paths import share_dir
 from aitable_ros.ros_support.node.common_parameters import COMMON_PARAMETERS
 
@@ -28,19 +28,19 @@ def flatten(tree, prefix=''):
 
 
 def declared(name):
-    module, class_name = COMPONENTS[name].split(':')
-    return (*COMMON_PARAMETERS, *getattr(import_module(module), class_name).PARAMETERS)
+    node = NODES[name]
+    return (*COMMON_PARAMETERS, *getattr(import_module(node.module), node.class_name).PARAMETERS)
 
 
 @pytest.mark.parametrize(('file', 'basic'), [('aitable', True), ('aitable_expert', False)])
-@pytest.mark.parametrize('name', COMPONENTS)
+@pytest.mark.parametrize('name', NODES)
 def test_every_parameter_with_its_default_in_one_of_the_files(name, file, basic):
     document = yaml.safe_load((share_dir() / 'config' / f'{file}.yaml').read_text())
     wanted = {spec.name: spec.default for spec in declared(name) if spec.basic == basic}
     assert dict(flatten(document[f'/**/{name}']['ros__parameters'])) == wanted
 
 
-@pytest.mark.parametrize('name', COMPONENTS)
+@pytest.mark.parametrize('name', NODES)
 def test_numbers_have_ranges_and_the_descriptions_do_not_contradict_them(name):
     for spec in declared(name):
         if isinstance(spec.default, bool) or not isinstance(spec.default, (int, float)):

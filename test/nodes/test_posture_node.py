@@ -17,6 +17,7 @@ from geometry_msgs.msg import TransformStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_fixtures import image_message, until
 from sensor_msgs.msg import CameraInfo, Image
+from sitting_person import SittingPerson, depth_image, film_body
 from std_srvs.srv import Trigger
 
 from aitable_msgs.msg import Face, FaceArray, Posture
@@ -27,7 +28,6 @@ from aitable_ros.perception.maths import rotation
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint as K
 from aitable_ros.perception.posture.body_source import BodySource
 from aitable_ros.perception.posture.frames import CameraPlacement
-from aitable_ros.simulation.synthetic_body import SittingPerson, depth_image, film_body
 
 WIDTH, HEIGHT = 640, 480
 INTRINSICS = CameraIntrinsics(WIDTH, HEIGHT, (600.0, 0, 320.0, 0, 600.0, 240.0, 0, 0, 1))
@@ -288,7 +288,7 @@ def test_the_camera_s_place_by_tf(camera, actor):
         tf2_msgs.TFMessage(transforms=[stamped]),
         QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL),
     )
-    assert until(lambda: camera.node._transforms.lookup('desk', 'camera') is not None)
+    assert until(lambda: camera.node._placement._transforms.lookup('desk', 'camera') is not None)
     message = camera.film(101.0, 0.1)
     assert message.camera_placement == Posture.PLACEMENT_TF
     assert message.trunk_pitch == pytest.approx(0.0, abs=0.02)
@@ -303,7 +303,7 @@ def test_a_registered_depth_image_gives_the_distance(camera, actor):
     message.data = (meters * 1000).astype('<u2').tobytes()
     message.header.stamp.sec, message.header.stamp.nanosec = 100, 20_000_000
     camera.publish(Image, 'depth/image_raw', message)
-    assert until(lambda: camera.node._depth_messages)
+    assert until(lambda: camera.node._depth._messages)
     answer = camera.film(100.0, 0.1)
     points = UPRIGHT.points_m()
     true_m = np.linalg.norm((points[K.LEFT_EYE] + points[K.RIGHT_EYE]) / 2)

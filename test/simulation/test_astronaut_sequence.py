@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from aitable_ros.simulation import CLOSED_OPENNESS, AstronautSequence
-from aitable_ros.simulation.export import main as export_main
+from aitable_ros.simulation import AstronautSequence
 
 
 @pytest.fixture(scope='module')
@@ -76,20 +75,6 @@ def test_the_face_moves_scales_and_tilts_within_the_frame(sequence: AstronautSeq
     assert (boxes[:, 2:] <= (640, 480)).all()
 
 
-def test_the_pupil_disappears_during_closures_and_at_no_other_time(sequence: AstronautSequence):
-    """Without any network: pupil and iris are far darker than skin, whatever the light."""
-    for i in range(0, 600, 3):
-        openness = sequence.openness(sequence.stamp_s(i))
-        if CLOSED_OPENNESS / 2 < openness < 0.5:
-            continue
-        frame = cv2.cvtColor(sequence.frame(i), cv2.COLOR_RGB2GRAY).astype(float)
-        reach = 0.05 * sequence.head(i).face_width_px
-        for x, y in sequence.eye_centers_px(i):
-            eye = frame[round(y - reach) : round(y + reach), round(x - reach) : round(x + reach)]
-            darkness = (eye < 0.45 * np.percentile(eye, 90)).mean()
-            assert (darkness > 0.1) == (openness >= 0.5), (i, openness, darkness)
-
-
 @pytest.mark.parametrize('index', [-1, 600])
 def test_frames_beyond_the_ends_do_not_exist(sequence: AstronautSequence, index: int):
     for ask in (sequence.frame, sequence.stamp_s, sequence.head, sequence.face_xyxy_px):
@@ -124,31 +109,3 @@ def test_without_scikit_image_the_error_says_what_to_install(monkeypatch: pytest
     monkeypatch.setattr(builtins, '__import__', refuse)
     with pytest.raises(ImportError, match='pip install scikit-image'):
         AstronautSequence()
-
-
-def test_export_writes_pictures(tmp_path, sequence: AstronautSequence, capsys):
-    assert export_main([str(tmp_path / 'frames'), '--seconds', '0.1']) == 0
-    assert '3 frames' in capsys.readouterr().out
-    pictures = sorted((tmp_path / 'frames').iterdir())
-    assert [p.name for p in pictures] == ['000000.png', '000001.png', '000002.png']
-    assert np.array_equal(cv2.imread(str(pictures[2]))[..., ::-1], sequence.frame(2))
-
-
-def test_export_writes_a_video(tmp_path, sequence: AstronautSequence):
-    out = tmp_path / 'new' / 'sample.avi'
-    assert export_main([str(out), '--seconds', '0.2', '--fps', '15']) == 0
-    video = cv2.VideoCapture(str(out))
-    assert video.get(cv2.CAP_PROP_FPS) == 15
-    frames = []
-    while (read := video.read())[0]:
-        frames.append(read[1][..., ::-1])
-    assert len(frames) == 3
-    assert cv2.absdiff(np.ascontiguousarray(frames[1]), sequence.frame(2)).mean() < 4
-
-
-def test_export_reports_what_it_cannot_write(tmp_path, capsys):
-    (tmp_path / 'file').write_text('')
-    with pytest.raises(SystemExit) as exit_:
-        export_main([str(tmp_path / 'file' / 'x'), '--seconds', '0.1'])
-    assert exit_.value.code == 1
-    assert 'file' in capsys.readouterr().err

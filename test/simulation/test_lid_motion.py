@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from aitable_ros.simulation import CLOSED_OPENNESS
 from aitable_ros.simulation.lid_motion import (
-    CLOSED_OPENNESS,
     CLOSURES,
     PERIOD_S,
     SQUINTS,
@@ -38,16 +38,6 @@ def test_the_eyes_are_closed_during_closures_and_at_no_other_time():
     for time_s in np.arange(0, 2 * PERIOD_S, 0.0101):
         closed = any(c.start_s <= time_s <= c.end_s for c in closures)
         assert (openness_at(time_s, closures) <= CLOSED_OPENNESS) == closed
-
-
-def test_squints_narrow_the_eyes_without_closing_them():
-    for squint in SQUINTS:
-        middle_s = (squint.start_s + squint.end_s) / 2
-        assert openness_at(middle_s, CLOSURES) == pytest.approx(squint.openness_min)
-        assert openness_at(middle_s + PERIOD_S, ()) == pytest.approx(squint.openness_min)
-        assert squint.openness_min > 0.5
-        assert openness_at(squint.start_s, CLOSURES) == 1
-        assert openness_at(squint.end_s, CLOSURES) == 1
 
 
 def test_the_schedule_repeats():

@@ -152,11 +152,3 @@ def test_the_open_ear_is_steady_over_size_tilt_and_light(measured: Measured):
     low, high = np.nanpercentile(wide_open, [1, 99], axis=0)
     assert (low > 0.85).all()
     assert (high < 1.15).all()
-
-
-def test_facemesh_alone_sees_only_part_of_a_closure(measured: Measured):
-    """Why the EAR comes from the iris network; on photographs the ratio is 0.6, too."""
-    opened = np.nanmedian(measured.mesh_ear[measured.openness == 1], axis=0)
-    closed = np.nanmedian(measured.mesh_ear[measured.openness <= CLOSED_OPENNESS], axis=0)
-    assert (closed < 0.75 * opened).all()
-    assert (closed > 0.5 * opened).all()

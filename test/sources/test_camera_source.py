@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from aitable_ros.sources import CameraSource, SourceError, open_source
+from aitable_ros.sources import CameraSource, SourceError, camera_source, open_source
 
 MJPG = int.from_bytes(b'MJPG', 'little')
 YUYV = int.from_bytes(b'YUYV', 'little')
@@ -60,12 +60,16 @@ class FakeCamera:
 class Bench:
     """A camera on a bench: scripted captures, and a clock that only sleeping moves."""
 
+    patch = None
+
     def __init__(self, dev: Path, *cameras: FakeCamera) -> None:
-        self.dev = dev
         self.cameras = list(cameras)
         self.opened: list[FakeCamera] = []
         self.sleeps_s: list[float] = []
         self.now_s = 100.0
+        self.patch(camera_source, 'DEVICES', dev)
+        self.patch(camera_source, 'open_camera_capture', self.factory)
+        self.patch(camera_source, 'time', self)
 
     def factory(self, device) -> FakeCamera:
         camera = self.cameras.pop(0) if len(self.cameras) > 1 else self.cameras[0]
@@ -76,23 +80,18 @@ class Bench:
         self.sleeps_s.append(seconds)
         self.now_s += seconds
 
-    def clock(self) -> float:
+    def monotonic(self) -> float:
         return self.now_s
 
     def source(self, **kwargs) -> CameraSource:
-        return CameraSource(
-            0,
-            capture_factory=self.factory,
-            sleep=self.sleep,
-            clock=self.clock,
-            dev=self.dev,
-            **kwargs,
-        )
+        return CameraSource(0, **kwargs)
 
 
 @pytest.fixture
-def dev(tmp_path) -> Path:
+def dev(tmp_path, monkeypatch) -> Path:
     (tmp_path / 'video0').touch()
+    monkeypatch.setattr(camera_source, 'DEVICES', tmp_path)
+    monkeypatch.setattr(Bench, 'patch', monkeypatch.setattr)
     return tmp_path
 
 
@@ -144,8 +143,8 @@ def test_camera_is_asked_for_mjpg_first_then_size_and_rate(dev, picture):
 
 def test_camera_without_wishes_keeps_its_defaults(dev, picture):
     bench = Bench(dev, FakeCamera([picture]))
-    bench.source(fourcc=None)
-    assert bench.opened[0].asked == [(cv2.CAP_PROP_BUFFERSIZE, 1)]
+    bench.source()
+    assert bench.opened[0].asked == [(cv2.CAP_PROP_FOURCC, MJPG), (cv2.CAP_PROP_BUFFERSIZE, 1)]
 
 
 def test_what_the_camera_really_gives_is_reported(dev, picture, caplog):
@@ -169,7 +168,7 @@ def test_camera_that_does_not_know_its_rate_has_the_one_asked_for(dev, picture, 
 def test_a_few_bad_frames_do_not_lose_the_camera(dev, picture):
     error = cv2.error('damaged frame')
     bench = Bench(dev, FakeCamera([picture, None, error, picture]))
-    source = bench.source(max_failed_reads=3)
+    source = bench.source()
     assert source.read() is not None
     assert len(bench.opened) == 1
     assert bench.sleeps_s == []
@@ -196,7 +195,7 @@ def test_pauses_double_up_to_the_longest_and_begin_anew_after_a_frame(dev, pictu
         return FakeCamera([picture, picture, None])
 
     bench = Bench(dev, lost(), *[dead() for _ in range(8)], lost(), dead(), lost())
-    source = bench.source(first_retry_s=0.5, max_retry_s=30.0)
+    source = bench.source()
     source.read()
     source.read()
     assert bench.sleeps_s == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
@@ -208,13 +207,13 @@ def test_pauses_double_up_to_the_longest_and_begin_anew_after_a_frame(dev, pictu
 def test_every_failed_read_of_a_lost_camera_is_followed_by_a_pause(dev, picture):
     flaky = [FakeCamera([picture, None]) for _ in range(5)]  # opens, then gives nothing
     bench = Bench(dev, FakeCamera([picture, picture, None]), *flaky, FakeCamera([picture]))
-    source = bench.source(max_failed_reads=2)
+    source = bench.source()
     source.read()
     source.read()
     assert len(bench.sleeps_s) == 6
     assert min(bench.sleeps_s) == 0.5
     assert bench.sleeps_s == sorted(bench.sleeps_s)
-    assert all(camera.reads <= 3 for camera in flaky)
+    assert all(camera.reads <= 4 for camera in flaky)
     assert all(camera.released for camera in flaky)
 
 
@@ -231,7 +230,7 @@ def test_camera_that_was_unplugged_is_waited_for(dev, picture, caplog):
         if len(bench.sleeps_s) == 3:
             (dev / 'video0').touch()
 
-    source._sleep = sleep
+    bench.sleep = sleep
     assert source.read() is not None
     assert source.connected
     assert bench.sleeps_s == [0.5, 1, 2]
@@ -241,7 +240,7 @@ def test_camera_that_was_unplugged_is_waited_for(dev, picture, caplog):
 
 def test_wait_for_a_lost_camera_can_be_ended(dev, picture):
     bench = Bench(dev, FakeCamera([picture, picture, None]), dead())
-    source = bench.source(first_retry_s=60.0, max_retry_s=60.0)
+    source = bench.source()
     stopping = threading.Event()
     assert source.read(stopping) is not None
     timer = threading.Timer(0.1, stopping.set)
@@ -267,22 +266,23 @@ def test_camera_that_is_not_there_lists_those_that_are(dev):
     for name in ('video10', 'video2', 'video-dec', 'videodev'):
         (dev / name).touch()
     with pytest.raises(SourceError) as caught:
-        CameraSource(7, dev=dev, capture_factory=lambda _: pytest.fail('opened'))
+        CameraSource(7)
     assert str(caught.value) == (
         f'no camera 7: there is no {dev}/video7 '
         f'(there are {dev}/video0, {dev}/video2, {dev}/video10)'
     )
 
 
-def test_no_camera_at_all(tmp_path):
+def test_no_camera_at_all(dev):
+    (dev / 'video0').unlink()
     with pytest.raises(SourceError, match=r'there is no .*/video0 \(.*/video\*: none\)'):
-        CameraSource(0, dev=tmp_path)
+        CameraSource(0)
 
 
 def test_camera_that_may_not_be_opened_names_the_group(dev, monkeypatch):
     monkeypatch.setattr('os.access', lambda *_: False)  # as root, a mode of 0 would not stop us
     with pytest.raises(SourceError, match=r'permission denied for .*video0.*usermod -aG video'):
-        CameraSource(0, dev=dev, capture_factory=lambda _: pytest.fail('opened'))
+        CameraSource(0)
 
 
 def test_camera_that_cannot_be_opened(dev):
@@ -296,9 +296,9 @@ def test_camera_that_cannot_be_opened(dev):
 def test_camera_that_opens_but_gives_nothing(dev):
     bench = Bench(dev, FakeCamera([None]))
     with pytest.raises(SourceError, match='opens but gives no picture: it may be in use'):
-        bench.source(max_failed_reads=4)
+        bench.source()
     assert bench.opened[0].released
-    assert bench.opened[0].reads == 4
+    assert bench.opened[0].reads == 3
 
 
 @pytest.mark.parametrize(
@@ -320,6 +320,7 @@ def test_what_is_taken_for_a_camera(monkeypatch, picture, spec, device):
         opened.append(device)
         return FakeCamera([picture])
 
-    with open_source(spec, width=320, camera_factory=factory) as source:
+    monkeypatch.setattr(camera_source, 'open_camera_capture', factory)
+    with open_source(spec, width=320) as source:
         assert isinstance(source, CameraSource)
     assert opened == [device]

@@ -103,7 +103,7 @@ class ShortSequence:
     """Stands in for the built-in sequence: 3 frames."""
 
     def __init__(self, width: int, height: int, fps: float) -> None:
-        self._shape, self._fps = (height, width, 3), fps
+        self._shape, self._fps, self.duration_s = (height, width, 3), fps, 3 / fps
 
     def __len__(self) -> int:
         return 3

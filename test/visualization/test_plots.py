@@ -200,7 +200,7 @@ def test_without_matplotlib_it_is_said_how_to_get_it(monkeypatch):
 
 def test_matplotlib_is_imported_by_the_first_figure_and_pyplot_never():
     code = (
-        'import sys; from aitable_ros.tools import analyze; analyze.main([]);'
+        'import sys; from aitable_ros.tools.analyze.command import main; main([]);'
         ' from aitable_ros.visualization import plots; assert "matplotlib" not in sys.modules;'
         ' track = plots.FatigueTrack(); track._rows.extend([0, 1, 0, 0, 1]);'
         ' plots.draw_fatigue(track, "").savefig("/dev/null", format="png");'

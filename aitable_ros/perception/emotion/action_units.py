@@ -8,7 +8,7 @@ Ekman & Friesen (1978); Ekman, Friesen & Hager (2002).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from aitable_ros.perception.emotion.face_measures import (
     POPULATION_NEUTRAL,
@@ -18,43 +18,24 @@ from aitable_ros.perception.emotion.face_measures import (
 )
 
 
-@dataclass(frozen=True)
-class ActionUnits:
-    """
-    Intensities of action units, 0 (none) .. 1 (plain: C to D on the scale of FACS).
+class ActionUnits(NamedTuple):
+    """Intensities of action units, 0 (none) .. 1 (plain: C to D on the scale of FACS)."""
 
-    :param inner_brow_raiser: AU1.
-    :param outer_brow_raiser: AU2.
-    :param brow_lowerer: AU4.
-    :param upper_lid_raiser: AU5.
-    :param cheek_raiser: AU6.
-    :param lid_tightener: AU7.
-    :param nose_wrinkler: AU9.
-    :param upper_lip_raiser: AU10.
-    :param lip_corner_puller: AU12, both sides.
-    :param lip_corner_depressor: AU15.
-    :param lip_stretcher: AU20.
-    :param lip_pressor: AU24.
-    :param lips_part: AU25.
-    :param jaw_drop: AU26 and AU27.
-    :param unilateral_corner: AU12 or AU14 of one side only.
-    """
-
-    inner_brow_raiser: float
-    outer_brow_raiser: float
-    brow_lowerer: float
-    upper_lid_raiser: float
-    cheek_raiser: float
-    lid_tightener: float
-    nose_wrinkler: float
-    upper_lip_raiser: float
-    lip_corner_puller: float
-    lip_corner_depressor: float
-    lip_stretcher: float
-    lip_pressor: float
-    lips_part: float
-    jaw_drop: float
-    unilateral_corner: float
+    inner_brow_raiser: float  # AU1
+    outer_brow_raiser: float  # AU2
+    brow_lowerer: float  # AU4
+    upper_lid_raiser: float  # AU5
+    cheek_raiser: float  # AU6
+    lid_tightener: float  # AU7
+    nose_wrinkler: float  # AU9
+    upper_lip_raiser: float  # AU10
+    lip_corner_puller: float  # AU12, both sides
+    lip_corner_depressor: float  # AU15
+    lip_stretcher: float  # AU20
+    lip_pressor: float  # AU24
+    lips_part: float  # AU25
+    jaw_drop: float  # AU26 and AU27
+    unilateral_corner: float  # AU12 or AU14 of one side only
 
 
 def action_units(

@@ -15,7 +15,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -41,13 +40,15 @@ from aitable_ros.perception.faces.landmarks import (
     RIGHT_BROW_UPPER,
     RIGHT_EYE_RING,
 )
+from aitable_ros.perception.faces.pipeline import TrackedFace
 from aitable_ros.perception.images.checks import check_image
 from aitable_ros.perception.images.roi import RotatedRoi
+from aitable_ros.perception.maths.settings import Settings, setting
 
 INPUT_SIZE_PX = 256
 """Side of EmoNet's input."""
 
-CROP_SCALE = 400.0 / 220.0
+CROP_SCALE = round(400.0 / 220.0, 3)
 """Side of the crop over the mean side of the landmark box: 1.82, as for the published figures."""
 
 DETECTION_SCALE = 0.95
@@ -92,28 +93,13 @@ EXTENT_OF_68_LANDMARKS = (
 """FaceMesh landmarks that reach as far as the 68: jaw, brows, and in profile nose and lips."""
 
 _EXTENT = np.array(sorted(set(EXTENT_OF_68_LANDMARKS)), dtype=np.intp)
-_SHORT_DIGEST = 12
 
-
-class FaceRegion(Protocol):
-    """
-    What has to be known of a face, as of a :class:`~.face_pipeline.TrackedFace`.
-
-    ``xywh_px`` is (4,): left, top, width, height of the detector's box, and is used only
-    where ``landmarks_px`` is None; those are (468, 2 or 3) FaceMesh points, x and y first.
-    """
-
-    @property
-    def xywh_px(self) -> npt.NDArray[np.float32]:
-        """Box of the face."""
-
-    @property
-    def landmarks_px(self) -> npt.NDArray[np.float32] | None:
-        """Landmarks of the face."""
+_MAX_BATCH = 8
+"""Faces that are run at once, or what the engine takes; more are run in several batches."""
 
 
 @dataclass(frozen=True)
-class CropSettings:
+class CropSettings(Settings):
     """
     What EmoNet gets to see of a face.
 
@@ -122,42 +108,19 @@ class CropSettings:
         there are no landmarks.
     :param detection_shift: how far below the detector's centre that of the landmarks' box lies,
         over the detector's mean side.
-    :raises ValueError: when a scale is not positive, or a number not finite.
+    :raises ValueError: for a value out of range.
     """
 
-    scale: float = CROP_SCALE
-    detection_scale: float = DETECTION_SCALE
-    detection_shift: float = DETECTION_SHIFT
-
-    def __post_init__(self) -> None:
-        for name in ('scale', 'detection_scale'):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0.0):
-                raise ValueError(f'{name}: expected a positive number, got {value}')
-        if not math.isfinite(self.detection_shift):
-            raise ValueError(f'detection_shift: expected a number, got {self.detection_shift}')
+    scale: float = setting(CROP_SCALE, 0.1, 10.0)
+    detection_scale: float = setting(DETECTION_SCALE, 0.1, 10.0)
+    detection_shift: float = setting(DETECTION_SHIFT, -1.0, 1.0)
 
 
 DEFAULT_CROP = CropSettings()
 """The crop of the published figures."""
 
 
-@dataclass(frozen=True)
-class FaceSquare:
-    """
-    Where a face is and how large, as the 68 landmarks' tight box would tell.
-
-    :param cx: x of the box's centre [px].
-    :param cy: y of the box's centre [px].
-    :param side: mean of the box's width and height [px].
-    """
-
-    cx: float
-    cy: float
-    side: float
-
-
-def landmarks_box(landmarks_px: npt.NDArray) -> FaceSquare:
+def landmarks_box(landmarks_px: npt.NDArray) -> tuple[float, float, float]:
     """
     Estimate the tight box of the 68 landmarks from FaceMesh's 468.
 
@@ -166,6 +129,7 @@ def landmarks_box(landmarks_px: npt.NDArray) -> FaceSquare:
     (docs/emonet.md).
 
     :param landmarks_px: (468, 2 or 3), x and y first.
+    :returns: x and y of the box's centre, mean of its width and height [px].
     :raises ValueError: for another shape.
     """
     if landmarks_px.ndim != 2 or landmarks_px.shape[0] != LANDMARKS or landmarks_px.shape[1] < 2:
@@ -173,28 +137,28 @@ def landmarks_box(landmarks_px: npt.NDArray) -> FaceSquare:
     points = landmarks_px[_EXTENT, :2].astype(np.float64)
     low, high = points.min(axis=0), points.max(axis=0)
     cx, cy = (low + high) / 2.0
-    return FaceSquare(float(cx), float(cy), float((high - low).mean()))
+    return float(cx), float(cy), float((high - low).mean())
 
 
-def detection_box(xywh_px: npt.NDArray, settings: CropSettings = DEFAULT_CROP) -> FaceSquare:
+def detection_box(
+    xywh_px: npt.NDArray, settings: CropSettings = DEFAULT_CROP
+) -> tuple[float, float, float]:
     """
     Estimate the tight box of the 68 landmarks from BlazeFace's box.
 
     :param xywh_px: (4,) left, top, width, height.
     :param settings: ratio and shift.
-    :raises ValueError: for another shape.
+    :returns: as :func:`landmarks_box`.
     """
-    if np.shape(xywh_px) != (4,):
-        raise ValueError(f'xywh_px: expected [4], got {list(np.shape(xywh_px))}')
     x, y, width, height = (float(value) for value in xywh_px)
     side = 0.5 * (width + height)
     cy = y + 0.5 * height + settings.detection_shift * side
-    return FaceSquare(x + 0.5 * width, cy, settings.detection_scale * side)
+    return x + 0.5 * width, cy, settings.detection_scale * side
 
 
 def crop_face(
     image: npt.NDArray[np.uint8],
-    face: FaceRegion,
+    face: TrackedFace,
     settings: CropSettings = DEFAULT_CROP,
     *,
     out: npt.NDArray[np.uint8] | None = None,
@@ -213,19 +177,19 @@ def crop_face(
         its square does not touch the image.
     """
     if face.landmarks_px is not None:
-        box = landmarks_box(face.landmarks_px)
+        cx, cy, side = landmarks_box(face.landmarks_px)
     else:
-        box = detection_box(face.xywh_px, settings)
-    size = settings.scale * box.side
-    if not (math.isfinite(box.cx + box.cy + size) and size > 0.0):
+        cx, cy, side = detection_box(face.xywh_px, settings)
+    size = settings.scale * side
+    if not (math.isfinite(cx + cy + size) and size > 0.0):
         return None
     height, width = image.shape[:2]
     half = 0.5 * size
-    if not (-half < box.cx < width + half and -half < box.cy < height + half):
+    if not (-half < cx < width + half and -half < cy < height + half):
         return None
     # RotatedRoi counts from the centre of the crop's first pixel, cv2.resize from its corner.
     shift = 0.5 * size / INPUT_SIZE_PX
-    roi = RotatedRoi(box.cx + shift, box.cy + shift, size)
+    roi = RotatedRoi(cx + shift, cy + shift, size)
     return roi.crop(image, INPUT_SIZE_PX, border=cv2.BORDER_CONSTANT, out=out)[0]
 
 
@@ -273,10 +237,10 @@ def interpret(
 
 
 def _classes(count: int) -> tuple[int, ...]:
-    classes = {len(EIGHT_CLASSES): EIGHT_CLASSES, len(FIVE_CLASSES): FIVE_CLASSES}.get(count)
-    if classes is None:
-        raise ValueError(f'expected 8 or 5 classes, got {count}')
-    return classes
+    for classes in (EIGHT_CLASSES, FIVE_CLASSES):
+        if len(classes) == count:
+            return classes
+    raise ValueError(f'expected 8 or 5 classes, got {count}')
 
 
 def describe_model(path: Path) -> str:
@@ -286,11 +250,8 @@ def describe_model(path: Path) -> str:
     :param path: the file; read as a whole.
     :raises OSError: when it cannot be read.
     """
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return f'{path.name} sha256:{digest.hexdigest()[:_SHORT_DIGEST]}'
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return f'{path.name} sha256:{digest[:12]}'
 
 
 class EmoNet:
@@ -301,24 +262,10 @@ class EmoNet:
         (N, 8 or 5) logits, ``valence`` and ``arousal`` float32 (N, 1) out. Stays the caller's: it
         is not closed here.
     :param settings: the crop.
-    :param max_batch: faces that are run at once; more are run in several batches. At most what
-        the engine takes, where it says so (its ``max_batch``).
-    :param model: what the estimates name as their model; None for the engine's file with the
-        beginning of its SHA-256.
-    :raises ValueError: when ``max_batch`` is not positive.
     :raises InferenceError: when the engine is of another network, or its file cannot be read.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        settings: CropSettings = DEFAULT_CROP,
-        max_batch: int = 8,
-        model: str | None = None,
-    ) -> None:
-        if max_batch < 1:
-            raise ValueError(f'max_batch: expected at least 1, got {max_batch}')
+    def __init__(self, engine: Engine, *, settings: CropSettings = DEFAULT_CROP) -> None:
         shapes = {output.name: output.shape for output in engine.outputs}
         try:
             self.expressions = _classes(shapes['expression'][1])
@@ -327,18 +274,16 @@ class EmoNet:
                 f'{engine}: expected an output expression[N,8] or [N,5], it has'
                 f' {", ".join(map(str, engine.outputs))}'
             ) from error
-        if model is None:
-            try:
-                model = describe_model(engine.path)
-            except OSError as error:
-                raise InferenceError(f'{engine}: {engine.path} cannot be read: {error}') from error
+        try:
+            self.model = describe_model(engine.path)
+        except OSError as error:
+            raise InferenceError(f'{engine}: {engine.path} cannot be read: {error}') from error
         self.engine = engine
         self.settings = settings
-        self.model = model
-        self._max_batch = min(max_batch, getattr(engine, 'max_batch', max_batch))
+        self._max_batch = min(_MAX_BATCH, getattr(engine, 'max_batch', _MAX_BATCH))
 
     def run(
-        self, image: npt.NDArray[np.uint8], faces: Sequence[FaceRegion]
+        self, image: npt.NDArray[np.uint8], faces: Sequence[TrackedFace]
     ) -> list[EmotionEstimate]:
         """
         Estimate the expression of each face.

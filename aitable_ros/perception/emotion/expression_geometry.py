@@ -27,7 +27,6 @@ reason, and lower for sadness, fear, disgust and anger (:data:`WEAK_EXPRESSIONS`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from types import MappingProxyType
 
 import numpy as np
@@ -48,12 +47,25 @@ from aitable_ros.perception.emotion.face_measures import (
     FaceMeasures,
     FrontalFace,
     NeutralFace,
-    frontalise,
 )
 
 BACKEND = 'geometry'
 
-_AU_NAMES = tuple(f.name for f in fields(ActionUnits))
+# Scores of an expression whose prototype is shown completely, and of neutral, against which a face
+# must show something; what a contradicting AU costs, as a share of the first.
+_GAIN = 12.0
+_NEUTRAL_SCORE = 2.5
+_OPPOSED_WEIGHT = 0.3
+
+# The confidence of a perfect match on a large frontal face, and for WEAK_EXPRESSIONS.
+_MAX_CONFIDENCE = 0.6
+_WEAK_MAX_CONFIDENCE = 0.4
+
+# Up to the first value nothing is lost of the confidence, from the second on all: turn of the
+# head [rad], its size [pixels], and how far the mesh is from the shape of a face [eye spans].
+_TURN_RAD = (0.35, 1.05)
+_EYE_SPAN_PX = (48.0, 12.0)
+_RESIDUAL = (0.10, 0.20)
 
 _PROTOTYPES: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
@@ -130,16 +142,20 @@ _OPPOSED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """AUs whose muscles pull against an expression's own or that tell it from its neighbours."""
 
 
-def _prototype_matrix(opposed_weight: float) -> npt.NDArray[np.float64]:
-    matrix = np.zeros((len(EXPRESSIONS), len(_AU_NAMES)))
+def _prototype_matrix() -> npt.NDArray[np.float64]:
+    column = ActionUnits._fields.index
+    matrix = np.zeros((len(EXPRESSIONS), len(ActionUnits._fields)))
     for row, name in enumerate(EXPRESSIONS):
         prototype = _PROTOTYPES.get(name, {})
         total = sum(prototype.values())
         for unit, weight in prototype.items():
-            matrix[row, _AU_NAMES.index(unit)] = weight / total
+            matrix[row, column(unit)] = weight / total
         for unit in _OPPOSED.get(name, ()):
-            matrix[row, _AU_NAMES.index(unit)] = -opposed_weight
+            matrix[row, column(unit)] = -_OPPOSED_WEIGHT
     return matrix
+
+
+_PROTOTYPE_MATRIX = _prototype_matrix()
 
 
 VALENCE_AROUSAL = np.array(
@@ -172,51 +188,7 @@ corners belong to sadness and disgust, a raised upper lip to disgust and anger.
 """
 
 
-@dataclass(frozen=True)
-class GeometrySettings:
-    """
-    Parameters of the estimator.
-
-    :param gain: score of an expression whose prototype is shown completely.
-    :param neutral_score: score of neutral; against it a face must show something.
-    :param opposed_weight: what a contradicting AU costs, as a share of ``gain``.
-    :param max_confidence: the confidence of a perfect match on a large frontal face.
-    :param weak_max_confidence: the same for the expressions of :data:`WEAK_EXPRESSIONS`.
-    :param full_turn_rad: up to here a turned head costs no confidence.
-    :param max_turn_rad: from here on the expression is unknown.
-    :param min_eye_span_px: below, the expression is unknown: the mesh is a guess.
-    :param full_eye_span_px: from here on, size costs no confidence.
-    :param max_residual: from here on the mesh does not have the shape of a face, and the
-        expression is unknown; half of it costs no confidence [eye spans].
-    :raises ValueError: when a value is out of order.
-    """
-
-    gain: float = 12.0
-    neutral_score: float = 2.5
-    opposed_weight: float = 0.3
-    max_confidence: float = 0.6
-    weak_max_confidence: float = 0.4
-    full_turn_rad: float = 0.35
-    max_turn_rad: float = 1.05
-    min_eye_span_px: float = 12.0
-    full_eye_span_px: float = 48.0
-    max_residual: float = 0.20
-
-    def __post_init__(self) -> None:
-        positive = (self.gain, self.neutral_score, self.opposed_weight, self.max_residual)
-        if not all(0.0 < value < float('inf') for value in positive):
-            raise ValueError(f'gain, scores, weights and residual must be positive, got {self}')
-        if not 0.0 < self.max_confidence <= 1.0:
-            raise ValueError(f'max_confidence must lie in 0..1, got {self.max_confidence}')
-        if not 0.0 < self.weak_max_confidence <= self.max_confidence:
-            raise ValueError(f'weak_max_confidence must lie in 0..max_confidence, got {self}')
-        if not 0.0 <= self.full_turn_rad < self.max_turn_rad <= np.pi:
-            raise ValueError(f'expected 0 <= full_turn_rad < max_turn_rad <= pi, got {self}')
-        if not 0.0 <= self.min_eye_span_px < self.full_eye_span_px:
-            raise ValueError(f'expected 0 <= min_eye_span_px < full_eye_span_px, got {self}')
-
-
-def _falling(value: float, full: float, none: float) -> float:
+def _graded(value: float, full: float, none: float) -> float:
     """Return 1 at ``full``, 0 at ``none``, linear between, clamped outside."""
     return min(max((none - value) / (none - full), 0.0), 1.0)
 
@@ -226,49 +198,32 @@ class GeometryExpression:
     Estimate the expression from FaceMesh landmarks, without any network.
 
     Holds no state: the same landmarks give the same estimate.
-
-    :param settings: parameters; defaults where None.
     """
-
-    def __init__(self, settings: GeometrySettings | None = None) -> None:
-        self.settings = settings or GeometrySettings()
-        self._prototypes = _prototype_matrix(self.settings.opposed_weight)
-
-    def estimate(
-        self, landmarks_px: npt.ArrayLike, neutral: NeutralFace = POPULATION_NEUTRAL
-    ) -> EmotionEstimate:
-        """
-        Estimate the expression of one face.
-
-        :param landmarks_px: (468 or more, 3) FaceMesh points [pixels]; see
-            :func:`~aitable_ros.perception.emotion.face_measures.frontalise`.
-        :param neutral: the neutral face to compare with: people in general, or this person's own.
-        :returns: the estimate; unknown where the points are not finite, collapsed or not shaped
-            like a face, and where the head is turned too far or too small in the image.
-        :raises ValueError: when the shape of ``landmarks_px`` is another.
-        """
-        return self.estimate_face(frontalise(landmarks_px), neutral)
 
     def estimate_face(
         self, face: FrontalFace | None, neutral: NeutralFace = POPULATION_NEUTRAL
     ) -> EmotionEstimate:
         """
-        Estimate the expression of one face that was turned to the front already.
+        Estimate the expression of one face.
 
         :param face: from :func:`~aitable_ros.perception.emotion.face_measures.frontalise`.
-        :param neutral: as for :meth:`estimate`.
-        :returns: as :meth:`estimate`.
+        :param neutral: the neutral face to compare with: people in general, or this person's own.
+        :returns: the estimate; unknown where there is no face, it is not shaped like one, or the
+            head is turned too far or too small in the image.
         """
         if face is None:
             return EmotionEstimate.unknown(BACKEND)
-        quality = self._quality(face)
+        quality = (
+            _graded(face.turn_rad, *_TURN_RAD)
+            * _graded(face.eye_span_px, *_EYE_SPAN_PX)
+            * _graded(face.residual, *_RESIDUAL)
+        )
         if quality <= 0.0:
             return EmotionEstimate.unknown(BACKEND)
         probabilities = self.probabilities(face.measures, neutral, face.pitch_rad)
         expression = int(probabilities.argmax())
         valence, arousal = probabilities @ VALENCE_AROUSAL
-        s = self.settings
-        cap = s.weak_max_confidence if expression in WEAK_EXPRESSIONS else s.max_confidence
+        cap = _WEAK_MAX_CONFIDENCE if expression in WEAK_EXPRESSIONS else _MAX_CONFIDENCE
         return EmotionEstimate(
             expression=expression,
             confidence=cap * quality * float(probabilities[expression]),
@@ -294,16 +249,7 @@ class GeometryExpression:
             :data:`~aitable_ros.perception.emotion.expression.EXPRESSIONS`, sum 1.
         """
         units = action_units(measures, neutral, pitch_rad)
-        intensities = np.array([getattr(units, name) for name in _AU_NAMES])
-        scores = self.settings.gain * (self._prototypes @ intensities)
-        scores[NEUTRAL] = self.settings.neutral_score
+        scores = _GAIN * (_PROTOTYPE_MATRIX @ np.array(units))
+        scores[NEUTRAL] = _NEUTRAL_SCORE
         weights: npt.NDArray[np.float64] = np.exp(scores - scores.max())
         return weights / weights.sum()
-
-    def _quality(self, face: FrontalFace) -> float:
-        s = self.settings
-        return (
-            _falling(face.turn_rad, s.full_turn_rad, s.max_turn_rad)
-            * _falling(-face.eye_span_px, -s.full_eye_span_px, -s.min_eye_span_px)
-            * _falling(face.residual, 0.5 * s.max_residual, s.max_residual)
-        )

@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 from aitable_ros.perception.emotion.expression import UNKNOWN, EmotionEstimate
 
+_RESTART_AFTER = 4.0
+"""A gap longer than this many time constants starts anew."""
+
 
 class EmotionSmoother:
     """
@@ -29,17 +32,10 @@ class EmotionSmoother:
 
     :param time_constant_s: after this time a step is 63 % done [s]; 0: off, estimates pass
         unchanged.
-    :param restart_after: a gap longer than this many time constants starts anew.
-    :raises ValueError: when a parameter is negative or not finite, or ``restart_after`` is 0.
     """
 
-    def __init__(self, time_constant_s: float = 0.5, *, restart_after: float = 4.0) -> None:
-        if not 0.0 <= time_constant_s < math.inf:
-            raise ValueError(f'time_constant_s must be finite and not negative: {time_constant_s}')
-        if not 0.0 < restart_after < math.inf:
-            raise ValueError(f'restart_after must be finite and positive: {restart_after}')
+    def __init__(self, time_constant_s: float) -> None:
         self.time_constant_s = time_constant_s
-        self.restart_after = restart_after
         self.reset()
 
     def reset(self) -> None:
@@ -65,7 +61,7 @@ class EmotionSmoother:
         if self.time_constant_s == 0.0:
             return estimate
         elapsed_s = stamp_s - self._last_s
-        if elapsed_s < 0.0 or elapsed_s > self.restart_after * self.time_constant_s:
+        if elapsed_s < 0.0 or elapsed_s > _RESTART_AFTER * self.time_constant_s:
             self.reset()
         if estimate.expression == UNKNOWN:
             return estimate

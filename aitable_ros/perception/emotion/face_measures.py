@@ -18,8 +18,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-MESH_POINTS = 468
-"""Points of MediaPipe FaceMesh; further ones (irises) are ignored."""
+from aitable_ros.perception.faces.landmarks import LANDMARKS, LEFT_EYE_EAR, RIGHT_EYE_EAR
 
 _RIGID_SHAPE: Mapping[int, tuple[float, float, float]] = MappingProxyType(
     {
@@ -50,9 +49,6 @@ by generalised Procrustes analysis and made symmetric.
 
 _RIGID_INDICES = np.array(list(_RIGID_SHAPE), dtype=np.intp)
 _RIGID_POINTS = np.array(list(_RIGID_SHAPE.values()), dtype=np.float64)
-
-_RIGHT_EYE_EAR = (33, 160, 158, 133, 153, 144)
-_LEFT_EYE_EAR = (362, 385, 387, 263, 373, 380)
 
 _MEASURED = (
     *(0, 2, 13, 14, 17, 33, 46, 55, 61, 64, 70, 107, 117, 118, 129, 133, 144, 145, 153, 158, 160),
@@ -110,9 +106,9 @@ def frontalise(landmarks_px: npt.ArrayLike) -> FrontalFace | None:
     :raises ValueError: when the shape is another.
     """
     landmarks = np.asarray(landmarks_px, dtype=np.float64)
-    if landmarks.ndim != 2 or landmarks.shape[0] < MESH_POINTS or landmarks.shape[1] != 3:
+    if landmarks.ndim != 2 or landmarks.shape[0] < LANDMARKS or landmarks.shape[1] != 3:
         raise ValueError(f'landmarks must have shape (468, 3), got {landmarks.shape}')
-    landmarks = landmarks[:MESH_POINTS]
+    landmarks = landmarks[:LANDMARKS]
     if not np.isfinite(landmarks).all():
         return None
     points = landmarks * (1.0, -1.0, -1.0)
@@ -218,7 +214,7 @@ def measure_face(face: FrontalFace) -> FaceMeasures:
         outer_brow_height=outer_brow - level(33, 263),
         brow_slope=inner_brow - outer_brow,
         brow_distance=0.5 * (distance(55, 285) + distance(107, 336)),
-        eye_aspect_ratio=0.5 * (aspect_ratio(_RIGHT_EYE_EAR) + aspect_ratio(_LEFT_EYE_EAR)),
+        eye_aspect_ratio=0.5 * (aspect_ratio(RIGHT_EYE_EAR) + aspect_ratio(LEFT_EYE_EAR)),
         lower_lid_height=level(145, 153, 374, 380) - eye_line,
         cheek_height=level(117, 118, 346, 347) - eye_line,
         nostril_height=level(64, 129, 294, 358) - eye_line,
@@ -270,7 +266,7 @@ class NeutralFace:
 
     The default is the population's. The bands of one person are far narrower; a calibration
     hands its own to
-    :meth:`~aitable_ros.perception.emotion.expression_geometry.GeometryExpression.estimate`.
+    :meth:`~aitable_ros.perception.emotion.expression_geometry.GeometryExpression.estimate_face`.
 
     The bands span about the 10th to 90th percentile of FaceMesh's output on frontal neutral
     pictures of both collections named at the rigid shape. By judgement on half of the labelled

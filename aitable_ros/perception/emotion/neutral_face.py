@@ -29,9 +29,8 @@ not a face at rest.
 
 from __future__ import annotations
 
-import enum
 import math
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +43,6 @@ from aitable_ros.perception.emotion.face_measures import (
     FrontalFace,
     NeutralBand,
     NeutralFace,
-    frontalise,
 )
 
 _BINS = 120
@@ -58,83 +56,37 @@ _QUARTILES_TO_BAND = 1.2816 / 0.6745
 """From the distance of the quartiles to that of the 10th and 90th percentile, which the
 population's bands span, on a normal distribution."""
 
+# Evidence is time at rest [s]: below the first the population's face is given, from the second on
+# the person's own, between a mixture; after the third an old frame counts 1/e.
+_MIN_EVIDENCE_S = 15.0
+_FULL_EVIDENCE_S = 60.0
+_MEMORY_S = 300.0
 
-class NeutralState(enum.Enum):
-    """Whose neutral face is given."""
+# Frames do not count with less evidence per second than this (the estimator is sure of an
+# expression), the head turned farther, a smaller face, a mesh that fits a face less well, the
+# mouth open wider or the eyes closed farther (0.21 is the usual limit, Soukupova & Cech 2016,
+# below which FaceMesh sees some open eyes). Lengths are in eye spans.
+_MIN_REST = 0.05
+_MAX_TURN_RAD = 0.35
+_MIN_EYE_SPAN_PX = 30.0
+_MAX_RESIDUAL = 0.10
+_MAX_LIP_GAP = 0.08
+_MIN_EYE_ASPECT_RATIO = 0.18
 
-    CALIBRATING = 'calibrating'
-    """The population's: too little was seen of the person."""
+# Farthest way of the person's band from the population's, in widths of the latter, and narrowest
+# band as a share of it, which is FaceMesh's own noise.
+_MAX_OFFSET = 1.5
+_MIN_WIDTH = 0.4
 
-    CALIBRATED = 'calibrated'
-    """The person's own, or on its way there; see :attr:`NeutralFaceLearner.trust`."""
-
-
-@dataclass(frozen=True)
-class NeutralFaceSettings:
-    """
-    How the neutral face is learned. Evidence is time at rest [s]; see the module.
-
-    :param min_evidence_s: below, the population's face is given.
-    :param full_evidence_s: from here on the person's own is; between, a mixture.
-    :param memory_s: evidence after which an old frame counts 1/e.
-    :param min_rest: frames whose evidence per second is below this do not count, 0..1: the
-        estimator is sure of an expression.
-    :param max_turn_rad: frames with the head turned farther from the camera do not count.
-    :param min_eye_span_px: nor those with a smaller face.
-    :param max_residual: nor those whose mesh fits a face less well [eye spans].
-    :param max_lip_gap: nor those with the mouth open wider [eye spans].
-    :param min_eye_aspect_ratio: nor those with the eyes closed farther; 0.21 is the usual limit
-        (Soukupova & Cech 2016), below which FaceMesh sees some open eyes.
-    :param max_offset: farthest way of the person's band from the population's, in widths of the
-        latter.
-    :param min_width: narrowest band, as a share of the population's: FaceMesh's own noise.
-    :param max_gap_s: longest time for which one frame may stand [s].
-    :raises ValueError: when a value is out of order.
-    """
-
-    min_evidence_s: float = 15.0
-    full_evidence_s: float = 60.0
-    memory_s: float = 300.0
-    min_rest: float = 0.05
-    max_turn_rad: float = 0.35
-    min_eye_span_px: float = 30.0
-    max_residual: float = 0.10
-    max_lip_gap: float = 0.08
-    min_eye_aspect_ratio: float = 0.18
-    max_offset: float = 1.5
-    min_width: float = 0.4
-    max_gap_s: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.min_evidence_s < self.full_evidence_s < math.inf:
-            raise ValueError(f'expected 0 < min_evidence_s < full_evidence_s, got {self}')
-        positive = (self.memory_s, self.max_turn_rad, self.max_residual, self.max_gap_s)
-        if not all(0.0 < value < math.inf for value in positive):
-            raise ValueError(f'memory, turn, residual and gap must be positive, got {self}')
-        limits = (self.min_eye_span_px, self.max_lip_gap, self.min_eye_aspect_ratio)
-        if not all(0.0 <= value < math.inf for value in limits):
-            raise ValueError(f'size, lip gap and eye limits must not be negative, got {self}')
-        if not (0.0 <= self.min_rest < 1.0 and 0.0 < self.min_width <= 1.0):
-            raise ValueError(f'min_rest must lie in 0..1, min_width in 0..1 above 0, got {self}')
-        if not 0.0 <= self.max_offset < _REACH:
-            raise ValueError(f'max_offset must lie in 0..{_REACH:g}, got {self.max_offset}')
+_MAX_GAP_S = 0.5
+"""Longest time for which one frame may stand [s]."""
 
 
 class NeutralFaceLearner:
-    """
-    The neutral face of one person; one learner each.
+    """The neutral face of one person; one learner each."""
 
-    :param settings: parameters; defaults where None.
-    :param estimator: whose judgement says what is at rest; the default one where None.
-    """
-
-    def __init__(
-        self,
-        settings: NeutralFaceSettings | None = None,
-        estimator: GeometryExpression | None = None,
-    ) -> None:
-        self.settings = settings or NeutralFaceSettings()
-        self._estimator = estimator or GeometryExpression()
+    def __init__(self) -> None:
+        self._estimator = GeometryExpression()
         bands: list[NeutralBand] = [getattr(POPULATION_NEUTRAL, name) for name in _LEARNED]
         low = np.array([band.low for band in bands])
         high = np.array([band.high for band in bands])
@@ -148,52 +100,26 @@ class NeutralFaceLearner:
     def reset(self) -> None:
         """Forget the person."""
         self._weights = np.zeros((len(_LEARNED), _BINS))
-        self._evidence_s = 0.0
+        self.evidence_s = 0.0
+        """Time at rest that was seen of the person [s]."""
         self._last_s = math.nan
-        self._neutral = POPULATION_NEUTRAL
-
-    @property
-    def state(self) -> NeutralState:
-        """Whether the population's neutral face is given, or the person's own."""
-        return NeutralState.CALIBRATED if self.trust > 0.0 else NeutralState.CALIBRATING
+        self.neutral = POPULATION_NEUTRAL
+        """The face to compare with: hand it to :meth:`GeometryExpression.estimate_face`."""
 
     @property
     def trust(self) -> float:
         """Share of the person's own face in :attr:`neutral`, 0..1."""
-        s = self.settings
-        share = (self._evidence_s - s.min_evidence_s) / (s.full_evidence_s - s.min_evidence_s)
+        share = (self.evidence_s - _MIN_EVIDENCE_S) / (_FULL_EVIDENCE_S - _MIN_EVIDENCE_S)
         return min(max(share, 0.0), 1.0)
 
-    @property
-    def evidence_s(self) -> float:
-        """Time at rest that was seen of the person [s]."""
-        return self._evidence_s
-
-    @property
-    def neutral(self) -> NeutralFace:
-        """The face to compare with: hand it to :meth:`GeometryExpression.estimate`."""
-        return self._neutral
-
-    def update(self, stamp_s: float, landmarks_px: npt.ArrayLike | None) -> None:
+    def update_face(self, stamp_s: float, face: FrontalFace | None) -> None:
         """
         Learn from one frame.
 
         :param stamp_s: header time [s]. An equal one changes nothing; an earlier one (a bag that
             loops) makes the learner forget.
-        :param landmarks_px: (468 or more, 3) FaceMesh points [pixels]; see
-            :func:`~aitable_ros.perception.emotion.face_measures.frontalise`. None or not finite:
-                not
-            measured.
-        :raises ValueError: when the stamp is not finite or the shape is another.
-        """
-        self.update_face(stamp_s, None if landmarks_px is None else frontalise(landmarks_px))
-
-    def update_face(self, stamp_s: float, face: FrontalFace | None) -> None:
-        """
-        Learn from one frame whose face was turned to the front already.
-
-        :param stamp_s: as for :meth:`update`.
-        :param face: from :func:`~aitable_ros.perception.emotion.face_measures.frontalise`.
+        :param face: from :func:`~aitable_ros.perception.emotion.face_measures.frontalise`; None:
+            not measured.
         :raises ValueError: when the stamp is not finite.
         """
         if not math.isfinite(stamp_s):
@@ -204,23 +130,22 @@ class NeutralFaceLearner:
         self._last_s = stamp_s
         if face is None or not elapsed_s > 0.0:
             return
-        s = self.settings
         measures = face.measures
         pitch_rad = face.pitch_rad
         if (
-            face.turn_rad > s.max_turn_rad
-            or face.eye_span_px < s.min_eye_span_px
-            or face.residual > s.max_residual
-            or measures.lip_gap > s.max_lip_gap
-            or measures.eye_aspect_ratio < s.min_eye_aspect_ratio
+            face.turn_rad > _MAX_TURN_RAD
+            or face.eye_span_px < _MIN_EYE_SPAN_PX
+            or face.residual > _MAX_RESIDUAL
+            or measures.lip_gap > _MAX_LIP_GAP
+            or measures.eye_aspect_ratio < _MIN_EYE_ASPECT_RATIO
         ):
             return
         rest = self._rest(measures, POPULATION_NEUTRAL, pitch_rad)
-        if self._neutral is not POPULATION_NEUTRAL:
-            rest = max(rest, self._rest(measures, self._neutral, pitch_rad))
-        if rest < s.min_rest:
+        if self.neutral is not POPULATION_NEUTRAL:
+            rest = max(rest, self._rest(measures, self.neutral, pitch_rad))
+        if rest < _MIN_REST:
             return
-        self._add(measures, pitch_rad, rest * min(elapsed_s, s.max_gap_s))
+        self._add(measures, pitch_rad, rest * min(elapsed_s, _MAX_GAP_S))
 
     def _rest(self, measures: FaceMeasures, neutral: NeutralFace, pitch_rad: float) -> float:
         """Tell how neutral a face is, 0..1."""
@@ -231,19 +156,19 @@ class NeutralFaceLearner:
         values = np.array([getattr(measures, name) for name in _LEARNED])
         widths = (values - self._per_pitch * pitch_rad - self._centre) / self._width
         bins = ((widths + _REACH) * (_BINS / (2.0 * _REACH))).clip(0, _BINS - 1).astype(np.intp)
-        self._weights *= math.exp(-evidence_s / self.settings.memory_s)
+        self._weights *= math.exp(-evidence_s / _MEMORY_S)
         self._weights[np.arange(len(_LEARNED)), bins] += evidence_s
-        self._evidence_s += evidence_s
+        self.evidence_s += evidence_s
         if self.trust > 0.0:
-            self._neutral = self._blend()
+            self.neutral = self._blend()
 
     def _blend(self) -> NeutralFace:
         """Mix the population's bands with the person's."""
-        s, trust = self.settings, self.trust
+        trust = self.trust
         lower, median, upper = (self._percentile(share) for share in (0.25, 0.5, 0.75))
         spread = _QUARTILES_TO_BAND * (upper - lower)
-        half = 0.5 * np.clip(spread, s.min_width, 1.0)
-        centre = np.clip(median, -s.max_offset, s.max_offset)
+        half = 0.5 * np.clip(spread, _MIN_WIDTH, 1.0)
+        centre = np.clip(median, -_MAX_OFFSET, _MAX_OFFSET)
         low = self._centre + self._width * ((1.0 - trust) * -0.5 + trust * (centre - half))
         high = self._centre + self._width * ((1.0 - trust) * 0.5 + trust * (centre + half))
         bands = {

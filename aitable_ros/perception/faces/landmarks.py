@@ -31,8 +31,6 @@ NOSE_TIP = 1
 SELLION = 168
 """The deepest point of the nose's root, between the eyes."""
 
-CHIN = 152
-FOREHEAD = 10
 
 RIGHT_EYE_EAR = (33, 160, 158, 133, 153, 144)
 """p1 ... p6 of the right eye's EAR: outer corner, upper lid, inner corner, lower lid."""
@@ -46,10 +44,6 @@ RIGHT_EYE_RING = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 
 LEFT_EYE_RING = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 """Lid edge of the left eye, each the mirror of the same place in :data:`RIGHT_EYE_RING`."""
 
-RIGHT_UPPER_LID = (246, 161, 160, 159, 158, 157, 173)
-RIGHT_LOWER_LID = (7, 163, 144, 145, 153, 154, 155)
-LEFT_UPPER_LID = (466, 388, 387, 386, 385, 384, 398)
-LEFT_LOWER_LID = (249, 390, 373, 374, 380, 381, 382)
 
 RIGHT_BROW_UPPER = (70, 63, 105, 66, 107)
 """Upper edge of the right brow, from the temple inwards."""
@@ -70,8 +64,6 @@ LIPS_INNER_RING = (
 )
 """Inner edge of the lips: right corner, along the lower lip, left corner, upper lip."""
 
-MOUTH_RIGHT_CORNER = 61
-MOUTH_LEFT_CORNER = 291
 UPPER_LIP_INNER_MIDDLE = 13
 LOWER_LIP_INNER_MIDDLE = 14
 
@@ -93,6 +85,20 @@ LEFT_TRAGION = 454
 """The landmarks of the silhouette nearest to the tragi, which FaceMesh does not have itself."""
 
 
+def check_landmarks(landmarks_px: npt.NDArray) -> None:
+    """
+    Refuse what are no landmarks.
+
+    :param landmarks_px: expected: (468 or more, 2 or 3); irises come after the first 468.
+    :raises ValueError: for another shape.
+    """
+    shape = landmarks_px.shape
+    if len(shape) != 2 or shape[0] < LANDMARKS or shape[1] not in (2, 3):
+        raise ValueError(
+            f'expected landmarks of shape ({LANDMARKS}, 2) or ({LANDMARKS}, 3), got {shape}'
+        )
+
+
 def line_edges(points: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
     """Return the edges of an open line through these landmarks."""
     return tuple(pairwise(points))
@@ -103,7 +109,6 @@ def ring_edges(points: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
     return line_edges((*points, points[0]))
 
 
-EYE_EDGES = ring_edges(RIGHT_EYE_RING) + ring_edges(LEFT_EYE_RING)
 BROW_EDGES = (
     line_edges(RIGHT_BROW_UPPER)
     + line_edges(RIGHT_BROW_LOWER)
@@ -111,9 +116,7 @@ BROW_EDGES = (
     + line_edges(LEFT_BROW_LOWER)
 )
 LIPS_EDGES = ring_edges(LIPS_OUTER_RING) + ring_edges(LIPS_INNER_RING)
-NOSE_EDGES = line_edges(NOSE_BRIDGE) + ring_edges(NOSE_WINGS_RING)
 FACE_OVAL_EDGES = ring_edges(FACE_OVAL_RING)
-CONTOUR_EDGES = EYE_EDGES + BROW_EDGES + LIPS_EDGES + NOSE_EDGES + FACE_OVAL_EDGES
 """Pairs of landmarks to join by lines for a drawing of the face."""
 
 _KEYPOINT_PAIRS = np.array(

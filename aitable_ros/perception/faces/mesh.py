@@ -11,9 +11,9 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from aitable_ros.inference.engine import Engine, InferenceError
-from aitable_ros.perception.faces.detector import FaceDetection
 from aitable_ros.perception.faces.landmarks import (
     LANDMARKS,
     LEFT_EYE_OUTER_CORNER,
@@ -21,14 +21,13 @@ from aitable_ros.perception.faces.landmarks import (
 )
 from aitable_ros.perception.images.checks import check_float32, check_image
 from aitable_ros.perception.images.roi import RotatedRoi
+from aitable_ros.perception.images.ssd import Detection
 
 INPUT_SIZE_PX = 192
 """Side of FaceMesh's input."""
 
 ROI_SCALE = 1.5
 """How much larger than the face the region is (MediaPipe ``RectTransformationCalculator``)."""
-
-_MAX_LOGIT = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +73,13 @@ def landmark_box(landmarks_px: npt.NDArray) -> npt.NDArray[np.float32]:
     return box
 
 
-def _roi(
-    xywh_px: npt.NDArray, from_px: npt.NDArray, to_px: npt.NDArray, scale: float
-) -> RotatedRoi:
+def _roi(xywh_px: npt.NDArray, from_px: npt.NDArray, to_px: npt.NDArray) -> RotatedRoi:
     x, y, width, height = (float(v) for v in xywh_px)
     angle = math.atan2(float(to_px[1]) - float(from_px[1]), float(to_px[0]) - float(from_px[0]))
-    return RotatedRoi(x + 0.5 * width, y + 0.5 * height, scale * max(width, height), angle)
+    return RotatedRoi(x + 0.5 * width, y + 0.5 * height, ROI_SCALE * max(width, height), angle)
 
 
-def roi_from_detection(detection: FaceDetection, *, scale: float = ROI_SCALE) -> RotatedRoi:
+def roi_from_detection(detection: Detection) -> RotatedRoi:
     """
     Return where to look for the landmarks of a detected face.
 
@@ -90,19 +87,13 @@ def roi_from_detection(detection: FaceDetection, *, scale: float = ROI_SCALE) ->
     ``FaceDetectionFrontDetectionToRoi``).
 
     :param detection: a face; its box must not be empty.
-    :param scale: how much larger than the box's longer side.
     :raises ValueError: for an empty box.
     """
     points = detection.keypoints_px
-    return _roi(detection.xywh_px, points[0], points[1], scale)
+    return _roi(detection.xywh_px, points[0], points[1])
 
 
-def roi_from_landmarks(
-    landmarks_px: npt.NDArray,
-    xywh_px: npt.NDArray | None = None,
-    *,
-    scale: float = ROI_SCALE,
-) -> RotatedRoi:
+def roi_from_landmarks(landmarks_px: npt.NDArray, xywh_px: npt.NDArray) -> RotatedRoi:
     """
     Return where to look for the face in the next image.
 
@@ -110,16 +101,11 @@ def roi_from_landmarks(
     33 and 263 are level (MediaPipe ``FaceLandmarkLandmarksToRoi`` of 0.10.21).
 
     :param landmarks_px: (468, 2 or 3), x and y first.
-    :param xywh_px: their :func:`landmark_box`, where the caller has it already.
-    :param scale: how much larger than the box's longer side.
+    :param xywh_px: their :func:`landmark_box`.
     :raises ValueError: when all landmarks coincide or are not finite.
     """
-    return _roi(
-        landmark_box(landmarks_px) if xywh_px is None else xywh_px,
-        landmarks_px[RIGHT_EYE_OUTER_CORNER],
-        landmarks_px[LEFT_EYE_OUTER_CORNER],
-        scale,
-    )
+    outer_corners = landmarks_px[[RIGHT_EYE_OUTER_CORNER, LEFT_EYE_OUTER_CORNER]]
+    return _roi(xywh_px, *outer_corners)
 
 
 class FaceMesh:
@@ -179,5 +165,4 @@ class FaceMesh:
             finite = math.isfinite(logit) and math.isfinite(float(landmarks_px.sum()))
         if not finite:
             return None
-        presence = 1.0 / (1.0 + math.exp(-min(max(logit, -_MAX_LOGIT), _MAX_LOGIT)))
-        return FaceMeshResult(landmarks_px, presence, roi)
+        return FaceMeshResult(landmarks_px, float(expit(logit)), roi)

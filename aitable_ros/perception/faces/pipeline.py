@@ -12,11 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.perception.faces.detector import (
-    KEYPOINTS,
-    FaceDetection,
-    FaceDetector,
-)
+from aitable_ros.perception.faces.detector import KEYPOINTS, FaceDetector
 from aitable_ros.perception.faces.landmarks import LANDMARKS, keypoints_from_landmarks
 from aitable_ros.perception.faces.mesh import (
     ROI_SCALE,
@@ -29,11 +25,12 @@ from aitable_ros.perception.faces.tracker import FaceObservation, FaceTracker
 from aitable_ros.perception.images.checks import check_float32, check_image
 from aitable_ros.perception.images.image_stream import ImageStream
 from aitable_ros.perception.images.roi import RotatedRoi
-from aitable_ros.perception.images.ssd import iou_matrix
+from aitable_ros.perception.images.ssd import Detection, iou_matrix
+from aitable_ros.perception.maths.settings import Settings, setting
 
 
 @dataclass(frozen=True)
-class PipelineSettings:
+class PipelineSettings(Settings):
     """
     When to detect, and what counts as a face.
 
@@ -62,34 +59,16 @@ class PipelineSettings:
     :raises ValueError: for a value out of range.
     """
 
-    max_faces: int = 4
-    min_presence: float = 0.5
-    min_face_px: float = 24.0
-    redetect_interval_s: float = 0.5
-    max_gap_s: float = 0.12
-    max_shift: float = 0.08
-    max_slip: float = 0.15
-    detection_iou: float = 0.1
-    merge_iou: float = 0.5
-    merge_surprise: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.max_faces <= 64:
-            raise ValueError(f'max_faces: expected 1..64, got {self.max_faces}')
-        for name in ('min_presence', 'detection_iou', 'merge_iou'):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f'{name}: expected 0..1, got {getattr(self, name)}')
-        for name in (
-            'min_face_px',
-            'redetect_interval_s',
-            'max_gap_s',
-            'max_shift',
-            'max_slip',
-            'merge_surprise',
-        ):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0.0):
-                raise ValueError(f'{name}: expected a finite number >= 0, got {value}')
+    max_faces: int = setting(4, 1, 64)
+    min_presence: float = setting(0.5, 0.0, 1.0)
+    min_face_px: float = setting(24.0, 0.0, 10000.0)
+    redetect_interval_s: float = setting(0.5, 0.0, 3600.0)
+    max_gap_s: float = setting(0.12, 0.0, 3600.0)
+    max_shift: float = setting(0.08, 0.0, 10.0)
+    max_slip: float = setting(0.15, 0.0, 10.0)
+    detection_iou: float = setting(0.1, 0.0, 1.0)
+    merge_iou: float = setting(0.5, 0.0, 1.0)
+    merge_surprise: float = setting(0.1, 0.0, 10.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +109,7 @@ class _Candidate:
 
     xywh_px: npt.NDArray[np.float32]
     confidence: float
-    detection: FaceDetection | None
+    detection: Detection | None
     mesh: FaceMeshResult | None
     previous_id: str | None
     doubtful: bool = False
@@ -147,12 +126,12 @@ class FacePipeline:
     While a face's landmarks hold, the next image is searched around where they are expected
     only. The detector runs in every image while there is no face, after a gap in the stream, and
     for ``redetect_interval_s`` from the image on in which a face was lost or its landmarks were
-    doubtful; otherwise once in that time. Without a landmark network it runs in every image.
+    doubtful; otherwise once in that time.
 
     Not thread-safe: one stream, one thread (as the engines demand).
 
     :param detector: finds faces.
-    :param mesh: measures their landmarks, or None.
+    :param mesh: measures their landmarks.
     :param tracker: gives the ids; the pipeline's own from now on.
     :param settings: thresholds.
     """
@@ -160,7 +139,7 @@ class FacePipeline:
     def __init__(
         self,
         detector: FaceDetector,
-        mesh: FaceMesh | None = None,
+        mesh: FaceMesh,
         tracker: FaceTracker | None = None,
         settings: PipelineSettings | None = None,
     ) -> None:
@@ -168,15 +147,15 @@ class FacePipeline:
         self.tracker = tracker if tracker is not None else FaceTracker()
         self._detector = detector
         self._mesh = mesh
-        self._forget()
+        self.reset()
 
     def reset(self) -> None:
         """Forget all faces: the stream begins anew. Ids go on counting."""
-        self.tracker.reset()
+        self._stream = ImageStream()
         self._forget()
 
     def _forget(self) -> None:
-        self._stream = ImageStream()
+        self.tracker.reset()
         self._tracked: list[TrackedFace] = []
         self._detected_s = -math.inf
         self._alarm_s = -math.inf
@@ -208,9 +187,10 @@ class FacePipeline:
         :raises ValueError: when the image is not one, or the stamp is not finite.
         :raises InferenceError: when an engine fails.
         """
-        if not self._stream.continues(image, stamp_s):
-            self.reset()
         gap_s = self._stream.advance(image, stamp_s)
+        if gap_s is None:
+            self._forget()
+            gap_s = 0.0
         image = np.ascontiguousarray(image)
 
         faces = self._follow(image, stamp_s)
@@ -252,11 +232,9 @@ class FacePipeline:
 
     def _follow(self, image: npt.NDArray[np.uint8], stamp_s: float) -> list[_Candidate]:
         """Search where the landmarks of the image before are expected now."""
-        if self._mesh is None:
-            return []
         rois = []
         for face in self._tracked:
-            assert face.landmarks_px is not None  # there is a landmark network
+            assert face.landmarks_px is not None
             roi = roi_from_landmarks(face.landmarks_px, face.xywh_px)
             dx, dy = self.tracker.expected_shift_px(face.face_id, stamp_s)
             rois.append(RotatedRoi(roi.cx + dx, roi.cy + dy, roi.size, roi.angle_rad))
@@ -275,7 +253,7 @@ class FacePipeline:
         shift_px = math.hypot(x + 0.5 * width - roi.cx, y + 0.5 * height - roi.cy)
         return shift_px > self.settings.max_shift * roi.size / ROI_SCALE
 
-    def _has_slipped(self, face: _Candidate, detection: FaceDetection) -> bool:
+    def _has_slipped(self, face: _Candidate, detection: Detection) -> bool:
         assert face.mesh is not None
         keypoints = keypoints_from_landmarks(face.mesh.landmarks_px)
         dx, dy = (keypoints[:4] - detection.keypoints_px[:4]).mean(axis=0).tolist()
@@ -338,8 +316,6 @@ class FacePipeline:
             for j, detection in enumerate(detections)
             if not (overlaps[:, j] > settings.detection_iou).any()
         ][: settings.max_faces - len(followed)]
-        if self._mesh is None:
-            return [_Candidate(d.xywh_px, d.score, d, None, None) for d in fresh]
 
         faces: list[_Candidate] = []
         again: list[tuple[_Candidate, RotatedRoi]] = []
@@ -387,10 +363,10 @@ def _pair(overlaps: npt.NDArray, min_iou: float) -> dict[int, int]:
 def _name(
     face: _Candidate, face_id: str, tracked_s: float, *, detector_keypoints: bool = False
 ) -> TrackedFace:
-    detection, mesh = face.detection, face.mesh
-    if mesh is None or (detector_keypoints and detection is not None):
-        assert detection is not None  # a candidate comes from one of the two
-        keypoints = detection.keypoints_px
+    mesh = face.mesh
+    assert mesh is not None
+    if detector_keypoints and face.detection is not None:
+        keypoints = face.detection.keypoints_px
     else:
         # Also in the image in which the face was detected: otherwise the keypoints would jump.
         keypoints = keypoints_from_landmarks(mesh.landmarks_px)
@@ -398,8 +374,8 @@ def _name(
         face_id,
         face.xywh_px,
         face.confidence,
-        math.nan if mesh is None else mesh.presence,
+        mesh.presence,
         keypoints,
-        None if mesh is None else mesh.landmarks_px,
+        mesh.landmarks_px,
         tracked_s,
     )

@@ -7,18 +7,21 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
+
+from aitable_ros.perception.images.ssd import iou_matrix
+from aitable_ros.perception.maths.settings import Settings, setting
 
 _IMPOSSIBLE = 1e6
 """Cost of a pair that must not be associated; far above the sum of any possible costs."""
 
 
 @dataclass(frozen=True)
-class TrackerSettings:
+class TrackerSettings(Settings):
     """
     How far a face may move, and how long it is remembered.
 
@@ -45,27 +48,15 @@ class TrackerSettings:
     :raises ValueError: for a value out of range.
     """
 
-    memory_s: float = 3.0
-    max_age_s: float = 0.5
-    max_distance: float = 1.2
-    max_speed: float = 3.0
-    max_return_distance: float = 1.5
-    min_iou: float = 0.3
-    max_size_ratio: float = 2.0
-    velocity_time_s: float = 0.15
-    trend_s: float = 0.6
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not (math.isfinite(value) and value >= 0.0):
-                raise ValueError(f'{field.name}: expected a finite number >= 0, got {value}')
-        if self.min_iou > 1.0:
-            raise ValueError(f'min_iou: expected 0..1, got {self.min_iou}')
-        if self.max_size_ratio < 1.0:
-            raise ValueError(f'max_size_ratio: expected at least 1, got {self.max_size_ratio}')
-        if self.velocity_time_s <= 0.0:
-            raise ValueError(f'velocity_time_s: expected > 0, got {self.velocity_time_s}')
+    memory_s: float = setting(3.0, 0.0, 36000.0)
+    max_age_s: float = setting(0.5, 0.0, 3600.0)
+    max_distance: float = setting(1.2, 0.0, 100.0)
+    max_speed: float = setting(3.0, 0.0, 100.0)
+    max_return_distance: float = setting(1.5, 0.0, 100.0)
+    min_iou: float = setting(0.3, 0.0, 1.0)
+    max_size_ratio: float = setting(2.0, 1.0, 100.0)
+    velocity_time_s: float = setting(0.15, 0.001, 1e6)
+    trend_s: float = setting(0.6, 0.0, 60.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,27 +69,11 @@ class FaceObservation:
         face is, which is steadier than the middle of the box.
     :param previous_id: the face that was followed to here by its landmarks; None where it was
         newly detected.
-    :raises ValueError: for another shape, an empty box or numbers that are not finite.
     """
 
     xywh_px: npt.NDArray
     landmarks_px: npt.NDArray | None = None
     previous_id: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.xywh_px.shape != (4,):
-            raise ValueError(f'xywh_px: expected 4 numbers, got shape {self.xywh_px.shape}')
-        if not (
-            all(math.isfinite(v) for v in self.xywh_px)
-            and self.xywh_px[2] > 0
-            and self.xywh_px[3] > 0
-        ):
-            raise ValueError(f'xywh_px: expected a finite box with an area, got {self.xywh_px}')
-        points = self.landmarks_px
-        if points is not None and (
-            points.ndim != 2 or points.shape[0] < 1 or points.shape[1] not in (2, 3)
-        ):
-            raise ValueError(f'landmarks_px: expected (N, 2 or 3), got {points.shape}')
 
 
 @dataclass(frozen=True)
@@ -109,13 +84,11 @@ class FaceIdentity:
     :param face_id: 'f1', 'f2', ...; never given to a second face.
     :param number: the number in ``face_id``: the order in which faces were first seen.
     :param tracked_s: header time since this id was given [s].
-    :param is_new: whether the id was given just now.
     """
 
     face_id: str
     number: int
     tracked_s: float
-    is_new: bool
 
 
 class _Track:
@@ -176,8 +149,7 @@ class FaceTracker:
     expected and by overlap, all at once, so that the total cost is the least (Hungarian
     method): first with faces seen recently, then with lost ones. Who is left over is new.
 
-    Time is header time. Going backwards means that a recording was restarted: all faces are
-    forgotten. Ids are not used again even then.
+    Time is header time, and goes on until :meth:`reset`. Ids are not used again even then.
 
     :param settings: thresholds; the defaults suit one to four people at a table.
     """
@@ -186,17 +158,10 @@ class FaceTracker:
         self.settings = settings if settings is not None else TrackerSettings()
         self._tracks: dict[str, _Track] = {}
         self._given = 0
-        self._last_s: float | None = None
-
-    @property
-    def known_ids(self) -> tuple[str, ...]:
-        """Ids of all faces remembered, seen or lost, oldest first."""
-        return tuple(self._tracks)
 
     def reset(self) -> None:
         """Forget all faces; ids go on counting."""
         self._tracks.clear()
-        self._last_s = None
 
     def surprise(self, face_id: str, stamp_s: float, observation: FaceObservation) -> float:
         """
@@ -253,16 +218,10 @@ class FaceTracker:
         """
         Take in what one image shows.
 
-        :param stamp_s: header time of the image [s].
+        :param stamp_s: header time of the image [s]; not before the last one's.
         :param observations: all its faces; of several with one ``previous_id`` the first keeps it.
         :returns: one identity per observation, in their order.
-        :raises ValueError: when the stamp is not finite.
         """
-        if not math.isfinite(stamp_s):
-            raise ValueError(f'stamp_s: expected a finite number, got {stamp_s}')
-        if self._last_s is not None and stamp_s < self._last_s:
-            self.reset()
-        self._last_s = stamp_s
         for face_id in [
             i for i, t in self._tracks.items() if stamp_s - t.last_s > self.settings.memory_s
         ]:
@@ -284,16 +243,13 @@ class FaceTracker:
 
         identities = []
         for (box, centre), track in zip(measured, chosen):
-            is_new = track is None
             if track is None:
                 self._given += 1
                 track = _Track(self._given, stamp_s, box, centre)
                 self._tracks[track.face_id] = track
             else:
                 track.move(stamp_s, box, centre, self.settings)
-            identities.append(
-                FaceIdentity(track.face_id, track.number, stamp_s - track.first_s, is_new)
-            )
+            identities.append(FaceIdentity(track.face_id, track.number, stamp_s - track.first_s))
         return identities
 
     def _associate(
@@ -318,7 +274,7 @@ class FaceTracker:
                     continue
                 distance = min(math.dist(place, centre) for place in places)
                 distance /= math.sqrt(_size(box) * _size(track.box))
-                overlap = _iou(shifted, box)
+                overlap = float(iou_matrix(shifted[None], box[None])[0, 0])
                 if distance <= reach or overlap >= max(settings.min_iou, 1e-9):
                     costs[i, j] = distance + 1.0 - overlap
         rows, columns = linear_sum_assignment(costs)
@@ -337,14 +293,3 @@ def _measure(observation: FaceObservation) -> tuple[npt.NDArray, npt.NDArray]:
 
 def _size(box: npt.NDArray) -> float:
     return math.sqrt(float(box[2]) * float(box[3]))
-
-
-def _iou(a: npt.NDArray, b: npt.NDArray) -> float:
-    ax, ay, aw, ah = a.tolist()
-    bx, by, bw, bh = b.tolist()
-    width = min(ax + aw, bx + bw) - max(ax, bx)
-    height = min(ay + ah, by + bh) - max(ay, by)
-    if width <= 0.0 or height <= 0.0:
-        return 0.0
-    intersection = width * height
-    return intersection / (aw * ah + bw * bh - intersection)

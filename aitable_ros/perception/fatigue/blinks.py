@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
 
+from aitable_ros.perception.fatigue.events import Event, crossing_share
 from aitable_ros.perception.maths.settings import Settings, setting
 from aitable_ros.perception.maths.sliding_window import SlidingSums
 
@@ -83,32 +84,6 @@ class BlinkSettings(Settings):
             raise ValueError(f'need long_closure_s <= microsleep_s: {self}')
 
 
-@dataclass(frozen=True)
-class Closure:
-    """
-    One time that both eyes were closed.
-
-    :param start_s: header time at which openness passed ``close_openness`` downwards, between
-        two samples [s].
-    :param end_s: and upwards, for the last time [s].
-    :param amplitude: how far openness dropped from what it was before, 0..1.
-    :param truncated: begin or end was not seen; the duration is a lower bound.
-    :param continued: nothing was seen between a truncated closure and this one: maybe they
-        are one.
-    """
-
-    start_s: float
-    end_s: float
-    amplitude: float
-    truncated: bool
-    continued: bool = False
-
-    @property
-    def duration_s(self) -> float:
-        """Length of the closure [s]."""
-        return self.end_s - self.start_s
-
-
 class ClosureDetector:
     """
     Turns the openness of both eyes into states and closures, for one person.
@@ -126,15 +101,14 @@ class ClosureDetector:
         self.blink_count = 0
         self.long_closure_count = 0
         self.microsleep_count = 0
-        self.blinks: deque[Closure] = deque(maxlen=_MAX_KEPT_BLINKS)
-        self.last_blink: Closure | None = None
+        self.blinks: deque[Event] = deque(maxlen=_MAX_KEPT_BLINKS)
+        self.last_blink: Event | None = None
         self._rated.clear()
         self.interrupt()
 
     def interrupt(self) -> None:
         """Forget what is going on, but keep what was counted."""
         self.state = EyeState.UNKNOWN
-        self._last_s = math.nan
         self._seen_s = math.nan
         self._seen = math.nan
         self._usual = 1.0
@@ -142,7 +116,7 @@ class ClosureDetector:
         self._one_closed_since_s = math.nan
         self._start_s = self._end_s = math.nan
         self._lowest = math.nan
-        self._truncated = self._continued = False
+        self._truncated = False
         self._cut_unseen = False
         self._excused_s = -math.inf
         self._counted_long = self._counted_microsleep = False
@@ -150,26 +124,22 @@ class ClosureDetector:
         self._dip_start_s = self._dip_end_s = math.nan
         self._dip_lowest = math.nan
         self._samples = self._sampled_s = 0.0
-        self._valid = False
+        self.blinks_valid = False
+        """Whether samples come often enough to see blinks."""
 
     def update(
         self, stamp_s: float, left: float, right: float, *, excused: bool = False
-    ) -> Closure | None:
+    ) -> Event | None:
         """
         Take one sample.
 
-        :param stamp_s: header time [s]; equal to the last one: ignored; earlier: starts anew.
+        :param stamp_s: header time [s]; after the last one's.
         :param left: openness of the left eye, 0..1; NaN: not measured.
         :param right: openness of the right eye.
         :param excused: the eyes are closed for another reason than sleep (a yawn): such time
             does not count for a microsleep.
         :returns: the closure that ended with this sample, if any.
         """
-        if stamp_s == self._last_s:
-            return None
-        if stamp_s < self._last_s:
-            self.reset()
-        self._last_s = stamp_s
         cut = None
         if stamp_s - self._seen_s > self.settings.max_gap_s:
             cut = self._cut()
@@ -227,11 +197,6 @@ class ClosureDetector:
         """How many times per second the eyes are measured, on average [Hz]; NaN: unknown."""
         return self._samples / self._sampled_s if self._sampled_s > 0 else math.nan
 
-    @property
-    def blinks_valid(self) -> bool:
-        """Whether samples come often enough to see blinks."""
-        return self._valid
-
     def blink_rate(self, now_s: float, min_observed_s: float) -> float:
         """
         Count the blinks per minute of time in which blinks were valid.
@@ -240,11 +205,11 @@ class ClosureDetector:
         :param min_observed_s: NaN if the window has less such time.
         """
         observed_s = self._rated.sums(now_s)[0]
-        if not (self._valid and observed_s > 0 and observed_s >= min_observed_s):
+        if not (self.blinks_valid and observed_s > 0 and observed_s >= min_observed_s):
             return math.nan
         return len(self.recent_blinks(now_s)) * 60.0 / observed_s
 
-    def recent_blinks(self, now_s: float) -> deque[Closure]:
+    def recent_blinks(self, now_s: float) -> deque[Event]:
         """Give the blinks within the window."""
         while self.blinks and self.blinks[0].end_s < now_s - self.settings.window_s:
             self.blinks.popleft()
@@ -260,15 +225,15 @@ class ClosureDetector:
         fade = math.exp(-step_s / self.settings.rate_memory_s)
         self._samples = self._samples * fade + 1.0
         self._sampled_s = self._sampled_s * fade + step_s
-        limit = 1.0 - self.settings.rate_tolerance * (2.0 if self._valid else 1.0)
-        self._valid = (
+        limit = 1.0 - self.settings.rate_tolerance * (2.0 if self.blinks_valid else 1.0)
+        self.blinks_valid = (
             self._sampled_s >= 0.25 * self.settings.rate_memory_s
             and self.rate_hz >= self.settings.min_rate_hz * limit
         )
-        if self._valid:
+        if self.blinks_valid:
             self._rated.add(self._seen_s, stamp_s, 1.0)
 
-    def _follow(self, stamp_s: float, openness: float) -> Closure | None:
+    def _follow(self, stamp_s: float, openness: float) -> Event | None:
         settings = self.settings
         if not self.closed:
             if openness > settings.close_openness:
@@ -283,8 +248,7 @@ class ClosureDetector:
             self._end_s = math.nan
             self._lowest = openness
             self._truncated = unseen
-            self._continued = unseen and self._cut_unseen
-            if not self._continued:
+            if not (unseen and self._cut_unseen):  # else maybe the closure before goes on
                 self._counted_long = self._counted_microsleep = False
         elif openness <= settings.close_openness:
             self._end_s = math.nan
@@ -298,15 +262,12 @@ class ClosureDetector:
 
     def _crossing(self, stamp_s: float, openness: float, level: float) -> float:
         """Tell when openness passed the level between the last sample and this one."""
-        before, after = self._seen, openness
-        low, high = min(before, after), max(before, after)
+        low, high = min(self._seen, openness), max(self._seen, openness)
         if low <= 0.5 * level and high >= self.settings.blink_edge_openness:
             # The lids did all their way unseen: the middle is wrong by half the interval at most.
             share = 0.5
-        elif before == after:
-            share = 1.0
         else:
-            share = min(max((before - level) / (before - after), 0.0), 1.0)
+            share = crossing_share(self._seen, openness, level)
         return self._seen_s + share * (stamp_s - self._seen_s)
 
     def _count_long(self) -> None:
@@ -318,15 +279,14 @@ class ClosureDetector:
             self._counted_microsleep = True
             self.microsleep_count += 1
 
-    def _finish(self, end_s: float, *, truncated: bool) -> Closure:
+    def _finish(self, end_s: float, *, truncated: bool) -> Event:
         self._end_s = end_s
         self._count_long()
-        closure = Closure(
+        closure = Event(
             self._start_s,
             max(end_s, self._start_s),
             min(max(self._usual - self._lowest, 0.0), 1.0),
             truncated or self._truncated,
-            self._continued,
         )
         self._start_s = self._end_s = math.nan
         self._dip_start_s = math.nan
@@ -334,13 +294,13 @@ class ClosureDetector:
             self._add_blink(closure)
         return closure
 
-    def _add_blink(self, blink: Closure) -> None:
+    def _add_blink(self, blink: Event) -> None:
         self.blink_count += 1
         self.last_blink = blink
         self.recent_blinks(blink.end_s)
         self.blinks.append(blink)
 
-    def _cut(self) -> Closure | None:
+    def _cut(self) -> Event | None:
         """End what goes on: nothing was seen for too long."""
         cut = None
         if self.closed:
@@ -372,7 +332,7 @@ class ClosureDetector:
         quick = stamp_s - self._wide_s <= settings.max_blink_s + settings.max_gap_s
         if not math.isnan(self._dip_start_s) and quick:
             amplitude = min(max(self._usual - self._dip_lowest, 0.0), 1.0)
-            self._add_blink(Closure(self._dip_start_s, self._dip_end_s, amplitude, False))
+            self._add_blink(Event(self._dip_start_s, self._dip_end_s, amplitude, False))
         self._dip_start_s = math.nan
         self._wide_s = stamp_s
 

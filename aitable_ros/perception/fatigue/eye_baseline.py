@@ -195,11 +195,6 @@ class EyeBaseline:
         """EAR of the open eye of an upright head; NaN before the first sample."""
         return self.open_ear_at(0.0)
 
-    @property
-    def closed_ear(self) -> float:
-        """EAR of the closed eye; NaN before the first sample."""
-        return self._closed_ratio * self.open_ear
-
     def open_ear_at(self, pitch_rad: float) -> float:
         """
         Tell the EAR of the open eye.
@@ -244,19 +239,11 @@ class EyeBaseline:
     def _bin_reference(self, i: int) -> float:
         if self._bin_observed_s[i] >= self.settings.min_observed_s:
             return self._bin_open_ear[i]
-        nearest = -1
-        for k, seen_s in enumerate(self._bin_observed_s):
-            if seen_s > 0 and (
-                nearest < 0
-                or (seen_s >= self.settings.min_observed_s, -abs(k - i))
-                > (
-                    self._bin_observed_s[nearest] >= self.settings.min_observed_s,
-                    -abs(nearest - i),
-                )
-            ):
-                nearest = k
-        if nearest < 0:
+        seen = [k for k, seen_s in enumerate(self._bin_observed_s) if seen_s > 0]
+        if not seen:
             return math.nan
+        min_s = self.settings.min_observed_s
+        nearest = max(seen, key=lambda k: (self._bin_observed_s[k] >= min_s, -abs(k - i)))
         usual = [self._usual_share((k - _PITCH_BINS) * _PITCH_STEP_RAD) for k in (i, nearest)]
         return self._bin_open_ear[nearest] * usual[0] / usual[1]
 

@@ -10,22 +10,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-RIGHT_EYE = (33, 160, 158, 133, 153, 144)
-"""FaceMesh indices of p1..p6 of the subject's right eye (the image's left side)."""
-
-LEFT_EYE = (362, 385, 387, 263, 373, 380)
-"""FaceMesh indices of p1..p6 of the subject's left eye."""
+from aitable_ros.perception.faces.landmarks import (
+    LEFT_EYE_EAR,
+    RIGHT_EYE_EAR,
+    check_landmarks,
+)
 
 INNER_LIPS = (13, 14, 78, 308)
 """FaceMesh indices of the inner lips: upper middle, lower middle, right and left corner."""
 
-MESH_SIZE = 468
-"""Landmarks of the face mesh; meshes refined with irises append theirs after these."""
-
 # A width below this is no eye or mouth but a collapsed or missing set of landmarks.
 _MIN_WIDTH_PX = 1e-3
 
-_EYE_ROWS = np.array(RIGHT_EYE + LEFT_EYE)
+_EYE_ROWS = np.array(RIGHT_EYE_EAR + LEFT_EYE_EAR)
 _LIP_ROWS = np.array(INNER_LIPS)
 
 
@@ -36,24 +33,10 @@ class EyeAspectRatios:
 
     :param left: of the subject's left eye; NaN: not measurable.
     :param right: of the subject's right eye; NaN: not measurable.
-    :raises ValueError: when a ratio is negative or infinite.
     """
 
     left: float
     right: float
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.left < math.inf or math.isnan(self.left)) or not (
-            0 <= self.right < math.inf or math.isnan(self.right)
-        ):
-            raise ValueError(
-                f'EAR must be NaN or finite and >= 0, got left={self.left}, right={self.right}'
-            )
-
-    @property
-    def mean(self) -> float:
-        """The mean of both eyes; NaN unless both were measured."""
-        return (self.left + self.right) / 2
 
 
 def eye_aspect_ratio(lid_points_px: npt.ArrayLike) -> float:
@@ -109,15 +92,7 @@ def mouth_aspect_ratio(landmarks_px: npt.NDArray) -> float:
 
 
 def _rows(landmarks_px: npt.NDArray, rows: npt.NDArray[np.intp]) -> list[list[float]]:
-    if (
-        landmarks_px.ndim != 2
-        or landmarks_px.shape[0] < MESH_SIZE
-        or landmarks_px.shape[1] not in (2, 3)
-    ):
-        raise ValueError(
-            f'expected landmarks of shape ({MESH_SIZE}, 2) or ({MESH_SIZE}, 3), '
-            f'got {landmarks_px.shape}'
-        )
+    check_landmarks(landmarks_px)
     return landmarks_px.take(rows, axis=0).tolist()
 
 

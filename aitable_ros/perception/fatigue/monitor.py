@@ -8,7 +8,8 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
-from aitable_ros.perception.fatigue.blinks import BlinkSettings, Closure, ClosureDetector, EyeState
+from aitable_ros.perception.fatigue.blinks import BlinkSettings, ClosureDetector, EyeState
+from aitable_ros.perception.fatigue.events import Event
 from aitable_ros.perception.fatigue.eye_baseline import BaselineSettings, EyeBaseline
 from aitable_ros.perception.fatigue.level import (
     FatigueLevel,
@@ -16,7 +17,7 @@ from aitable_ros.perception.fatigue.level import (
     LevelRule,
     LevelSettings,
 )
-from aitable_ros.perception.fatigue.nods import Nod, NodDetector, NodSettings
+from aitable_ros.perception.fatigue.nods import NodDetector, NodSettings
 from aitable_ros.perception.fatigue.perclos import Perclos, PerclosSettings, PerclosValue
 from aitable_ros.perception.fatigue.visibility import (
     FaceView,
@@ -24,9 +25,10 @@ from aitable_ros.perception.fatigue.visibility import (
     VisibilityGate,
     VisibilitySettings,
 )
-from aitable_ros.perception.fatigue.yawns import Yawn, YawnDetector, YawnSettings
+from aitable_ros.perception.fatigue.yawns import YawnDetector, YawnSettings
 
 _MAX_KEPT_EVENTS = 256
+_COUNTED = ('microsleeps', 'long_closures', 'yawns', 'nods')
 
 _UNSEEN = {
     Visibility.MEASURED: 'not measurable',
@@ -143,10 +145,10 @@ class FatigueState:
     nod_count: int
     level: FatigueLevel
     level_reason: str
-    ended_blink: Closure | None = None
-    ended_closure: Closure | None = None
-    ended_yawn: Yawn | None = None
-    ended_nod: Nod | None = None
+    ended_blink: Event | None = None
+    ended_closure: Event | None = None
+    ended_yawn: Event | None = None
+    ended_nod: Event | None = None
 
     @property
     def eyes_closed(self) -> bool:
@@ -170,21 +172,17 @@ class FatigueMonitor:
         self._perclos = Perclos(self.settings.perclos)
         self._yawns = YawnDetector(self.settings.yawns)
         self._rule = LevelRule(self.settings.level)
-        self._microsleeps = _Counted(self.settings.level.event_window_s)
-        self._long_closures = _Counted(self.settings.level.event_window_s)
-        self._yawned = _Counted(self.settings.level.event_window_s)
         self._nods = NodDetector(self.settings.nods)
-        self._nodded = _Counted(self.settings.level.event_window_s)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything, the baselines included."""
         for part in (
-            *(self._gate, self._left, self._right, self._closures, self._perclos),
-            *(self._yawns, self._nods, self._rule),
-            *(self._microsleeps, self._long_closures, self._yawned, self._nodded),
+            *(self._gate, self._left, self._right, self._closures),
+            *(self._perclos, self._yawns, self._nods, self._rule),
         ):
             part.reset()
+        self._counted = {name: _Counted() for name in _COUNTED}
         self.last_stamp_s = math.nan
         self._seen_s = math.nan
         self._state: FatigueState | None = None
@@ -210,8 +208,6 @@ class FatigueMonitor:
         self._yawns.settings = settings.yawns
         self._nods.settings = settings.nods
         self._rule.settings = settings.level
-        for counted in (self._microsleeps, self._long_closures, self._yawned, self._nodded):
-            counted.window_s = settings.level.event_window_s
         return True
 
     def judge(self, view: FaceView) -> Visibility:
@@ -251,11 +247,20 @@ class FatigueMonitor:
         blinks_before = self._closures.blink_count
         ended_yawn = self._yawns.update(stamp_s, _checked(mar))
         left, right, ended_closure = self._update_eyes(stamp_s, left_ear, right_ear, view)
-        self._yawned.count_to(stamp_s, self._yawns.yawn_count)
         ended_nod = self._nods.update(
             stamp_s, sample.head_pitch_rad, self._closures.both(left, right)
         )
-        self._nodded.count_to(stamp_s, self._nods.count)
+        counts = (
+            self._closures.microsleep_count,
+            self._closures.long_closure_count,
+            self._yawns.yawn_count,
+            self._nods.count,
+        )
+        since_s = stamp_s - self.settings.level.event_window_s
+        recent = {
+            name: self._counted[name].update(stamp_s, count, since_s)
+            for name, count in zip(_COUNTED, counts)
+        }
         perclos = self._perclos.value()
         calibrated = self._left.calibrated and self._right.calibrated
         level = self._rule.update(
@@ -266,10 +271,7 @@ class FatigueMonitor:
                 calibrated=calibrated,
                 perclos=perclos,
                 closure_s=self._closures.unexcused_duration_s,
-                microsleeps=self._microsleeps.recent(stamp_s),
-                long_closures=self._long_closures.recent(stamp_s),
-                yawns=self._yawned.recent(stamp_s),
-                nods=self._nodded.recent(stamp_s),
+                **recent,
             ),
         )
         closures = self._closures
@@ -297,7 +299,7 @@ class FatigueMonitor:
             mean_blink_duration_s=(
                 sum(blink.duration_s for blink in blinks) / len(blinks) if blinks else math.nan
             ),
-            last_blink_amplitude=last.amplitude if last else math.nan,
+            last_blink_amplitude=last.size if last else math.nan,
             long_closure_count=closures.long_closure_count,
             microsleep_count=closures.microsleep_count,
             mar=mar,
@@ -317,7 +319,7 @@ class FatigueMonitor:
 
     def _update_eyes(
         self, stamp_s: float, left_ear: float, right_ear: float, view: FaceView
-    ) -> tuple[float, float, Closure | None]:
+    ) -> tuple[float, float, Event | None]:
         pitch_rad = view.pitch_rad
         restarted = [
             eye.update(stamp_s, ear, pitch_rad, view.yaw_rad)
@@ -335,8 +337,6 @@ class FatigueMonitor:
         if not math.isnan(both):
             self._seen_s = stamp_s
         self._perclos.add(stamp_s, 1.0 - both, closures.closed)
-        self._microsleeps.count_to(stamp_s, closures.microsleep_count)
-        self._long_closures.count_to(stamp_s, closures.long_closure_count)
         return left, right, ended
 
     def _sees_mouth(self, visibility: Visibility, view: FaceView) -> bool:
@@ -349,24 +349,16 @@ class FatigueMonitor:
 class _Counted:
     """When the events of a running count happened."""
 
-    def __init__(self, window_s: float) -> None:
-        self.window_s = window_s
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget everything."""
+    def __init__(self) -> None:
         self.total = 0
         self._stamps_s: deque[float] = deque(maxlen=_MAX_KEPT_EVENTS)
 
-    def count_to(self, stamp_s: float, total: int) -> None:
-        """Take in what the count is now."""
+    def update(self, stamp_s: float, total: int, since_s: float) -> int:
+        """Take in what the count is now, and count the events since then."""
         for _ in range(min(total - self.total, _MAX_KEPT_EVENTS)):
             self._stamps_s.append(stamp_s)
         self.total = total
-
-    def recent(self, now_s: float) -> int:
-        """Count the events within the window."""
-        while self._stamps_s and self._stamps_s[0] < now_s - self.window_s:
+        while self._stamps_s and self._stamps_s[0] < since_s:
             self._stamps_s.popleft()
         return len(self._stamps_s)
 

@@ -30,6 +30,7 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
 
+from aitable_ros.perception.fatigue.events import Event
 from aitable_ros.perception.maths.settings import Settings, setting
 
 # More than any camera delivers in the few seconds that are remembered: memory stays bounded.
@@ -68,31 +69,6 @@ class NodSettings(Settings):
 
 
 @dataclass(frozen=True)
-class Nod:
-    """
-    One nod.
-
-    :param start_s: header time at which the fall began [s].
-    :param end_s: header time at which the head had come up, or was last seen or given up [s].
-    :param depth_rad: how far the head dropped [rad].
-    :param droop_share: share of the measured time before and during the fall in which the eyes
-        drooped, 0..1.
-    :param recovered: the head came up again.
-    """
-
-    start_s: float
-    end_s: float
-    depth_rad: float
-    droop_share: float
-    recovered: bool
-
-    @property
-    def duration_s(self) -> float:
-        """Time from the beginning of the fall to the end [s]."""
-        return self.end_s - self.start_s
-
-
-@dataclass(frozen=True)
 class _Sample:
     stamp_s: float
     pitch_rad: float
@@ -104,7 +80,6 @@ class _Fall:
     start_s: float
     upright_rad: float
     lowest_rad: float
-    droop_share: float
     drowsy: bool
 
 
@@ -123,32 +98,18 @@ class NodDetector:
         """Forget everything."""
         self.count = 0
         """Nods since the beginning."""
-        self._last_s = math.nan
         self._clear()
 
-    @property
-    def down(self) -> bool:
-        """Whether the head has dropped in a nod and not come up yet."""
-        return self._fall is not None and self._fall.drowsy
-
-    def update(self, stamp_s: float, pitch_rad: float, openness: float) -> Nod | None:
+    def update(self, stamp_s: float, pitch_rad: float, openness: float) -> Event | None:
         """
         Take one sample.
 
-        :param stamp_s: header time [s]; equal to the last one: ignored; earlier: starts anew.
+        :param stamp_s: header time [s]; after the last one's.
         :param pitch_rad: pitch of the head, down is positive [rad]; NaN: not measured.
         :param openness: of the eyes, 0 closed .. 1 open; NaN: not measured, which is what it
             should be while the head is pitched too far for the lids to be seen.
         :returns: the nod that ended with this sample, if any.
-        :raises ValueError: when the stamp is not finite.
         """
-        if not math.isfinite(stamp_s):
-            raise ValueError(f'stamp_s: expected a finite number, got {stamp_s}')
-        if stamp_s == self._last_s:
-            return None
-        if stamp_s < self._last_s:
-            self.reset()
-        self._last_s = stamp_s
         cut = self._cut_at_gap(stamp_s)
         if not math.isfinite(pitch_rad):
             return cut
@@ -166,7 +127,7 @@ class NodDetector:
         self._fall: _Fall | None = None
         self._armed_s = -math.inf
 
-    def _cut_at_gap(self, stamp_s: float) -> Nod | None:
+    def _cut_at_gap(self, stamp_s: float) -> Event | None:
         """Begin anew when the pitch was not measured for too long."""
         if not self._samples or stamp_s - self._samples[-1].stamp_s <= self.settings.max_gap_s:
             return None
@@ -191,8 +152,7 @@ class NodDetector:
             and observed_s >= settings.min_observed_s
             and drooping_s >= settings.min_droop_share * observed_s
         )
-        share = min(drooping_s / observed_s, 1.0) if drowsy else math.nan
-        self._fall = _Fall(start_s, upright_rad, now.pitch_rad, share, drowsy)
+        self._fall = _Fall(start_s, upright_rad, now.pitch_rad, drowsy)
 
     def _eyes(self, since_s: float) -> tuple[float, float]:
         """Return for how long the eyes were measured, and how much of it they drooped [s]."""
@@ -208,7 +168,7 @@ class NodDetector:
                     drooping_s += interval_s
         return observed_s, drooping_s
 
-    def _follow(self, fall: _Fall) -> Nod | None:
+    def _follow(self, fall: _Fall) -> Event | None:
         now = self._samples[-1]
         fall.lowest_rad = max(fall.lowest_rad, now.pitch_rad)
         depth_rad = fall.lowest_rad - fall.upright_rad
@@ -219,9 +179,9 @@ class NodDetector:
         self._armed_s = now.stamp_s
         return self._end(fall, now.stamp_s, recovered=recovered)
 
-    def _end(self, fall: _Fall, end_s: float, *, recovered: bool) -> Nod | None:
+    def _end(self, fall: _Fall, end_s: float, *, recovered: bool) -> Event | None:
         if not fall.drowsy:
             return None
         self.count += 1
         depth_rad = fall.lowest_rad - fall.upright_rad
-        return Nod(fall.start_s, end_s, depth_rad, fall.droop_share, recovered)
+        return Event(fall.start_s, end_s, depth_rad, truncated=not recovered)

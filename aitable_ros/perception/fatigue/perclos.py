@@ -108,15 +108,11 @@ class Perclos:
         """
         Add one sample.
 
-        :param stamp_s: header time [s]. Equal to the last one: ignored; earlier: starts anew.
+        :param stamp_s: header time [s]; after the last one's.
         :param closure: 0 open .. 1 closed; NaN: not measured.
         :param in_closure: whether the sample belongs to a closure as an event (with hysteresis,
             bridging unmeasured samples); None: when closure is 0.8 and more.
         """
-        if stamp_s == self._last_s:
-            return
-        if stamp_s < self._last_s:
-            self.reset()
         if math.isnan(self._first_s):
             self._first_s = stamp_s
         else:

@@ -8,6 +8,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
+from aitable_ros.perception.fatigue.events import Event, crossing_share
 from aitable_ros.perception.maths.settings import Settings, setting
 from aitable_ros.perception.maths.sliding_window import SlidingSums
 
@@ -68,28 +69,6 @@ class YawnSettings(Settings):
             raise ValueError(f'need min_observed_s <= window_s: {self}')
 
 
-@dataclass(frozen=True)
-class Yawn:
-    """
-    One yawn.
-
-    :param start_s: header time at which the mouth had opened [s].
-    :param end_s: at which it had closed [s].
-    :param peak_mar: the widest.
-    :param truncated: begin or end was not seen; the duration is a lower bound.
-    """
-
-    start_s: float
-    end_s: float
-    peak_mar: float
-    truncated: bool
-
-    @property
-    def duration_s(self) -> float:
-        """Length of the yawn [s]."""
-        return self.end_s - self.start_s
-
-
 class YawnDetector:
     """
     Turns the mouth aspect ratio of one person into yawns.
@@ -105,25 +84,20 @@ class YawnDetector:
     def reset(self) -> None:
         """Forget everything, the count too."""
         self.yawn_count = 0
-        self.yawns: deque[Yawn] = deque(maxlen=_MAX_KEPT_YAWNS)
+        self.yawns: deque[Event] = deque(maxlen=_MAX_KEPT_YAWNS)
         self._observed.clear()
-        self._last_s = self._seen_s = self._mar = math.nan
+        self._seen_s = self._mar = math.nan
         self._last_duration_s = math.nan
         self._start_s = math.nan
 
-    def update(self, stamp_s: float, mar: float) -> Yawn | None:
+    def update(self, stamp_s: float, mar: float) -> Event | None:
         """
         Take one sample.
 
-        :param stamp_s: header time [s]; equal to the last one: ignored; earlier: starts anew.
+        :param stamp_s: header time [s]; after the last one's.
         :param mar: mouth aspect ratio; NaN: not measured.
         :returns: the yawn that ended with this sample, if any.
         """
-        if stamp_s == self._last_s:
-            return None
-        if stamp_s < self._last_s:
-            self.reset()
-        self._last_s = stamp_s
         settings = self.settings
         ended = None
         if stamp_s - self._seen_s > settings.max_gap_s:
@@ -199,9 +173,7 @@ class YawnDetector:
             self._reversals += 1
 
     def _crossing(self, stamp_s: float, mar: float, level: float) -> float:
-        before = self._mar
-        share = 1.0 if before == mar else min(max((before - level) / (before - mar), 0.0), 1.0)
-        return self._seen_s + share * (stamp_s - self._seen_s)
+        return self._seen_s + crossing_share(self._mar, mar, level) * (stamp_s - self._seen_s)
 
     def _is_talk(self, end_s: float) -> bool:
         # the one change of direction that a yawn has, and one to spare
@@ -215,10 +187,10 @@ class YawnDetector:
             and not self._is_talk(end_s)
         )
 
-    def _end(self, end_s: float, *, truncated: bool) -> Yawn | None:
+    def _end(self, end_s: float, *, truncated: bool) -> Event | None:
         yawn = None
         if self._is_yawn(end_s):
-            yawn = Yawn(self._start_s, end_s, self._peak, truncated or self._truncated)
+            yawn = Event(self._start_s, end_s, self._peak, truncated or self._truncated)
             self._last_duration_s = yawn.duration_s
             self.yawn_count += 1
             self.yawns.append(yawn)

@@ -256,3 +256,35 @@ class Camera:
         still = np.zeros(3)
         pixels = project(points_m[:, None], still, still, self._matrix, self._d)[0]
         return np.asarray(pixels, dtype=np.float64)[:, 0]
+
+
+class LastCamera:
+    """
+    Makes the camera of an image, and keeps it for the next images like it.
+
+    :param default_fov_rad: field of view along the longer side where there is no calibration.
+    """
+
+    def __init__(self, default_fov_rad: float) -> None:
+        self._default_fov_rad = default_fov_rad
+        self._camera: Camera | None = None
+        self._camera_of: tuple[CameraIntrinsics | None, tuple[int, int]] | None = None
+
+    def of(self, size_px: tuple[int, int], intrinsics: CameraIntrinsics | None) -> Camera:
+        """
+        Return the projection of an image, the assumed one without intrinsics.
+
+        :param size_px: width and height of the image.
+        :param intrinsics: the calibration, if there is one.
+        :raises ValueError: when the size is not positive or does not go with the intrinsics.
+        """
+        if self._camera is None or self._camera_of != (intrinsics, size_px):
+            if min(size_px) <= 0:
+                raise ValueError(f'size_px: expected width and height > 0, got {size_px}')
+            self._camera = (
+                Camera.assumed(size_px, self._default_fov_rad)
+                if intrinsics is None
+                else Camera.from_intrinsics(intrinsics, size_px)
+            )
+            self._camera_of = (intrinsics, size_px)
+        return self._camera

@@ -35,7 +35,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.perception.head.camera import PINHOLE, Camera, CameraIntrinsics
+from aitable_ros.perception.faces.landmarks import check_landmarks
+from aitable_ros.perception.head.camera import PINHOLE, Camera, CameraIntrinsics, LastCamera
 from aitable_ros.perception.head.canonical_face import EYE_SPAN_M, RIGID_POINTS_M
 from aitable_ros.perception.maths import rotation
 from aitable_ros.perception.maths.one_euro import (
@@ -48,9 +49,6 @@ from aitable_ros.perception.maths.settings import Settings, setting
 
 FACING_XYZW: Quaternion = (0.5, 0.5, -0.5, 0.5)
 """Orientation, in the optical frame, of a face with zero yaw, pitch and roll."""
-
-MESH_SIZE = 468
-"""Landmarks of the face mesh; meshes refined with irises append theirs after these."""
 
 _TO_FACING = rotation.inverse(FACING_XYZW)
 
@@ -182,8 +180,7 @@ class HeadPoseEstimator:
 
     def __init__(self, settings: HeadPoseSettings | None = None) -> None:
         self.settings = settings or HeadPoseSettings()
-        self._camera: Camera | None = None
-        self._camera_of: tuple[CameraIntrinsics | None, tuple[int, int]] | None = None
+        self._cameras = LastCamera(self.settings.default_fov_rad)
 
     def camera(self, size_px: tuple[int, int], intrinsics: CameraIntrinsics | None) -> Camera:
         """
@@ -193,16 +190,7 @@ class HeadPoseEstimator:
         :param intrinsics: the calibration, if there is one.
         :raises ValueError: when the size is not positive or does not go with the intrinsics.
         """
-        if self._camera is None or self._camera_of != (intrinsics, size_px):
-            if min(size_px) <= 0:
-                raise ValueError(f'size_px: expected width and height > 0, got {size_px}')
-            self._camera = (
-                Camera.assumed(size_px, self.settings.default_fov_rad)
-                if intrinsics is None
-                else Camera.from_intrinsics(intrinsics, size_px)
-            )
-            self._camera_of = (intrinsics, size_px)
-        return self._camera
+        return self._cameras.of(size_px, intrinsics)
 
     def estimate(
         self,
@@ -222,15 +210,7 @@ class HeadPoseEstimator:
         :raises ValueError: when the landmarks have another shape, or the image's size does not go
             with the intrinsics.
         """
-        if (
-            landmarks_px.ndim != 2
-            or landmarks_px.shape[0] < MESH_SIZE
-            or landmarks_px.shape[1] not in (2, 3)
-        ):
-            raise ValueError(
-                f'expected landmarks of shape ({MESH_SIZE}, 2) or ({MESH_SIZE}, 3), '
-                f'got {landmarks_px.shape}'
-            )
+        check_landmarks(landmarks_px)
         camera = self.camera(size_px, intrinsics)
         points_px = landmarks_px.take(_ROWS, axis=0)[:, :2].astype(np.float64)
         # A sum is finite only if every term is (or the terms are absurdly large).

@@ -95,7 +95,7 @@ _SEMI_PLANAR = {
 }
 
 SUPPORTED_ENCODINGS: tuple[str, ...] = (*_LAYOUTS, *_SEMI_PLANAR)
-"""Encodings of sensor_msgs/Image that are converted without cv_bridge."""
+"""Encodings of sensor_msgs/Image that are converted."""
 
 _JPEG_SIGNATURE = b'\xff\xd8\xff'
 _JPEG_END = b'\xff\xd9'
@@ -108,7 +108,7 @@ def image_to_rgb(msg: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArr
     Convert a raw or compressed image message to RGB.
 
     Raw images may have any encoding of :data:`SUPPORTED_ENCODINGS`, padded rows (``step``) and
-    either byte order; other encodings go through cv_bridge where that is installed. Samples of
+    either byte order. Samples of
     16 bits keep their upper 8 (value >> 8): right for pictures, but a depth image in
     millimetres (16UC1) comes out nearly black. Alpha is dropped. YUV is taken as ITU-R BT.601,
     limited range, which is what cameras send. ``8UC3`` and ``8UC4`` are taken as BGR(A), the
@@ -152,7 +152,9 @@ def _raw_to_rgb(msg: Any, max_pixels: int) -> npt.NDArray[np.uint8]:
     layout = _LAYOUTS.get(encoding)
     if layout is None:
         _check_length(data, step * height, f'step {step} * height', what)
-        return _cv_bridge_to_rgb(msg)
+        raise UnsupportedEncodingError(
+            f"encoding '{encoding}' is not among {', '.join(SUPPORTED_ENCODINGS)}"
+        )
     _check_even(width, height, layout.even, what)
     pixel_bytes = layout.channels * layout.sample_bytes
     if step < width * pixel_bytes:
@@ -265,29 +267,6 @@ def _jpeg_header(data: npt.NDArray[np.uint8], what: str) -> tuple[int, int, bool
             return width, height, components == 1
         at += 2 + (high << 8 | low)
     raise MalformedImageError(f'{what}: JPEG without a frame header')
-
-
-def _cv_bridge_to_rgb(msg: Any) -> npt.NDArray[np.uint8]:
-    encoding = str(msg.encoding)
-    try:
-        from cv_bridge import CvBridge
-    except ImportError as error:
-        raise UnsupportedEncodingError(
-            f"encoding '{encoding}' is not among {', '.join(SUPPORTED_ENCODINGS)}, and cv_bridge, "
-            f'which might know it, cannot be imported ({error}); '
-            'on a ROS machine: apt install ros-$ROS_DISTRO-cv-bridge'
-        ) from error
-    try:
-        rgb = np.array(CvBridge().imgmsg_to_cv2(msg, 'rgb8'))
-    except Exception as error:  # CvBridgeError, but also whatever its NumPy calls raise
-        raise UnsupportedEncodingError(
-            f"encoding '{encoding}': cv_bridge cannot turn it into rgb8: {error}"
-        ) from error
-    if rgb.dtype != np.uint8 or rgb.shape != (msg.height, msg.width, 3):
-        raise UnsupportedEncodingError(
-            f"encoding '{encoding}': cv_bridge made {rgb.dtype.name}{list(rgb.shape)} of it"
-        )
-    return np.ascontiguousarray(rgb)
 
 
 def _to_rgb(pixels: npt.NDArray[np.uint8], code: int, what: str) -> npt.NDArray[np.uint8]:

@@ -4,32 +4,36 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit, logit
 
 from aitable_ros.inference.engine import Engine, InferenceError
 from aitable_ros.perception.images.checks import check_image
 from aitable_ros.perception.images.roi import RotatedRoi
 
-MAX_LOGIT = 100.0
-"""Scores are clipped to +-100 before the sigmoid, as in MediaPipe's ``score_clipping_thresh``."""
+NMS_IOU = 0.3
+"""Boxes that overlap more than this are one object."""
 
 
-def logit(probability: float) -> float:
-    """Return the number whose sigmoid is this probability; infinite for 0 and 1."""
-    if probability in (0.0, 1.0):
-        return math.copysign(math.inf, probability - 0.5)
-    return math.log(probability / (1.0 - probability))
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """
+    An object found by a detector.
 
+    :param xywh_px: (4,) float32 left, top, width, height in image pixels; may reach outside.
+    :param score: 0..1.
+    :param keypoints_px: (K, 2) float32 x, y in image pixels.
+    """
 
-def sigmoid(logits: npt.NDArray) -> npt.NDArray[np.float64]:
-    """Return the probabilities of logits of any size, without overflow."""
-    clipped = np.clip(np.asarray(logits, dtype=np.float64), -MAX_LOGIT, MAX_LOGIT)
-    return 1.0 / (1.0 + np.exp(-clipped))
+    xywh_px: npt.NDArray[np.float32]
+    score: float
+    keypoints_px: npt.NDArray[np.float32]
 
 
 def anchor_centres(grids: Sequence[tuple[int, int]]) -> npt.NDArray[np.float32]:
@@ -102,9 +106,7 @@ def decode_detections(
     boxes: npt.NDArray,
     logits: npt.NDArray,
     anchors_px: npt.NDArray,
-    *,
     min_logit: float,
-    nms_iou: float,
 ) -> list[tuple[float, npt.NDArray]]:
     """
     Read a detector's output.
@@ -114,7 +116,6 @@ def decode_detections(
     :param logits: (N,).
     :param anchors_px: (N, 2) centres of the anchors in the same pixels.
     :param min_logit: what is below is dropped, as are boxes that are not finite or empty.
-    :param nms_iou: boxes that overlap more than this are merged.
     :returns: (score, (4 + 2 K,) left, top, width, height, keypoints x, y) per object, in pixels
         of the input, best first.
     """
@@ -137,81 +138,61 @@ def decode_detections(
     centres = anchors_px[chosen]
     vectors[:, :2] += centres - 0.5 * vectors[:, 2:4]
     vectors[:, 4:] += np.tile(centres, vectors.shape[1] // 2 - 2)
-    return weighted_nms(sigmoid(scores), vectors, nms_iou)
+    return weighted_nms(expit(scores), vectors, NMS_IOU)
 
 
-class SsdNetwork:
+class SsdDetector:
     """
     Find objects in whole images with a single-shot detector.
 
     The image is letterboxed into the network's square, in black.
 
-    :param engine: ``image`` uint8 (N, S, S, 3) RGB in; ``boxes`` float32 (N, A, 4 + 2 K) in input
-        pixels relative to the A anchors and ``scores`` float32 (N, A, 1) logits out. Stays the
-        caller's: it is not closed here.
-    :param anchors: (A, 2) centres of the anchors, x, y in 0..1 of the input square.
-    :param input_size_px: S, side of the input.
-    :param points: K, keypoints of an object.
+    :param engine: ``image`` uint8 (N, S, S, 3) RGB in, S being :attr:`input_size_px`; ``boxes``
+        float32 (N, A, 4 + 2 K) in input pixels relative to the A anchors of :attr:`grids`, and
+        ``scores`` float32 (N, A, 1) logits out. Stays the caller's: it is not closed here.
     :param min_score: detections below are dropped, 0..1; 1 lets none pass.
-    :param nms_iou: boxes that overlap more than this are merged, 0..1.
-    :raises ValueError: for a setting out of range.
+    :raises ValueError: for a score out of range.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        anchors: npt.NDArray[np.float32],
-        input_size_px: int,
-        points: int,
-        min_score: float,
-        nms_iou: float,
-    ) -> None:
-        for name, value in (('min_score', min_score), ('nms_iou', nms_iou)):
-            if not 0.0 <= value <= 1.0:
-                raise ValueError(f'{name}: expected 0..1, got {value}')
-        self._engine = engine
-        self._anchors_px = anchors * input_size_px
-        self._input_size_px = input_size_px
-        self._points = points
-        self._min_logit = logit(min_score)
-        self._nms_iou = nms_iou
+    input_size_px: ClassVar[int]
+    grids: ClassVar[Sequence[tuple[int, int]]]
+    """(cells per side, anchors per cell) of each feature map."""
+    points: ClassVar[int]
+    """K, keypoints of an object."""
 
-    def detect(
-        self, image: npt.NDArray[np.uint8]
-    ) -> list[tuple[npt.NDArray[np.float32], float, npt.NDArray[np.float32]]]:
+    def __init__(self, engine: Engine, *, min_score: float = 0.5) -> None:
+        if not 0.0 <= min_score <= 1.0:
+            raise ValueError(f'min_score: expected 0..1, got {min_score}')
+        self._engine = engine
+        self._anchors_px = anchor_centres(self.grids) * self.input_size_px
+        self._min_logit = float(logit(min_score))
+
+    def detect(self, image: npt.NDArray[np.uint8]) -> list[Detection]:
         """
         Find the objects of one image.
 
         :param image: (H, W, 3) uint8 RGB of any size.
-        :returns: ((4,) left, top, width, height; score, 0..1; (K, 2) keypoints x, y) per object,
-            in image pixels, best first; none where the network's output is not finite.
+        :returns: objects, best first; none where the network's output is not finite.
         :raises ValueError: when the image is not one.
         :raises InferenceError: when the engine fails or gives other shapes than declared.
         """
         check_image(image)
         crop, to_image = RotatedRoi.around(image).crop(
-            image, self._input_size_px, border=cv2.BORDER_CONSTANT
+            image, self.input_size_px, border=cv2.BORDER_CONSTANT
         )
         outputs = self._engine.infer({'image': crop[None]})
         boxes, logits = outputs['boxes'], outputs['scores']
-        anchors, size = len(self._anchors_px), 4 + 2 * self._points
+        anchors, size = len(self._anchors_px), 4 + 2 * self.points
         if boxes.shape != (1, anchors, size) or logits.shape != (1, anchors, 1):
             raise InferenceError(
                 f'{self._engine}: expected boxes [1,{anchors},{size}] and scores [1,{anchors},1], '
                 f'got {list(boxes.shape)} and {list(logits.shape)}'
             )
-        found = decode_detections(
-            boxes[0],
-            logits[0, :, 0],
-            self._anchors_px,
-            min_logit=self._min_logit,
-            nms_iou=self._nms_iou,
-        )
+        found = decode_detections(boxes[0], logits[0, :, 0], self._anchors_px, self._min_logit)
         scale, offset = to_image[0, 0], to_image[:, 2]
         objects = []
         for score, vector in found:
             box = np.concatenate((vector[:2] * scale + offset, vector[2:4] * scale))
-            points = vector[4:].reshape(self._points, 2) * scale + offset
-            objects.append((box.astype(np.float32), score, points.astype(np.float32)))
+            points = vector[4:].reshape(-1, 2) * scale + offset
+            objects.append(Detection(box.astype(np.float32), score, points.astype(np.float32)))
         return objects

@@ -22,15 +22,21 @@ the next good one is filtered as if it had not been.
 from __future__ import annotations
 
 import math
+import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
 
 from aitable_ros.perception.maths import rotation
 from aitable_ros.perception.maths.rotation import Quaternion
+from aitable_ros.perception.maths.settings import Settings, setting
+
+T = TypeVar('T', bound='tuple[float, ...]')
 
 
 @dataclass(frozen=True)
-class OneEuroSettings:
+class OneEuroSettings(Settings):
     """
     How much is smoothed.
 
@@ -42,19 +48,9 @@ class OneEuroSettings:
     :raises ValueError: for a value out of range.
     """
 
-    min_cutoff_hz: float = 1.0
-    beta: float = 0.0
-    derivative_cutoff_hz: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not (
-            0.0 < self.min_cutoff_hz < math.inf
-            and 0.0 < self.derivative_cutoff_hz < math.inf
-            and 0.0 <= self.beta < math.inf
-        ):
-            raise ValueError(
-                f'cutoffs must be positive and beta not negative, all of them finite: {self}'
-            )
+    min_cutoff_hz: float = setting(1.0, 1e-6, 1e6)
+    beta: float = setting(0.0, 0.0, sys.float_info.max)
+    derivative_cutoff_hz: float = setting(1.0, 1e-6, 1e6)
 
 
 def smoothing_factor(cutoff_hz: float, interval_s: float) -> float:
@@ -67,159 +63,128 @@ def smoothing_factor(cutoff_hz: float, interval_s: float) -> float:
     return 1.0 / (1.0 + 1.0 / (2.0 * math.pi * cutoff_hz * interval_s))
 
 
-def _interval_s(stamp_s: float, last_s: float) -> float:
-    """Return the time since the last value, NaN if there is none; refuse a stamp that is none."""
-    if not math.isfinite(stamp_s):
-        raise ValueError(f'stamp_s: expected a finite number, got {stamp_s}')
-    return stamp_s - last_s
-
-
-class VectorOneEuroFilter:
+class _OneEuroFilter(ABC, Generic[T]):
     """
-    Filter a vector.
+    What the filters share.
 
-    All components share one cutoff, that of the speed's length, so that the direction of a motion
-    is not bent.
-
-    :param settings: how much is smoothed.
+    :param settings: how much is smoothed; beta in Hz per unit of speed.
+    :param max_gap_s: a value after a longer time without one is not filtered with those before
+        [s].
     """
 
-    def __init__(self, settings: OneEuroSettings | None = None) -> None:
+    def __init__(
+        self, settings: OneEuroSettings | None = None, *, max_gap_s: float = math.inf
+    ) -> None:
         self.settings = settings or OneEuroSettings()
+        self._max_gap_s = max_gap_s
         self.reset()
 
     def reset(self) -> None:
         """Forget everything: the next value is returned as it is."""
         self._last_s = math.nan
-        self._input: tuple[float, ...] = ()
+        self._input: T | None = None
+        self._output: T | None = None
         self._speed: tuple[float, ...] = ()
-        self._output: tuple[float, ...] = ()
 
-    def update(self, stamp_s: float, values: Sequence[float]) -> tuple[float, ...]:
+    def update(self, stamp_s: float, values: Sequence[float]) -> T:
         """
         Take the next value.
 
         :param stamp_s: header time [s].
-        :param values: the vector; of the same length each time.
-        :returns: the filtered vector; all NaN when a component is not finite.
-        :raises ValueError: when the stamp is not finite or the length changes.
+        :param values: the vector, of the same length each time, or the quaternion (x, y, z, w),
+            which is normalised.
+        :returns: the filtered one, quaternions with w >= 0; all NaN when a component is not
+            finite.
+        :raises ValueError: when the stamp is not finite, the length changes or the quaternion is
+            zero.
         """
-        new = tuple(map(float, values))
-        if self._input and len(new) != len(self._input):
-            raise ValueError(f'expected {len(self._input)} components, got {len(new)}')
-        interval_s = _interval_s(stamp_s, self._last_s)
+        if not math.isfinite(stamp_s):
+            raise ValueError(f'stamp_s: expected a finite number, got {stamp_s}')
+        if self._input is not None and len(values) != len(self._input):
+            raise ValueError(f'expected {len(self._input)} components, got {len(values)}')
+        interval_s = stamp_s - self._last_s
         if interval_s < 0.0:
             self.reset()
-        if not all(map(math.isfinite, new)):
-            return (math.nan,) * len(new)
-        if interval_s == 0.0:
-            return self._output
-        self._last_s = stamp_s
-        if not self._input:
-            self._speed = (0.0,) * len(new)
+        if not all(map(math.isfinite, values)):
+            return cast(T, (math.nan,) * len(values))
+        if interval_s > self._max_gap_s:
+            self.reset()
+        new = self._taken(values)
+        if self._input is None or self._output is None:
             self._output = new
+        elif interval_s == 0.0:
+            return self._output
         else:
             settings = self.settings
+            way = self._way(self._input, new)
             share = smoothing_factor(settings.derivative_cutoff_hz, interval_s)
             self._speed = tuple(
-                speed + share * ((value - before) / interval_s - speed)
-                for speed, value, before in zip(self._speed, new, self._input)
+                speed + share * (step / interval_s - speed)
+                for speed, step in zip(self._speed or (0.0,) * len(way), way)
             )
             cutoff_hz = settings.min_cutoff_hz + settings.beta * math.hypot(*self._speed)
             share = smoothing_factor(cutoff_hz, interval_s)
-            self._output = tuple(
-                output + share * (value - output) for output, value in zip(self._output, new)
-            )
+            self._output = self._moved(self._output, new, share)
+        self._last_s = stamp_s
         self._input = new
         return self._output
 
+    @staticmethod
+    @abstractmethod
+    def _taken(values: Sequence[float]) -> T:
+        """Return a value as it is filtered."""
 
-class OneEuroFilter:
+    @staticmethod
+    @abstractmethod
+    def _way(before: T, after: T) -> tuple[float, ...]:
+        """Return the way from one value to another, in units of speed times seconds."""
+
+    @staticmethod
+    @abstractmethod
+    def _moved(output: T, new: T, share: float) -> T:
+        """Go a share of the way from the last output to the new value."""
+
+
+class VectorOneEuroFilter(_OneEuroFilter[tuple[float, ...]]):
     """
-    Filter a number.
+    Filter a vector.
 
-    :param settings: how much is smoothed.
+    All components share one cutoff, that of the speed's length, so that the direction of a motion
+    is not bent.
     """
 
-    def __init__(self, settings: OneEuroSettings | None = None) -> None:
-        self._filter = VectorOneEuroFilter(settings)
+    @staticmethod
+    def _taken(values: Sequence[float]) -> tuple[float, ...]:
+        return tuple(map(float, values))
 
-    @property
-    def settings(self) -> OneEuroSettings:
-        """How much is smoothed."""
-        return self._filter.settings
+    @staticmethod
+    def _way(before: tuple[float, ...], after: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(b - a for a, b in zip(before, after))
 
-    def reset(self) -> None:
-        """Forget everything: the next value is returned as it is."""
-        self._filter.reset()
-
-    def update(self, stamp_s: float, value: float) -> float:
-        """
-        Take the next value.
-
-        :param stamp_s: header time [s].
-        :param value: the number.
-        :returns: the filtered number; NaN when it is not finite.
-        :raises ValueError: when the stamp is not finite.
-        """
-        return self._filter.update(stamp_s, (value,))[0]
+    @staticmethod
+    def _moved(
+        output: tuple[float, ...], new: tuple[float, ...], share: float
+    ) -> tuple[float, ...]:
+        return tuple(last + share * (value - last) for last, value in zip(output, new))
 
 
-class QuaternionOneEuroFilter:
+class QuaternionOneEuroFilter(_OneEuroFilter[Quaternion]):
     """
     Filter a rotation.
 
     The same filter on the sphere of unit quaternions: the way from the last output to the new
     input is gone by the share alpha (slerp), and the speed is the angular one. Neither the sign
     of the quaternion nor a full turn of an angle matters.
-
-    :param settings: how much is smoothed; beta in Hz per rad/s.
     """
 
-    def __init__(self, settings: OneEuroSettings | None = None) -> None:
-        self.settings = settings or OneEuroSettings()
-        self.reset()
+    @staticmethod
+    def _taken(values: Sequence[float]) -> Quaternion:
+        return rotation.normalized(values)
 
-    def reset(self) -> None:
-        """Forget everything: the next rotation is returned as it is."""
-        self._last_s = math.nan
-        self._input: Quaternion | None = None
-        self._speed = (0.0, 0.0, 0.0)
-        self._output = rotation.IDENTITY
+    @staticmethod
+    def _moved(output: Quaternion, new: Quaternion, share: float) -> Quaternion:
+        return rotation.slerp(output, new, share)
 
-    def update(self, stamp_s: float, xyzw: Sequence[float]) -> Quaternion:
-        """
-        Take the next rotation.
-
-        :param stamp_s: header time [s].
-        :param xyzw: quaternion; is normalised.
-        :returns: the filtered unit quaternion with w >= 0; NaNs when the new one is not finite.
-        :raises ValueError: when the stamp is not finite or the quaternion is zero.
-        """
-        interval_s = _interval_s(stamp_s, self._last_s)
-        if interval_s < 0.0:
-            self.reset()
-        if not all(map(math.isfinite, xyzw)):
-            return (math.nan,) * 4
-        new = rotation.normalized(xyzw)
-        if interval_s == 0.0:
-            return self._output
-        self._last_s = stamp_s
-        if self._input is None:
-            self._output = new
-        else:
-            settings = self.settings
-            turned = rotation.to_rotation_vector(
-                rotation.product(rotation.inverse(self._input), new)
-            )
-            share = smoothing_factor(settings.derivative_cutoff_hz, interval_s)
-            sx, sy, sz = (
-                speed + share * (angle / interval_s - speed)
-                for speed, angle in zip(self._speed, turned)
-            )
-            self._speed = (sx, sy, sz)
-            cutoff_hz = settings.min_cutoff_hz + settings.beta * math.hypot(sx, sy, sz)
-            share = smoothing_factor(cutoff_hz, interval_s)
-            self._output = rotation.slerp(self._output, new, share)
-        self._input = new
-        return self._output
+    @staticmethod
+    def _way(before: Quaternion, after: Quaternion) -> tuple[float, ...]:
+        return rotation.to_rotation_vector(rotation.product(rotation.inverse(before), after))

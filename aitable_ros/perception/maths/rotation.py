@@ -98,11 +98,6 @@ def to_rotation_vector(q: Quaternion) -> Vector:
     return (factor * x, factor * y, factor * z)
 
 
-def angle_between(a: Quaternion, b: Quaternion) -> float:
-    """Return the angle by which two rotations differ, 0..pi [rad]."""
-    return math.hypot(*to_rotation_vector(product(inverse(a), b)))
-
-
 def slerp(a: Quaternion, b: Quaternion, share: float) -> Quaternion:
     """
     Go a share of the shortest way from one rotation to another, at constant angular speed.

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 Number = TypeVar('Number', int, float)
 
+DECIMALS = 4
+
 
 def setting(
     default: Number,
@@ -23,14 +25,15 @@ def setting(
 
     What it does stands in the class's docstring, as ``:param name: ...``.
 
-    :param default: its default; the type is the parameter's.
+    :param default: its default, rounded to what a parameter file shows; the type is the
+        parameter's.
     :param minimum: smallest value, inclusive.
     :param maximum: largest value, inclusive.
     :param dynamic: what works can take it over; False: read when the node is configured.
     :param basic: one of the parameters that people really change.
     """
     metadata = {'limits': (minimum, maximum), 'dynamic': dynamic, 'basic': basic}
-    return field(default=default, metadata=metadata)
+    return field(default=round(default, DECIMALS), metadata=metadata)
 
 
 @dataclass(frozen=True)

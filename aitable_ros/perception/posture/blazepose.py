@@ -14,18 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from aitable_ros.inference.engine import Engine, InferenceError
-from aitable_ros.perception.images.checks import check_float32, check_image
+from aitable_ros.perception.images.checks import check_image
 from aitable_ros.perception.images.roi import RotatedRoi
-from aitable_ros.perception.images.ssd import SsdNetwork, anchor_centres, sigmoid
+from aitable_ros.perception.images.ssd import SsdDetector
 from aitable_ros.perception.posture.body_keypoints import (
     KEYPOINT_COUNT,
     BodyKeypoints,
 )
-
-DETECTION_SIZE_PX = 224
-"""Side of the detector's input."""
 
 LANDMARK_SIZE_PX = 256
 """Side of the landmark network's input."""
@@ -37,41 +35,14 @@ of who stands straight; middle of the shoulders; the same for the upper body."""
 ROI_SCALE = 1.25
 """How much larger than the circle's diameter the region is (``RectTransformationCalculator``)."""
 
-_GRIDS = ((28, 2), (14, 2), (7, 6))
-"""(cells per side, anchors per cell): strides 8, 16, and three times 32."""
-
-_POINTS = 39
-"""The landmark network's points: 33 keypoints, then the two that give the next region, then four
-that MediaPipe does not use either."""
 _CENTRE, _ON_CIRCLE = 33, 34
-
+"""After the landmark network's 33 keypoints come the two points that give the next region, then
+four that MediaPipe does not use either."""
 
 _HEATMAP_SIZE = 64
 _HEATMAP_KERNEL = 9
 _HEATMAP_MIN_PEAK = 0.5
 """Defaults of MediaPipe's ``RefineLandmarksFromHeatmapCalculatorOptions``."""
-
-
-@dataclass(frozen=True, eq=False)
-class BodyDetection:
-    """
-    A person found by the detector.
-
-    :param face_xywh_px: (4,) float32 left, top, width, height of the face in image pixels.
-    :param score: 0..1.
-    :param alignment_px: (4, 2) float32 x, y in image pixels; see :data:`ALIGNMENT_POINTS`.
-    :raises ValueError: for other shapes or element types, or a score outside of 0..1.
-    """
-
-    face_xywh_px: npt.NDArray[np.float32]
-    score: float
-    alignment_px: npt.NDArray[np.float32]
-
-    def __post_init__(self) -> None:
-        check_float32('face_xywh_px', self.face_xywh_px, (4,))
-        check_float32('alignment_px', self.alignment_px, (ALIGNMENT_POINTS, 2))
-        if not 0.0 <= self.score <= 1.0:
-            raise ValueError(f'score: expected 0..1, got {self.score}')
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,16 +61,7 @@ class BodyLandmarks:
     roi: RotatedRoi
 
 
-def pose_anchors() -> npt.NDArray[np.float32]:
-    """
-    Return the centres of the detector's anchors.
-
-    :returns: (2254, 2) float32 x, y in 0..1 of the input square.
-    """
-    return anchor_centres(_GRIDS)
-
-
-def roi_from_alignment(alignment_px: npt.NDArray, *, scale: float = ROI_SCALE) -> RotatedRoi:
+def roi_from_alignment(alignment_px: npt.NDArray) -> RotatedRoi | None:
     """
     Return where to look for the keypoints of a person.
 
@@ -107,50 +69,27 @@ def roi_from_alignment(alignment_px: npt.NDArray, *, scale: float = ROI_SCALE) -
     that the second lies straight above (MediaPipe ``AlignmentPointsRectsCalculator``).
 
     :param alignment_px: (2 or more, 2) x, y: middle of the hips, point on the circle.
-    :param scale: how much larger than the circle's diameter.
-    :raises ValueError: when the points coincide or are not finite.
+    :returns: None when the points coincide or are not finite.
     """
     (cx, cy), (x, y) = alignment_px[:2].astype(np.float64).tolist()
     radius = math.hypot(x - cx, y - cy)
-    return RotatedRoi(cx, cy, 2.0 * scale * radius, math.atan2(x - cx, cy - y))
+    if not 0.0 < radius < math.inf:
+        return None
+    return RotatedRoi(cx, cy, 2.0 * ROI_SCALE * radius, math.atan2(x - cx, cy - y))
 
 
-class BodyDetector:
+class BodyDetector(SsdDetector):
     """
     Find people in an image with BlazePose's detector.
 
-    It looks for faces, and estimates from them where the body is; the whole image is seen in
-    224 x 224 pixels, and people that fill less than a fifth or so of it are missed.
-
-    :param engine: pose_detection network: ``image`` uint8 (N, 224, 224, 3) RGB in; ``boxes``
-        float32 (N, 2254, 12) in input pixels relative to the anchors and ``scores`` float32
-        (N, 2254, 1) logits out. Stays the caller's: it is not closed here.
-    :param min_score: detections below are dropped, 0..1; 1 lets none pass.
-    :param nms_iou: faces that overlap more than this are merged, 0..1.
-    :raises ValueError: for a setting out of range.
+    It looks for faces (``xywh_px``), and estimates from them where the body is (``keypoints_px``,
+    see :data:`ALIGNMENT_POINTS`); the whole image is seen in 224 x 224 pixels, and people that
+    fill less than a fifth or so of it are missed.
     """
 
-    def __init__(self, engine: Engine, *, min_score: float = 0.5, nms_iou: float = 0.3) -> None:
-        self.engine = engine
-        self._network = SsdNetwork(
-            engine,
-            anchors=pose_anchors(),
-            input_size_px=DETECTION_SIZE_PX,
-            points=ALIGNMENT_POINTS,
-            min_score=min_score,
-            nms_iou=nms_iou,
-        )
-
-    def detect(self, image: npt.NDArray[np.uint8]) -> list[BodyDetection]:
-        """
-        Find the people of one image.
-
-        :param image: (H, W, 3) uint8 RGB of any size.
-        :returns: people, best first; none where the network's output is not finite.
-        :raises ValueError: when the image is not one.
-        :raises InferenceError: when the engine fails or gives other shapes than declared.
-        """
-        return [BodyDetection(*found) for found in self._network.detect(image)]
+    input_size_px = 224
+    grids = ((28, 2), (14, 2), (7, 6))  # strides 8, 16, and three times 32
+    points = ALIGNMENT_POINTS
 
 
 class BodyLandmarker:
@@ -206,7 +145,7 @@ class BodyLandmarker:
         keypoints_px = xy_px[:KEYPOINT_COUNT]
         height, width = image.shape[:2]
         inside = ((keypoints_px >= 0.0) & (keypoints_px <= (width - 1, height - 1))).all(axis=1)
-        visibility = sigmoid(landmarks[:KEYPOINT_COUNT, 3:]).min(axis=1) * inside
+        visibility = expit(landmarks[:KEYPOINT_COUNT, 3:]).min(axis=1) * inside
         return BodyLandmarks(
             BodyKeypoints(
                 keypoints_px,
@@ -242,7 +181,7 @@ def refine_from_heatmap(xy_px: npt.NDArray, heatmap: npt.NDArray) -> npt.NDArray
     points = np.arange(len(xy_px))[:, None, None]
     last = _HEATMAP_SIZE - 1
     values = heatmap[np.clip(rows, 0, last), np.clip(columns, 0, last), points]
-    weights = sigmoid(values) * there
+    weights = expit(values.astype(np.float64)) * there
     total = weights.sum(axis=(1, 2))
     inside = ((cells >= 0) & (cells < _HEATMAP_SIZE)).all(axis=1)
     sure = inside & (weights.max(axis=(1, 2)) >= _HEATMAP_MIN_PEAK)
@@ -260,11 +199,3 @@ def _turned(world_m: npt.NDArray, angle_rad: float) -> npt.NDArray[np.float64]:
     turned[:, 0] = cosine * world_m[:, 0] - sine * world_m[:, 1]
     turned[:, 1] = sine * world_m[:, 0] + cosine * world_m[:, 1]
     return turned
-
-
-def roi_or_none(alignment_px: npt.NDArray) -> RotatedRoi | None:
-    """Return :func:`roi_from_alignment`; None where the points coincide."""
-    try:
-        return roi_from_alignment(alignment_px)
-    except ValueError:
-        return None

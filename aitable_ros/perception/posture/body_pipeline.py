@@ -18,7 +18,7 @@ from aitable_ros.perception.posture.blazepose import (
     BodyDetector,
     BodyLandmarker,
     BodyLandmarks,
-    roi_or_none,
+    roi_from_alignment,
 )
 from aitable_ros.perception.posture.body_keypoints import (
     BodyKeypoint,
@@ -70,50 +70,44 @@ class RegionFollower:
         for one_euro, value in zip(self._filters, (*centre, *on_circle)):
             one_euro.settings = settings
             smooth.append(one_euro.update(stamp_s, (value,))[0])
-        return roi_or_none(np.reshape(smooth, (2, 2)))
+        return roi_from_alignment(np.reshape(smooth, (2, 2)))
 
 
-@dataclass(frozen=True)
-class BodySettings:
-    """
-    When to detect, and who is followed.
+MIN_PRESENCE = 0.5
+"""Keypoints with a lower score are not a person (MediaPipe's value)."""
 
-    :param min_presence: keypoints with a lower score are not a person, 0..1 (MediaPipe: 0.5).
-    :param redetect_interval_s: while a person is followed, the detector looks this often whether
-        someone nearer has come, in header time; 0: in every image. MediaPipe never does.
-    :param max_gap_s: when the image before is longer ago, another person may have taken the
-        place: the detector must confirm the one that is followed, or find nobody else.
-    :param max_unconfirmed_s: for so long a person is followed whom the detector does not find
-        while it finds others, as when looking away; then one of those is.
-    :param same_person: shoulders whose middle is nearer than this to where the detector sees a
-        person's are that person's, as a part of the radius of its circle about the upper body
-        (which is about 1.6 shoulder widths).
-    :param switch_ratio: who is larger by this factor takes the place of the person that is
-        followed, 1 or more. The circle's radius scatters by 20 %.
-    :param max_candidates: how many detections, the largest first, are tried until one has
-        keypoints, 1..16.
-    :raises ValueError: for a value out of range.
-    """
+REDETECT_INTERVAL_S = 2.0
+"""
+While a person is followed, the detector looks this often whether someone nearer has come, in
+header time. MediaPipe never does.
+"""
 
-    min_presence: float = 0.5
-    redetect_interval_s: float = 2.0
-    max_gap_s: float = 0.5
-    max_unconfirmed_s: float = 5.0
-    same_person: float = 0.3
-    switch_ratio: float = 1.5
-    max_candidates: int = 3
+MAX_GAP_S = 0.5
+"""
+When the image before is longer ago, another person may have taken the place: the detector must
+confirm the one that is followed, or find nobody else.
+"""
 
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.min_presence <= 1.0:
-            raise ValueError(f'min_presence: expected 0..1, got {self.min_presence}')
-        for name in ('redetect_interval_s', 'max_gap_s', 'max_unconfirmed_s', 'same_person'):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0.0):
-                raise ValueError(f'{name}: expected a finite number >= 0, got {value}')
-        if not 1.0 <= self.switch_ratio < math.inf:
-            raise ValueError(f'switch_ratio: expected 1 or more, got {self.switch_ratio}')
-        if not 1 <= self.max_candidates <= 16:
-            raise ValueError(f'max_candidates: expected 1..16, got {self.max_candidates}')
+MAX_UNCONFIRMED_S = 5.0
+"""
+For so long a person is followed whom the detector does not find while it finds others, as when
+looking away; then one of those is.
+"""
+
+SAME_PERSON = 0.3
+"""
+Shoulders whose middle is nearer than this to where the detector sees a person's are that person's,
+as a part of the radius of its circle about the upper body (which is about 1.6 shoulder widths).
+"""
+
+SWITCH_RATIO = 1.5
+"""
+Who is larger by this factor takes the place of the person that is followed. The circle's radius
+scatters by 20 %.
+"""
+
+MAX_CANDIDATES = 3
+"""How many detections, the largest first, are tried until one has keypoints."""
 
 
 @dataclass(frozen=True)
@@ -137,45 +131,29 @@ class BodyPipeline:
     Follow one person in an image stream: the one at the table, who is the largest.
 
     While the keypoints hold, the next image is searched around where they were only, and the
-    detector runs every ``redetect_interval_s``; otherwise it runs in every image.
+    detector runs every :data:`REDETECT_INTERVAL_S`; otherwise it runs in every image.
 
     Not thread-safe: one stream, one thread (as the engines demand).
 
     :param detector: finds people.
     :param landmarker: measures one.
-    :param settings: thresholds.
     """
 
-    def __init__(
-        self,
-        detector: BodyDetector,
-        landmarker: BodyLandmarker,
-        settings: BodySettings | None = None,
-    ) -> None:
-        self.settings = settings if settings is not None else BodySettings()
+    def __init__(self, detector: BodyDetector, landmarker: BodyLandmarker) -> None:
         self.detector = detector
         self.landmarker = landmarker
         self.reset()
 
     def reset(self) -> None:
         """Forget the person: the stream begins anew."""
+        self._stream = ImageStream()
+        self._forget()
+
+    def _forget(self) -> None:
         self._roi: RotatedRoi | None = None
         self._follower = RegionFollower()
-        self._stream = ImageStream()
         self._detected_s = -math.inf
         self._confirmed_s = -math.inf
-
-    def continue_from(self, other: BodyPipeline) -> None:
-        """
-        Go on with the person of another pipeline, with own networks and thresholds.
-
-        :param other: what followed the stream until now; not to be used any more.
-        """
-        self._roi = other._roi
-        self._follower = other._follower
-        self._stream = other._stream
-        self._detected_s = other._detected_s
-        self._confirmed_s = other._confirmed_s
 
     def process(self, image: npt.NDArray[np.uint8], stamp_s: float) -> BodyKeypoints | None:
         """
@@ -189,18 +167,15 @@ class BodyPipeline:
         :raises ValueError: when the image is not one, or the stamp is not finite.
         :raises InferenceError: when an engine fails.
         """
-        if not self._stream.continues(image, stamp_s):
-            self.reset()
         gap_s = self._stream.advance(image, stamp_s)
+        if gap_s is None:
+            self._forget()
+            gap_s = 0.0
         image = np.ascontiguousarray(image)
 
-        person = self._follow(image) if self._roi is not None else None
-        gap = gap_s > self.settings.max_gap_s
-        if (
-            person is None
-            or gap
-            or stamp_s - self._detected_s >= self.settings.redetect_interval_s
-        ):
+        person = None if self._roi is None else self._measure(image, self._roi)
+        gap = gap_s > MAX_GAP_S
+        if person is None or gap or stamp_s - self._detected_s >= REDETECT_INTERVAL_S:
             self._detected_s = stamp_s
             if person is None or gap:
                 self._confirmed_s = -math.inf
@@ -226,15 +201,13 @@ class BodyPipeline:
         :raises InferenceError: when an engine fails.
         """
         check_image(image)
+        image = np.ascontiguousarray(image)
         person = self._choose(image, self._candidates(image))
         return None if person is None else person.keypoints
 
-    def _follow(self, image: npt.NDArray[np.uint8]) -> BodyLandmarks | None:
-        assert self._roi is not None
-        return self._judged(self.landmarker.run(image, self._roi))
-
-    def _judged(self, person: BodyLandmarks | None) -> BodyLandmarks | None:
-        if person is None or person.keypoints.score < self.settings.min_presence:
+    def _measure(self, image: npt.NDArray[np.uint8], roi: RotatedRoi) -> BodyLandmarks | None:
+        person = self.landmarker.run(image, roi)
+        if person is None or person.keypoints.score < MIN_PRESENCE:
             return None
         return person
 
@@ -247,9 +220,9 @@ class BodyPipeline:
             same = next((c for c in candidates if self._is_same(followed, c)), None)
             if same is not None:
                 self._confirmed_s = stamp_s
-                least_px = self.settings.switch_ratio * same.radius_px
+                least_px = SWITCH_RATIO * same.radius_px
                 candidates = [c for c in candidates if c.radius_px >= least_px]
-            elif stamp_s - self._confirmed_s <= self.settings.max_unconfirmed_s:
+            elif stamp_s - self._confirmed_s <= MAX_UNCONFIRMED_S:
                 return followed
         person = self._choose(image, candidates)
         if person is None:
@@ -260,10 +233,10 @@ class BodyPipeline:
     def _candidates(self, image: npt.NDArray[np.uint8]) -> list[_Candidate]:
         """Return the detections, the largest person first."""
         candidates = []
-        for detection in self.detector.detect(np.ascontiguousarray(image)):
-            roi = roi_or_none(detection.alignment_px)
+        for detection in self.detector.detect(image):
+            roi = roi_from_alignment(detection.keypoints_px)
             if roi is not None:
-                shoulders, on_circle = detection.alignment_px[2:].tolist()
+                shoulders, on_circle = detection.keypoints_px[2:].tolist()
                 radius_px = math.dist(shoulders, on_circle)
                 candidates.append(_Candidate(roi, (shoulders[0], shoulders[1]), radius_px))
         return sorted(candidates, key=lambda candidate: -candidate.radius_px)
@@ -271,15 +244,14 @@ class BodyPipeline:
     def _is_same(self, person: BodyLandmarks, candidate: _Candidate) -> bool:
         shoulders = person.keypoints.xy_px[_SHOULDERS].mean(axis=0).tolist()
         distance_px = math.dist(shoulders, candidate.shoulders_px)
-        return distance_px <= self.settings.same_person * candidate.radius_px
+        return distance_px <= SAME_PERSON * candidate.radius_px
 
     def _choose(
         self, image: npt.NDArray[np.uint8], candidates: list[_Candidate]
     ) -> BodyLandmarks | None:
         """Return the first of the candidates who has keypoints."""
-        image = np.ascontiguousarray(image)
-        for candidate in candidates[: self.settings.max_candidates]:
-            person = self._judged(self.landmarker.run(image, candidate.roi))
+        for candidate in candidates[:MAX_CANDIDATES]:
+            person = self._measure(image, candidate.roi)
             if person is not None:
                 return person
         return None

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,11 +14,18 @@ import numpy.typing as npt
 
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.model_spec import ModelSpec
-from aitable_ros.inference.selection import AUTO, BACKENDS, Selection, load_engine
+from aitable_ros.inference.selection import (
+    AUTO,
+    BACKENDS,
+    Selection,
+    close_all,
+    describe,
+    load_engine,
+)
 from aitable_ros.perception.posture.blazepose import BodyDetector, BodyLandmarker
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoints
-from aitable_ros.perception.posture.body_pipeline import BodyPipeline, BodySettings
-from aitable_ros.perception.posture.yolo_pose import YoloPose, YoloSettings
+from aitable_ros.perception.posture.body_pipeline import BodyPipeline
+from aitable_ros.perception.posture.yolo_pose import YoloPose
 
 BLAZEPOSE = 'blazepose'
 YOLO = 'yolo'
@@ -61,11 +68,11 @@ class BodySource:
     @property
     def backend(self) -> str:
         """For messages, as ``pose_detection: litert, pose_landmark: onnxruntime``."""
-        return ', '.join(f'{one.engine.name}: {one.backend}' for one in self.selections)
+        return describe(self.selections)
 
     def close(self) -> None:
         """Free the networks."""
-        _close(self.selections)
+        close_all(self.selections)
 
 
 def load_body_source(
@@ -76,7 +83,6 @@ def load_body_source(
     backend: str = AUTO,
     engines_dir: Path,
     threads: int = 1,
-    settings: BodySettings | None = None,
 ) -> BodySource:
     """
     Load what gives the body keypoints, in the thread that will use it.
@@ -89,33 +95,26 @@ def load_body_source(
     :param backend: ``auto``, or the one that runs it.
     :param engines_dir: folder of the model files.
     :param threads: threads for backends on the CPU.
-    :param settings: who is followed; for both.
     :returns: the source; the caller closes it.
     :raises InferenceError: when it does not load; it says why. Nothing takes its place.
     """
-    settings = settings if settings is not None else BodySettings()
     selections = (
         (_load_yolo(str(model), backend, engines_dir, threads),)
         if network == YOLO
         else tuple(load(BLAZEPOSE_MODELS))
     )
     try:
-        return BodySource(_estimator(network, selections, settings), selections)
+        return BodySource(_estimator(network, selections), selections)
     except BaseException:
-        _close(selections)
+        close_all(selections)
         raise
 
 
-def _estimator(
-    network: str, selections: Sequence[Selection], settings: BodySettings
-) -> BodyEstimator:
+def _estimator(network: str, selections: Sequence[Selection]) -> BodyEstimator:
     engines = [selection.engine for selection in selections]
     if network == YOLO:
-        return YoloPose(
-            engines[0],
-            YoloSettings(switch_ratio=settings.switch_ratio, max_gap_s=settings.max_gap_s),
-        )
-    return BodyPipeline(BodyDetector(engines[0]), BodyLandmarker(engines[1]), settings)
+        return YoloPose(engines[0])
+    return BodyPipeline(BodyDetector(engines[0]), BodyLandmarker(engines[1]))
 
 
 def _load_yolo(model: str, backend: str, folder: Path, threads: int) -> Selection:
@@ -134,8 +133,3 @@ def _load_yolo(model: str, backend: str, folder: Path, threads: int) -> Selectio
         raise InferenceError(f'{name} cannot run on {backend}: it is for {" or ".join(chain)}')
     spec = ModelSpec(name=name, inputs=(), outputs=(), chain=chain, required=False)
     return load_engine(spec, backend, engines_dir=folder, threads=threads)
-
-
-def _close(selections: Iterable[Selection]) -> None:
-    for selection in selections:
-        selection.engine.close()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.perception.head.camera import Camera, CameraIntrinsics
+from aitable_ros.perception.head.camera import Camera, CameraIntrinsics, LastCamera
 from aitable_ros.perception.maths import rotation
 from aitable_ros.perception.maths.rotation import Quaternion, Vector
 from aitable_ros.perception.maths.settings import Settings, setting
@@ -128,22 +128,16 @@ class PostureMeter:
 
     :param settings: what is taken for seen.
     :param distance: how distances are measured.
-    :param world_along_sight: the axes of ``world_m`` follow the line of sight to the person, as
-        those of networks do that see a crop; False: they are the camera's.
     """
 
     def __init__(
         self,
         settings: MeasureSettings | None = None,
         distance: DistanceSettings | None = None,
-        *,
-        world_along_sight: bool = True,
     ) -> None:
         self.settings = settings or MeasureSettings()
         self.distance = distance or DistanceSettings()
-        self._world_along_sight = world_along_sight
-        self._camera: Camera | None = None
-        self._camera_of: tuple[CameraIntrinsics | None, tuple[int, int]] | None = None
+        self._cameras = LastCamera(self.settings.default_fov_rad)
         self.reset()
 
     def reset(self) -> None:
@@ -172,7 +166,7 @@ class PostureMeter:
         :raises ValueError: when the image's size is not positive or does not go with the
             intrinsics.
         """
-        camera = self._camera_for(size_px, intrinsics)
+        camera = self._cameras.of(size_px, intrinsics)
         placement = placement or CameraPlacement()
         if body is None:
             self.reset()
@@ -227,25 +221,11 @@ class PostureMeter:
             placement=placement,
         )
 
-    def _camera_for(self, size_px: tuple[int, int], intrinsics: CameraIntrinsics | None) -> Camera:
-        if self._camera is None or self._camera_of != (intrinsics, size_px):
-            if min(size_px) <= 0:
-                raise ValueError(f'size_px: expected width and height > 0, got {size_px}')
-            self._camera = (
-                Camera.assumed(size_px, self.settings.default_fov_rad)
-                if intrinsics is None
-                else Camera.from_intrinsics(intrinsics, size_px)
-            )
-            self._camera_of = (intrinsics, size_px)
-        return self._camera
-
     def _world(self, body: BodyKeypoints, rays: Array) -> Array | None:
         """Give the network's third dimension in axes of the optical frame; None: it has none."""
         if body.world_m is None:
             return None
         world = np.where(self._seen[:, None], body.world_m.astype(np.float64), np.nan)
-        if not self._world_along_sight:
-            return world
         sight = rays[list(_SHOULDERS)].mean(axis=0)
         if not np.isfinite(sight).all():
             return None

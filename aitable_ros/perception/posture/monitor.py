@@ -8,11 +8,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from aitable_ros.perception.maths.one_euro import (
-    OneEuroFilter,
-    OneEuroSettings,
-    VectorOneEuroFilter,
-)
+from aitable_ros.perception.maths.one_euro import OneEuroSettings, VectorOneEuroFilter
 from aitable_ros.perception.maths.rotation import Vector
 from aitable_ros.perception.maths.settings import Settings, setting
 from aitable_ros.perception.maths.sliding_window import SlidingSums
@@ -164,7 +160,7 @@ class PostureMonitor:
         settings = self.settings
         gap_s = settings.window.max_gap_s
         self._angles = _AngleSmoother(settings.smoothing.angle, gap_s)
-        self._eyes = _Lasting(VectorOneEuroFilter(settings.smoothing.position), gap_s)
+        self._eyes = VectorOneEuroFilter(settings.smoothing.position, max_gap_s=gap_s)
         self._calibrator = Calibrator(settings.calibration, max_gap_s=gap_s)
         self._rule = PostureRule(settings.rules)
         self._stillness = Stillness(settings.stillness, max_gap_s=gap_s)
@@ -328,32 +324,15 @@ class PostureMonitor:
             self._sums.add(self.last_stamp_s, end_s, float(good), float(poor))
 
 
-class _Lasting:
-    """A filter that starts anew after a time without values."""
-
-    def __init__(self, filtered: VectorOneEuroFilter, max_gap_s: float) -> None:
-        self._filter = filtered
-        self._max_gap_s = max_gap_s
-        self.reset()
-
-    def reset(self) -> None:
-        self._filter.reset()
-        self._last_s = math.nan
-
-    def update(self, stamp_s: float, values: Vector) -> tuple[float, ...]:
-        if all(map(math.isfinite, values)):
-            if stamp_s - self._last_s > self._max_gap_s:
-                self._filter.reset()
-            self._last_s = stamp_s
-        return self._filter.update(stamp_s, values)
-
-
 class _AngleSmoother:
     """Smooths all angles of a body, each by itself; anew when they are measured otherwise."""
 
     def __init__(self, settings: OneEuroSettings, max_gap_s: float) -> None:
         self._max_gap_s = max_gap_s
-        self._filters = {name: OneEuroFilter(settings) for name in (*ANGLE_NAMES, 'neck_ratio')}
+        names = (*ANGLE_NAMES, 'neck_ratio')
+        self._filters = {
+            name: VectorOneEuroFilter(settings, max_gap_s=max_gap_s) for name in names
+        }
         self.reset()
 
     def reset(self) -> None:
@@ -385,11 +364,10 @@ class _AngleSmoother:
             return math.nan
         last_s, last = self._last.get(name, (math.nan, value))
         if stamp_s - last_s > self._max_gap_s:
-            self._filters[name].reset()
             last = value
         if name != 'neck_ratio':
             # the nearest of the values that mean the same angle
             value = last + math.remainder(value - last, 2.0 * math.pi)
         self._last[name] = (stamp_s, value)
-        smooth = self._filters[name].update(stamp_s, value)
+        (smooth,) = self._filters[name].update(stamp_s, (value,))
         return smooth if name == 'neck_ratio' else math.remainder(smooth, 2.0 * math.pi)

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from aitable_ros.perception.faces.landmarks import LANDMARKS
 from aitable_ros.perception.head.camera import CameraIntrinsics
-from aitable_ros.perception.head.head_pose import MESH_SIZE, HeadPoseEstimator
+from aitable_ros.perception.head.head_pose import HeadPoseEstimator
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint, BodyKeypoints
 from aitable_ros.perception.posture.measure import SeenFace
 
@@ -72,7 +73,7 @@ def seen_face(
     :returns: None without landmarks, or when they are not finite.
     :raises ValueError: when the image's size does not go with the intrinsics.
     """
-    if landmarks_px is None or len(landmarks_px) < MESH_SIZE or min(size_px) <= 0:
+    if landmarks_px is None or len(landmarks_px) < LANDMARKS or min(size_px) <= 0:
         return None
     if not np.isfinite(landmarks_px).all():
         return None

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import Enum
 
 import cv2
 import numpy as np
@@ -32,6 +31,7 @@ from aitable_ros.perception.posture.body_keypoints import (
     BodyKeypoint,
     BodyKeypoints,
 )
+from aitable_ros.perception.posture.body_pipeline import MAX_GAP_S, SWITCH_RATIO
 
 COCO_KEYPOINTS = (
     BodyKeypoint.NOSE,
@@ -60,16 +60,26 @@ BORDER = 114
 _DENSE_ROWS = 4 + 1 + 3 * len(COCO_KEYPOINTS)
 _END_TO_END_COLUMNS = _DENSE_ROWS + 1
 _PERSON = 0
+_LIKE = (
+    f'expected float [1,{_DENSE_ROWS},N] (dense) or [1,N,{_END_TO_END_COLUMNS}] (end-to-end):'
+    f' one class, {len(COCO_KEYPOINTS)} keypoints with visibility'
+)
+
+MIN_SCORE = 0.5
+"""Detections below are dropped."""
+
+NMS_IOU = 0.7
+"""Of the dense layout, boxes that overlap a better one by more are dropped."""
+
+MAX_BOXES = 300
+"""So many of the best boxes go into that suppression."""
+
+SAME_PERSON_IOU = 0.3
+"""A box that overlaps the one chosen before by more is the same person."""
+
 _MAX_SIDE_PX = 8192
 _MAX_ABS_PX = 1e6
 """Coordinates beyond are as good as infinite."""
-
-
-class YoloLayout(Enum):
-    """How the output is laid out; see the module."""
-
-    DENSE = 'dense'
-    END_TO_END = 'end-to-end'
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ class YoloFormat:
     :param channels_first: whether the input is NCHW, else NHWC.
     :param height: of the input [px].
     :param width: of the input [px].
-    :param layout: of the output.
+    :param dense: whether the output is dense, else end-to-end; see the module.
     """
 
     image: TensorSpec
@@ -90,7 +100,7 @@ class YoloFormat:
     channels_first: bool
     height: int
     width: int
-    layout: YoloLayout
+    dense: bool
 
 
 def infer_format(engine: Engine) -> YoloFormat:
@@ -109,7 +119,7 @@ def infer_format(engine: Engine) -> YoloFormat:
         )
     (image,), (output,) = engine.inputs, engine.outputs
     channels_first, height, width = _image_size(engine, image)
-    return YoloFormat(image, output, channels_first, height, width, _layout(engine, output))
+    return YoloFormat(image, output, channels_first, height, width, _is_dense(engine, output))
 
 
 def _image_size(engine: Engine, image: TensorSpec) -> tuple[bool, int, int]:
@@ -135,34 +145,26 @@ def _image_size(engine: Engine, image: TensorSpec) -> tuple[bool, int, int]:
     return first, height, width
 
 
-def _layout(engine: Engine, output: TensorSpec) -> YoloLayout:
-    expected = (
-        f'expected float [1,{_DENSE_ROWS},N] (dense) or [1,N,{_END_TO_END_COLUMNS}] (end-to-end):'
-        f' one class, {len(COCO_KEYPOINTS)} keypoints with visibility'
-    )
+def _is_dense(engine: Engine, output: TensorSpec) -> bool:
     shape = output.shape
-    if (
-        output.dtype not in (np.float32, np.float16)
-        or len(shape) != 3
-        or shape[0] not in (1, DYNAMIC)
-    ):
-        raise InferenceError(f'{engine}: output {output}: {expected}')
-    if DYNAMIC in shape[1:]:
+    fits = (
+        output.dtype in (np.float32, np.float16) and len(shape) == 3 and shape[0] in (1, DYNAMIC)
+    )
+    if fits and DYNAMIC in shape[1:]:
         raise InferenceError(
             f'{engine}: output {output}: the shape does not tell the layout, since it is open;'
-            f' {expected}. Export it for one picture size'
+            f' {_LIKE}. Export it for one picture size'
         )
-    dense, end_to_end = shape[1] == _DENSE_ROWS, shape[2] == _END_TO_END_COLUMNS
+    dense = fits and shape[1] == _DENSE_ROWS
+    end_to_end = fits and shape[2] == _END_TO_END_COLUMNS
     if dense and end_to_end:
         raise InferenceError(
             f'{engine}: output {output}: ambiguous, it may be {shape[2]} anchors or {shape[1]}'
-            f' people; {expected}. Export it for another picture size, or another max_det'
+            f' people; {_LIKE}. Export it for another picture size, or another max_det'
         )
-    if dense:
-        return YoloLayout.DENSE
-    if end_to_end:
-        return YoloLayout.END_TO_END
-    raise InferenceError(f'{engine}: output {output}: {expected}')
+    if not (dense or end_to_end):
+        raise InferenceError(f'{engine}: output {output}: {_LIKE}')
+    return dense
 
 
 @dataclass(frozen=True)
@@ -200,12 +202,7 @@ class Letterbox:
         left, top = (width - inner_width) // 2, (height - inner_height) // 2
         framed = np.full((height, width, 3), BORDER, dtype=np.uint8)
         inner = framed[top : top + inner_height, left : left + inner_width]
-        if (inner_height, inner_width) == (rows, columns):
-            inner[:] = image
-        else:
-            inner[:] = cv2.resize(
-                image, (inner_width, inner_height), interpolation=cv2.INTER_LINEAR
-            )
+        inner[:] = cv2.resize(image, (inner_width, inner_height), interpolation=cv2.INTER_LINEAR)
         return cls(inner_width / columns, inner_height / rows, left, top), framed
 
     def to_image(self, xy: npt.NDArray) -> npt.NDArray:
@@ -222,58 +219,6 @@ class Letterbox:
         return shifted / (self.scale_x, self.scale_y)
 
 
-def plain_nms(xywh: npt.NDArray, scores: npt.NDArray, max_iou: float) -> npt.NDArray[np.intp]:
-    """
-    Suppress boxes that overlap a better one.
-
-    :param xywh: (N, 4) left, top, width, height.
-    :param scores: (N,).
-    :param max_iou: boxes that overlap a better one by more than this are dropped.
-    :returns: indices of those that stay, best first.
-    """
-    order = np.argsort(-scores, kind='stable')
-    kept: list[int] = []
-    while order.size:
-        best, order = int(order[0]), order[1:]
-        kept.append(best)
-        order = order[iou_matrix(xywh[best][None], xywh[order])[0] <= max_iou]
-    return np.array(kept, dtype=np.intp)
-
-
-@dataclass(frozen=True)
-class YoloSettings:
-    """
-    Who counts as a person, and who is chosen.
-
-    :param min_score: detections below are dropped, 0..1.
-    :param nms_iou: of the dense layout, boxes that overlap a better one by more are dropped, 0..1.
-    :param max_boxes: so many of the best boxes go into the suppression.
-    :param switch_ratio: whose box is larger than that of the person chosen before by this factor
-        (of its area's root) takes the place, 1 or more.
-    :param same_person_iou: a box that overlaps the one chosen before by more is the same person.
-    :param max_gap_s: after a gap this long the largest person is chosen anew [s].
-    :raises ValueError: for a value out of range.
-    """
-
-    min_score: float = 0.5
-    nms_iou: float = 0.7
-    max_boxes: int = 300
-    switch_ratio: float = 1.5
-    same_person_iou: float = 0.3
-    max_gap_s: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ('min_score', 'nms_iou', 'same_person_iou'):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f'{name}: expected 0..1, got {getattr(self, name)}')
-        if self.max_boxes < 1:
-            raise ValueError(f'max_boxes: expected at least 1, got {self.max_boxes}')
-        if not 1.0 <= self.switch_ratio < math.inf:
-            raise ValueError(f'switch_ratio: expected 1 or more, got {self.switch_ratio}')
-        if not 0.0 <= self.max_gap_s < math.inf:
-            raise ValueError(f'max_gap_s: expected 0 or more, got {self.max_gap_s}')
-
-
 class YoloPose:
     """
     Find one person in an image stream: the one at the table, who is the largest.
@@ -283,13 +228,11 @@ class YoloPose:
 
     :param engine: a YOLO-pose file, loaded without a contract of its own (see
         :attr:`~aitable_ros.inference.model_spec.ModelSpec.is_open`). Stays the caller's.
-    :param settings: thresholds.
     :raises InferenceError: when the file is no YOLO-pose network, or its shapes are ambiguous.
     """
 
-    def __init__(self, engine: Engine, settings: YoloSettings | None = None) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.settings = settings if settings is not None else YoloSettings()
         self.format = infer_format(engine)
         self.reset()
 
@@ -310,7 +253,7 @@ class YoloPose:
         """
         if not math.isfinite(stamp_s):
             raise ValueError(f'stamp_s: expected a finite number, got {stamp_s}')
-        if not 0.0 <= stamp_s - self._last_s <= self.settings.max_gap_s:
+        if not 0.0 <= stamp_s - self._last_s <= MAX_GAP_S:
             self._xywh = None
         people = self._find(image)
         self._last_s = stamp_s
@@ -342,9 +285,9 @@ class YoloPose:
             return largest
         overlaps = iou_matrix(self._xywh[None], people.xywh_px)[0]
         same = int(overlaps.argmax())
-        if overlaps[same] <= self.settings.same_person_iou:
+        if overlaps[same] <= SAME_PERSON_IOU:
             return largest
-        limit_px = self.settings.switch_ratio * people.sizes_px[same]
+        limit_px = SWITCH_RATIO * people.sizes_px[same]
         return largest if people.sizes_px[largest] >= limit_px else same
 
     def _find(self, image: npt.NDArray[np.uint8]) -> _People:
@@ -361,24 +304,25 @@ class YoloPose:
                 f'{self.engine}: expected {form.output}, got {list(output.shape)}'
             )
         rows = output[0].astype(np.float32, copy=False)
-        if form.layout is YoloLayout.DENSE:
+        if form.dense:
             return self._read_dense(rows, letterbox)
         return self._read_end_to_end(rows, letterbox)
 
-    def _read_dense(self, rows: npt.NDArray, letterbox: Letterbox) -> _People:
+    @staticmethod
+    def _read_dense(rows: npt.NDArray, letterbox: Letterbox) -> _People:
         # NaN fails the comparison; selecting first spares transposing all anchors.
-        chosen = np.flatnonzero(rows[4] >= self.settings.min_score)
-        if len(chosen) > self.settings.max_boxes:
-            best = np.argsort(-rows[4, chosen], kind='stable')[: self.settings.max_boxes]
-            chosen = chosen[best]
-        found = rows[:, chosen].T.astype(np.float64)
+        found = rows[:, rows[4] >= MIN_SCORE].T.astype(np.float64)
         half = 0.5 * found[:, 2:4]
         xyxy = np.hstack((found[:, :2] - half, found[:, :2] + half))
         people = _People.of(xyxy, found[:, 4], found[:, 5:], letterbox)
-        return people.only(plain_nms(people.xywh_px, people.scores, self.settings.nms_iou))
+        boxes, scores = people.xywh_px.tolist(), people.scores.tolist()
+        found_best = cv2.dnn.NMSBoxes(boxes, scores, 0.0, NMS_IOU, top_k=MAX_BOXES)
+        kept = np.array(found_best, dtype=np.intp).reshape(-1)  # old versions give a column
+        return _People(people.xywh_px[kept], people.scores[kept], people.points[kept])
 
-    def _read_end_to_end(self, rows: npt.NDArray, letterbox: Letterbox) -> _People:
-        found = rows[(rows[:, 4] >= self.settings.min_score) & (rows[:, 5] == _PERSON)]
+    @staticmethod
+    def _read_end_to_end(rows: npt.NDArray, letterbox: Letterbox) -> _People:
+        found = rows[(rows[:, 4] >= MIN_SCORE) & (rows[:, 5] == _PERSON)]
         found = found.astype(np.float64)
         return _People.of(found[:, :4], found[:, 4], found[:, 6:], letterbox)
 
@@ -421,10 +365,6 @@ class _People:
     def sizes_px(self) -> npt.NDArray:
         """Roots of the boxes' areas, (N,)."""
         return np.sqrt(self.xywh_px[:, 2] * self.xywh_px[:, 3])
-
-    def only(self, indices: npt.NDArray[np.intp]) -> _People:
-        """Return some of them."""
-        return _People(self.xywh_px[indices], self.scores[indices], self.points[indices])
 
     def keypoints(self, index: int, image: npt.NDArray) -> BodyKeypoints:
         """Return one of them; what lies outside of the image is not visible."""

@@ -8,11 +8,10 @@ import gc
 import inspect
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
@@ -22,7 +21,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from aitable_ros.ros_support.container.departure import SWEEP_PERIOD_S, Departure
-from aitable_ros.ros_support.container.plugins import PluginError
+from aitable_ros.ros_support.container.plugins import PluginRegistry
 from aitable_ros.ros_support.container.request import (
     Component,
     ComponentError,
@@ -33,33 +32,20 @@ from aitable_ros.ros_support.container.request import (
     is_of_rclpy,
     name_rules,
     severity,
+    traceback_of,
 )
-
-CONSTRUCTOR_KEYWORDS = ('context', 'cli_args', 'use_global_arguments', 'parameter_overrides')
-
-
-class Plugins(Protocol):
-    """Where plugins come from."""
-
-    def find(self, package: str, plugin: str) -> Callable[..., Any]:
-        """Return the callable that makes the node, or raise ``PluginError``."""
 
 
 class ComponentManager:
     """
     The nodes that are composed in one process, on one executor.
 
-    Methods are called in the executor's thread (a service callback's, say), or while nothing
-    spins. With a multi-threaded executor any of its threads will do, and a node is destroyed
-    only when none of its callbacks runs.
-
-    :meth:`load` constructs the node and returns: what takes time, a network say, a node loads in
-    a thread of its own. A :class:`~aitable_ros.ros_support.node.managed_node.ManagedNode` that is
-    still loading is destroyed once that has ended; nothing waits for it.
+    Methods are called in the executor's thread (any, where it has several), or while nothing
+    spins. A node is destroyed only when none of its callbacks runs, and a
+    :class:`~aitable_ros.ros_support.node.managed_node.ManagedNode` that still loads a network
+    once that has ended; nothing waits for it.
 
     :param container: node that the components live beside: gives context, logger and timer.
-    :param executor: spins the components.
-    :param plugins: finds them.
     :param ros_args: what components that ask for it get of the container's command line.
     """
 
@@ -67,7 +53,7 @@ class ComponentManager:
         self,
         container: Node,
         executor: Executor,
-        plugins: Plugins,
+        plugins: PluginRegistry,
         ros_args: Sequence[str] = (),
     ) -> None:
         self._container = container
@@ -102,31 +88,20 @@ class ComponentManager:
         with self._lock:
             return tuple(d.name for d in self._departures)
 
-    def find(self, request: ComponentRequest) -> Callable[..., Any]:
-        """
-        Import the plugin that is asked for; from any thread.
-
-        :raises ComponentError: when there is none, or its module raises.
-        """
-        try:
-            return self._plugins.find(request.package, request.plugin)
-        except PluginError as error:
-            raise ComponentError(str(error), _traceback_of(error.__cause__)) from None
-
     def load(
         self, request: ComponentRequest, factory: Callable[..., Any] | None = None
     ) -> Component:
         """
         Construct a node and have it spun.
 
-        :param factory: the plugin, where it was found already (:meth:`find`).
+        :param factory: the plugin, where it was imported already.
         :raises ComponentError: when there is no such plugin, an argument is wrong, the name is
             taken, or the node's constructor raises. Nothing is left behind then.
         """
         forward = self._forwards_arguments(request.extra_arguments)
         level = severity(request.log_level)
         cli_args = name_rules(request)
-        factory = factory or self.find(request)
+        factory = factory or self._plugins.find(request.package, request.plugin)
         for rule in request.remap_rules:
             cli_args += ['-r', rule]
         if forward:
@@ -156,10 +131,9 @@ class ComponentManager:
         """
         Destroy a component: its subscriptions, timers, threads and memory.
 
-        Nothing of it is called any more, but what runs already is waited for: a network that
-        loads, a callback in another thread. :attr:`departing` has the node until then.
+        Nothing of it is called any more, but what runs already is waited for; until then
+        :attr:`departing` has the node.
 
-        :param unique_id: number that :meth:`load` gave it.
         :returns: its full name, once it is destroyed or :data:`UNLOAD_WAIT_S` have gone by.
         :raises ComponentError: when there is none with this number.
         """
@@ -180,8 +154,7 @@ class ComponentManager:
         """
         Destroy all components, when nothing spins any more.
 
-        :param patience_s: how long to wait for nodes that are still loading [s]; None: until
-            they are done.
+        :param patience_s: how long to wait for nodes that are loading [s]; None: for ever.
         :returns: full names of the nodes that were left because they are still loading.
         """
         deadline_s = None if patience_s is None else time.monotonic() + patience_s
@@ -220,18 +193,16 @@ class ComponentManager:
             except TypeError as error:
                 raise ComponentError(
                     f'{request.plugin} cannot be composed: its constructor has to take the '
-                    f'keyword arguments {", ".join(CONSTRUCTOR_KEYWORDS)} and hand them to '
+                    f'keyword arguments {", ".join(arguments)} and hand them to '
                     f'rclpy.node.Node ({error})'
                 ) from None
-        problem: ComponentError | None = None
         node: Any = None
+        problem: ComponentError | None = None
         try:
             node = _call(factory, arguments)
         except (Exception, SystemExit) as error:  # whatever a stranger's constructor does
-            problem = ComponentError(
-                f'{request.plugin}: {brief(error)}',
-                '' if is_of_rclpy(error) else _traceback_of(error),
-            )
+            details = '' if is_of_rclpy(error) else traceback_of(error)
+            problem = ComponentError(f'{request.plugin}: {brief(error)}', details)
         if problem is not None:
             # outside of the handler, where nothing holds the half-made node any more
             gc.collect()
@@ -303,7 +274,7 @@ class ComponentManager:
             departure.node.destroy_node()
         except Exception as error:
             if self._container.context.ok():
-                text = f'destroying {departure.name}: {brief(error)}\n{_traceback_of(error)}'
+                text = f'destroying {departure.name}: {brief(error)}\n{traceback_of(error)}'
                 self._container.get_logger().error(text.encode(errors='replace').decode())
         departure.forget()
 
@@ -331,7 +302,3 @@ def _default_name(factory: Callable[..., Any]) -> str:
             if key in parameters and isinstance(parameters[key].default, str):
                 return str(parameters[key].default)
     return ''
-
-
-def _traceback_of(error: BaseException | None) -> str:
-    return '' if error is None else ''.join(traceback.format_exception(error))

@@ -6,22 +6,16 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
-from rclpy.node import Node
 
 from aitable_ros.ros_support.container.request import Component
 from aitable_ros.ros_support.node.managed_node import ManagedNode
 
 SWEEP_PERIOD_S = 0.02
-
-
 UNLOAD_WAIT_S = 2.0
-
-
 _LOOKS = 5  # of SWEEP_PERIOD_S each, for a destroyed node to be let go of
 
 
@@ -107,24 +101,12 @@ class Departure:
 
     def _take_groups(self) -> bool:
         all_taken = True
-        for entity in _entities(self.node):
+        kinds = ('subscriptions', 'clients', 'services', 'timers', 'guards', 'waitables')
+        for entity in [entity for kind in kinds for entity in getattr(self.node, kind)]:
             group = entity.callback_group
-            if group is None or group in self._taken:
-                continue
-            if group.beginning_execution(entity):
-                self._taken.add(group)
-            else:
-                all_taken = False
+            if group is not None and group not in self._taken:
+                if group.beginning_execution(entity):
+                    self._taken.add(group)
+                else:
+                    all_taken = False
         return all_taken
-
-
-def _entities(node: Node) -> Iterator[Any]:
-    for entities in (
-        node.subscriptions,
-        node.clients,
-        node.services,
-        node.timers,
-        node.guards,
-        node.waitables,
-    ):
-        yield from list(entities)

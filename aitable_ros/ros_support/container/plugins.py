@@ -9,33 +9,25 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from aitable_ros.ros_support.container.request import ComponentError, traceback_of
+
 GROUP = 'rclpy_components'
 """Entry-point group of composable Python nodes, as proposed for rclpy (ros2/rclpy#599)."""
 
 
-class PluginError(LookupError):
-    """A plugin that is not there, or whose module cannot be imported; the message says which."""
-
-
 class PluginRegistry:
     """
-    The plugins of all installed packages, and those that are known without being installed.
+    The plugins of all installed packages: entry points of group :data:`GROUP`.
 
-    A plugin is an entry point of group :data:`GROUP` named ``package::Class``.
-
-    :param own: plugins that are there even where their package runs from its source tree and
-        has no entry points: plugin name to ``module:Class``. They come before installed ones.
+    :param own: plugins that are there even where their package runs from its source tree:
+        name (``package::Class``) to ``module:Class``. They come before installed ones.
     """
 
     def __init__(self, own: Mapping[str, str]) -> None:
         self._own = {name: EntryPoint(name, value, GROUP) for name, value in own.items()}
 
     def names(self, package: str = '') -> list[str]:
-        """
-        Return the names of the known plugins, sorted.
-
-        :param package: only those of this package.
-        """
+        """Return the names of the known plugins, sorted; only those of a package, if given."""
         return sorted(
             name
             for name, entry_point in self._plugins().items()
@@ -44,12 +36,12 @@ class PluginRegistry:
 
     def find(self, package: str, plugin: str) -> Callable[..., Any]:
         """
-        Import a plugin.
+        Import a plugin; from any thread.
 
         :param package: package of the plugin; empty: whichever has it.
         :param plugin: name of the entry point, with or without ``package::`` before it.
         :returns: the class, or whatever callable makes the node.
-        :raises PluginError: when the package has no such plugin (the message lists those that
+        :raises ComponentError: when the package has no such plugin (the message lists those that
             there are), or its module raises.
         """
         for name, entry_point in self._plugins().items():
@@ -57,7 +49,7 @@ class PluginRegistry:
                 continue
             if plugin and plugin in (name, name.partition('::')[2], f'{package}::{name}'):
                 return _import(entry_point)
-        raise PluginError(self._why_not_found(package, plugin))
+        raise ComponentError(self._why_not_found(package, plugin))
 
     def _plugins(self) -> dict[str, EntryPoint]:
         # looked up every time: a package may be installed while the container runs
@@ -85,11 +77,10 @@ class PluginRegistry:
 
 
 def _belongs_to(entry_point: EntryPoint, package: str) -> bool:
-    owner, separator, _ = entry_point.name.partition('::')
-    if separator and owner == package:
-        return True
     distribution = entry_point.dist
-    return distribution is not None and _normalized(distribution.name) == _normalized(package)
+    return entry_point.name.startswith(f'{package}::') or (
+        distribution is not None and _normalized(distribution.name) == _normalized(package)
+    )
 
 
 def _normalized(name: str) -> str:
@@ -101,12 +92,13 @@ def _import(entry_point: EntryPoint) -> Callable[..., Any]:
     try:
         factory = entry_point.load()
     except (Exception, SystemExit) as error:  # whatever a stranger's module does on import
-        raise PluginError(
+        raise ComponentError(
             f'{entry_point.name}: importing {entry_point.value} failed: '
-            f'{type(error).__name__}: {error}'
+            f'{type(error).__name__}: {error}',
+            traceback_of(error),
         ) from error
     if not callable(factory):
-        raise PluginError(f'{entry_point.name}: {entry_point.value} is not a class')
+        raise ComponentError(f'{entry_point.name}: {entry_point.value} is not a class')
     plugin: Callable[..., Any] = factory
     return plugin
 

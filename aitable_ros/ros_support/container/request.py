@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,6 @@ class ComponentError(Exception):
     """
     A component that cannot be loaded or unloaded; the message says why.
 
-    :param message: the reason, for whoever asked.
     :param details: a traceback for the log where a plugin's own code failed, else empty.
     """
 
@@ -33,13 +33,11 @@ class ComponentRequest:
     """
     What is to be loaded; the fields of ``composition_interfaces/srv/LoadNode``.
 
-    :param package: package of the plugin.
-    :param plugin: its name, ``package::Class`` or ``Class``.
-    :param node_name: name of the node; empty: its own.
-    :param node_namespace: namespace of the node; empty: the root.
+    :param plugin: ``package::Class`` or ``Class``.
+    :param node_name: empty: the node's own.
+    :param node_namespace: empty: the root.
     :param log_level: severity of rcl_interfaces/msg/Log from which the node logs; 0: the default.
     :param remap_rules: as after ``-r``: ``from:=to``.
-    :param parameters: values that the node's parameters start with.
     :param extra_arguments: ``use_intra_process_comms`` (bool, accepted: Python has no such
         thing) and ``forward_global_arguments`` (bool: the node also gets the container's own
         parameter files and remappings), for which ``use_global_arguments`` is another name.
@@ -78,9 +76,8 @@ class Component:
     """
     A loaded node.
 
-    :param unique_id: number of the component, from 1; never given twice by one manager.
+    :param unique_id: from 1; never given twice by one manager.
     :param full_name: name of the node with its namespace.
-    :param node: the node.
     """
 
     unique_id: int
@@ -110,11 +107,7 @@ def absolute(namespace: str) -> str:
 
 
 def severity(level: int) -> LoggingSeverity | None:
-    """
-    Return the severity of a request; None: it has none.
-
-    :raises ComponentError: when there is no such one.
-    """
+    """Return the severity of a request; None: it has none. ComponentError: no such one."""
     if level == 0:
         return None
     try:
@@ -125,16 +118,17 @@ def severity(level: int) -> LoggingSeverity | None:
 
 
 def boolean(argument: Parameter) -> bool:
-    """
-    Return the value of an extra argument.
-
-    :raises ComponentError: when it is no boolean.
-    """
+    """Return the value of an extra argument; ComponentError: it is no boolean."""
     if argument.type_ is not Parameter.Type.BOOL:
         raise ComponentError(
             f'extra argument {argument.name}: {argument.value!r} is neither true nor false'
         )
     return bool(argument.value)
+
+
+def traceback_of(error: BaseException) -> str:
+    """Give the traceback for the log."""
+    return ''.join(traceback.format_exception(error))
 
 
 def brief(error: BaseException) -> str:

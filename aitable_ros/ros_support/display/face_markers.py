@@ -20,7 +20,8 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from aitable_msgs.msg import Emotion, Fatigue
-from aitable_ros.perception.maths.rotation import Quaternion, Vector, normalized, rotate
+from aitable_ros.perception.maths.rotation import Quaternion, Vector, rotate
+from aitable_ros.ros_support.messages.results import head_pose_of
 from aitable_ros.visualization.overlay.drawing import Rgb
 from aitable_ros.visualization.overlay.face_marks import AXIS_COLOURS
 from aitable_ros.visualization.overlay.face_overlay import CLOSED, LEVEL_COLOURS, OPEN, UNMEASURED
@@ -45,7 +46,7 @@ LABEL_ABOVE_M = 0.17
 
 TEXT_HEIGHT_M = 0.032
 _AXIS_WIDTH_M = 0.006
-_SHAFT_WIDTH_M, _ARROW_WIDTH_M, _ARROW_LENGTH_M = 0.010, 0.028, 0.06
+_ARROW_SIZE_M = (0.010, 0.028, 0.06)  # width of the shaft, width and length of the tip
 _HEAD_OPACITY = 0.35
 
 
@@ -74,82 +75,88 @@ class FaceMarkers:
         Give the markers of one image.
 
         :param header: of the image; DELETE markers carry it.
-        :param fatigues: by face id, of the faces to be drawn. Without a valid head pose a face
-            has no place and is not drawn. Markers carry the header of their pose.
+        :param fatigues: by face id, of the faces to be drawn. Markers carry the header of their
+            pose; without a valid one a face has no place and is not drawn.
         :param emotions: by face id; may have more or fewer faces.
-        :returns: ADD for every face that has a place, DELETE for those that had one before;
-            without markers when there is neither.
+        :returns: ADD for every face that has a place, DELETE for those that had one before.
         """
-        placed = {k: f for k, f in fatigues.items() if f.head_pose_valid and _pose_of(f)}
+        poses = {k: head_pose_of(f) for k, f in fatigues.items()}
+        placed = {k: pose for k, pose in poses.items() if pose is not None}
         array = MarkerArray()
         for face_id in [k for k in self._numbers if k not in placed]:
-            array.markers.extend(_deleted(header, self._numbers.pop(face_id)))
-        for face_id, fatigue in placed.items():
+            number = self._numbers.pop(face_id)
+            array.markers += [
+                Marker(header=header, ns=namespace, id=number, action=Marker.DELETE)
+                for namespace in NAMESPACES
+            ]
+        for face_id, pose in placed.items():
             if face_id not in self._numbers:
                 self._numbers[face_id] = self._next
                 self._next = (self._next + 1) % 2**31  # Marker.id is an int32
-            array.markers.extend(
-                self._markers(self._numbers[face_id], fatigue, emotions.get(face_id))
-            )
+            number = self._numbers[face_id]
+            array.markers += self._markers(number, pose, fatigues[face_id], emotions.get(face_id))
         return array
 
-    def _markers(self, number: int, fatigue: Fatigue, emotion: Emotion | None) -> Iterator[Marker]:
-        pose = _pose_of(fatigue)
-        assert pose is not None
+    def _markers(
+        self,
+        number: int,
+        pose: tuple[Vector, Quaternion],
+        fatigue: Fatigue,
+        emotion: Emotion | None,
+    ) -> Iterator[Marker]:
         sellion, rotation = pose
         level = LEVEL_NAMES.get(fatigue.level, '')
         level_colour = LEVEL_COLOURS.get(level, UNMEASURED)
 
-        head = self._marker(HEAD, number, fatigue.header, Marker.SPHERE)
+        def new(namespace: str, kind: int) -> Marker:
+            return new_marker(fatigue.header, namespace, kind, self.lifetime_s, number)
+
+        head = new(HEAD, Marker.SPHERE)
         head.pose = _pose(_moved(sellion, rotation, HEAD_CENTRE_M), rotation)
         head.scale.x, head.scale.y, head.scale.z = HEAD_SIZE_M
         head.color = _colour(level_colour, _HEAD_OPACITY)
         yield head
 
-        axes = self._marker(AXES, number, fatigue.header, Marker.LINE_LIST)
+        axes = new(AXES, Marker.LINE_LIST)
         axes.pose = _pose(sellion, rotation)
         axes.scale.x = _AXIS_WIDTH_M
         for i, colour in enumerate(AXIS_COLOURS):
-            tip = [0.0, 0.0, 0.0]
-            tip[i] = AXIS_LENGTH_M
-            axes.points += [Point(), Point(x=tip[0], y=tip[1], z=tip[2])]
-            axes.colors += [_colour(colour), _colour(colour)]
+            axes.points += [Point(), Point(**{'xyz'[i]: AXIS_LENGTH_M})]
+            axes.colors += [_colour(colour)] * 2
         yield axes
 
-        arrow = self._marker(DIRECTION, number, fatigue.header, Marker.ARROW)
+        arrow = new(DIRECTION, Marker.ARROW)
         arrow.pose = _pose(sellion, rotation)
         arrow.points = [Point(), Point(x=DIRECTION_LENGTH_M)]
-        arrow.scale.x, arrow.scale.y, arrow.scale.z = (
-            _SHAFT_WIDTH_M,
-            _ARROW_WIDTH_M,
-            _ARROW_LENGTH_M,
-        )
+        arrow.scale.x, arrow.scale.y, arrow.scale.z = _ARROW_SIZE_M
         arrow.color = _colour(_eye_colour(fatigue))
         yield arrow
 
-        label = self._marker(LABEL, number, fatigue.header, Marker.TEXT_VIEW_FACING)
+        label = new(LABEL, Marker.TEXT_VIEW_FACING)
         label.pose = _pose(_moved(sellion, rotation, (0.0, 0.0, LABEL_ABOVE_M)), rotation)
         label.scale.z = TEXT_HEIGHT_M
         label.color = _colour(level_colour)
         label.text = label_text(fatigue, emotion)
         yield label
 
-    def _marker(self, namespace: str, number: int, header: Header, kind: int) -> Marker:
-        marker = Marker(header=header, ns=namespace, id=number, type=kind, action=Marker.ADD)
-        nanoseconds = round(self.lifetime_s * 1e9)
-        marker.lifetime = Duration(
-            sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000
-        )
-        return marker
+
+def new_marker(
+    header: Header, namespace: str, kind: int, lifetime_s: float, number: int = 0
+) -> Marker:
+    """
+    Give a marker without form or place.
+
+    :param lifetime_s: as :class:`FaceMarkers` has it [s].
+    """
+    marker = Marker(header=header, ns=namespace, id=number, type=kind, action=Marker.ADD)
+    seconds, nanoseconds = divmod(round(lifetime_s * 1e9), 1_000_000_000)
+    marker.lifetime = Duration(sec=seconds, nanosec=nanoseconds)
+    marker.pose.orientation.w = 1.0
+    return marker
 
 
 def label_text(fatigue: Fatigue, emotion: Emotion | None) -> str:
-    """
-    Give the lines above a head: id and expression, PERCLOS, level; what is not known is left out.
-
-    :param fatigue: of the face.
-    :param emotion: of the same face, or None.
-    """
+    """Give the lines above a head: id and expression, PERCLOS, level, as far as known."""
     first = fatigue.face_id
     if emotion is not None and emotion.expression != Emotion.UNKNOWN:
         first += f'  {emotion.label}'
@@ -164,26 +171,10 @@ def label_text(fatigue: Fatigue, emotion: Emotion | None) -> str:
     return '\n'.join(lines)
 
 
-def _deleted(header: Header, number: int) -> Iterator[Marker]:
-    for namespace in NAMESPACES:
-        yield Marker(header=header, ns=namespace, id=number, action=Marker.DELETE)
-
-
 def _eye_colour(fatigue: Fatigue) -> Rgb:
     if fatigue.eye_state == Fatigue.EYES_UNKNOWN:
         return UNMEASURED
     return CLOSED if fatigue.eyes_closed else OPEN
-
-
-def _pose_of(fatigue: Fatigue) -> tuple[Vector, Quaternion] | None:
-    """Give position and rotation of a face, or None when they are no pose."""
-    point, q = fatigue.head_position, fatigue.head_orientation
-    position = (point.x, point.y, point.z)
-    try:
-        rotation = normalized((q.x, q.y, q.z, q.w))
-    except ValueError:
-        return None
-    return (position, rotation) if all(map(math.isfinite, position)) else None
 
 
 def _moved(origin: Vector, rotation: Quaternion, by_m: Vector) -> Vector:

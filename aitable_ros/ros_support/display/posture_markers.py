@@ -13,13 +13,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker
 
 from aitable_msgs.msg import Fatigue, Posture
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint
+from aitable_ros.ros_support.display.face_markers import new_marker
 from aitable_ros.ros_support.messages.posture import keypoints_of
 from aitable_ros.visualization.overlay.posture_overlay import BONES, PostureOverlay
 from aitable_ros.visualization.overlay.scene import posture_overlay
@@ -52,10 +52,8 @@ class PostureMarkers:
         self, header: Header, posture: Posture | None, fatigue: Fatigue | None
     ) -> list[Marker]:
         """
-        Give the markers of one image.
+        Give the markers of one image, with its header.
 
-        :param header: of the image; all markers carry it.
-        :param posture: of the person, or None when there is none.
         :param fatigue: of the same person's face, whose head pose says where they are; or None.
         :returns: ADD where the body has a place, DELETE when it had one before, or nothing.
         """
@@ -74,14 +72,14 @@ class PostureMarkers:
         self, header: Header, shown: PostureOverlay, points_m: npt.NDArray[np.float64]
     ) -> Iterator[Marker]:
         red, green, blue = (value / 255.0 for value in shown.colour)
-        bones = self._marker(header, BODY, Marker.LINE_LIST)
+        bones = new_marker(header, BODY, Marker.LINE_LIST, self.lifetime_s)
         bones.scale.x = _BONE_WIDTH_M
         bones.color = ColorRGBA(r=red, g=green, b=blue, a=1.0)
         for start, end in BONES:
             if np.isfinite(points_m[[start, end]]).all():
                 bones.points += [_point(points_m[start]), _point(points_m[end])]
         yield bones
-        label = self._marker(header, LABEL, Marker.TEXT_VIEW_FACING)
+        label = new_marker(header, LABEL, Marker.TEXT_VIEW_FACING, self.lifetime_s)
         label.scale.z = _TEXT_HEIGHT_M
         label.color = bones.color
         label.text = '\n'.join(shown.lines)
@@ -92,22 +90,11 @@ class PostureMarkers:
         label.pose.position = _point(middle + below)
         yield label
 
-    def _marker(self, header: Header, namespace: str, kind: int) -> Marker:
-        marker = Marker(header=header, ns=namespace, type=kind, action=Marker.ADD)
-        nanoseconds = round(self.lifetime_s * 1e9)
-        marker.lifetime = Duration(
-            sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000
-        )
-        marker.pose.orientation.w = 1.0
-        return marker
-
 
 def body_points_m(posture: Posture, fatigue: Fatigue | None) -> npt.NDArray[np.float64] | None:
     """
     Give where the keypoints are.
 
-    :param posture: of the person.
-    :param fatigue: of their face.
     :returns: (33, 3) float64 in the camera's optical frame [m], NaN for what is not seen; None
         when the body has no third dimension or no place.
     """

@@ -21,11 +21,7 @@ BUFFER = 10
 
 
 class DepthInput:
-    """
-    Listens to ``depth/image_raw``.
-
-    :param node: the node that listens; its log tells of each fault once.
-    """
+    """Listens to ``depth/image_raw``; the node's log tells of each fault once."""
 
     def __init__(self, node: Node) -> None:
         self._node = node

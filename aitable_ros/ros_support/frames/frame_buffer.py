@@ -11,11 +11,7 @@ from aitable_ros.ros_support.frames.frame_hub import Frame
 
 
 class FrameBuffer:
-    """
-    Keeps the latest frames until the results that belong to them arrive.
-
-    :param size: how many frames are kept.
-    """
+    """Keeps the latest frames, so many, until the results that belong to them arrive."""
 
     def __init__(self, size: int = 15) -> None:
         self._size = size

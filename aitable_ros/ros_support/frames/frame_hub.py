@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -16,7 +16,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
-from aitable_ros.perception.images.decoding import ImageConversionError, image_to_rgb
+from aitable_ros.perception.images.decoding import ImageConversionError
+from aitable_ros.ros_support.frames.image_conversion import message_to_rgb
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
@@ -63,7 +64,7 @@ class Frame:
                 raise self._error
             if self._rgb is None:
                 try:
-                    self._rgb = image_to_rgb(self.message)
+                    self._rgb = message_to_rgb(self.message)
                 except ImageConversionError as error:
                     self._error = error
                     raise
@@ -76,7 +77,7 @@ def stamp_to_ns(stamp: Any) -> int:
 
 
 class FrameSubscription:
-    """A node's share in a topic of the hub; :meth:`close` gives it back."""
+    """A node's share in a topic; :meth:`close` gives it back."""
 
     def __init__(self, channel: _Channel, node: Node, callback: Callable[[Frame], None]) -> None:
         self._channel = channel
@@ -104,7 +105,6 @@ class _Channel:
         self._listeners: tuple[FrameSubscription, ...] = ()
         self._carrier: Node | None = None
         self._subscription: Subscription | None = None
-        self.received = 0
 
     def add(self, node: Node, callback: Callable[[Frame], None]) -> FrameSubscription:
         listener = FrameSubscription(self, node, callback)
@@ -136,59 +136,37 @@ class _Channel:
         self._carrier = node
 
     def _dispatch(self, message: Any) -> None:
-        self.received += 1
         frame = Frame(message)
         for listener in self._listeners:
             listener.callback(frame)
 
 
-class FrameHub:
+_channels: WeakKeyDictionary[Context, dict[tuple[Any, ...], _Channel]] = WeakKeyDictionary()
+_channels_lock = threading.Lock()
+
+
+def share_frames(
+    node: Node,
+    message_type: type,
+    topic: str,
+    qos: QoSProfile,
+    callback: Callable[[Frame], None],
+) -> FrameSubscription:
     """
-    Where the nodes of one process get camera frames from.
+    Listen to an image topic together with the other nodes of this node's ROS context.
 
-    However many nodes listen to an image topic, one ROS subscription receives it and every
-    message is deserialised and converted once. The nodes must be spun (by any executor).
+    However many nodes listen, one ROS subscription receives the topic and every message is
+    deserialised and converted once. The nodes must be spun (by any executor).
+
+    :param node: the listening node.
+    :param message_type: ``sensor_msgs.msg.Image`` or ``CompressedImage``.
+    :param topic: topic name, resolved against the node (namespace, remapping).
+    :param qos: nodes asking for the same topic with another QoS get a subscription of their own.
+    :param callback: gets every frame, in the executor's thread: it must return at once.
     """
-
-    _hubs: ClassVar[WeakKeyDictionary[Context, FrameHub]] = WeakKeyDictionary()
-    _hubs_lock: ClassVar[threading.Lock] = threading.Lock()
-
-    def __init__(self) -> None:
-        self._channels: dict[tuple[Any, ...], _Channel] = {}
-        self._lock = threading.Lock()
-
-    @classmethod
-    def of(cls, node: Node) -> FrameHub:
-        """Return the hub that the nodes of this node's ROS context share."""
-        with cls._hubs_lock:
-            return cls._hubs.setdefault(node.context, cls())
-
-    def subscribe(
-        self,
-        node: Node,
-        message_type: type,
-        topic: str,
-        qos: QoSProfile,
-        callback: Callable[[Frame], None],
-    ) -> FrameSubscription:
-        """
-        Listen to an image topic.
-
-        :param node: the listening node.
-        :param message_type: ``sensor_msgs.msg.Image`` or ``CompressedImage``.
-        :param topic: topic name, resolved against the node (namespace, remapping).
-        :param qos: nodes asking for the same topic with another QoS get a subscription of
-            their own.
-        :param callback: gets every frame, in the executor's thread: it must return at once.
-        """
-        return self._channel(node, message_type, topic, qos).add(node, callback)
-
-    def received(self, node: Node, message_type: type, topic: str, qos: QoSProfile) -> int:
-        """Return how many messages were taken and deserialised for a topic so far."""
-        return self._channel(node, message_type, topic, qos).received
-
-    def _channel(self, node: Node, message_type: type, topic: str, qos: QoSProfile) -> _Channel:
-        resolved = node.resolve_topic_name(topic)
-        key = (message_type, resolved, qos.reliability, qos.history, qos.depth, qos.durability)
-        with self._lock:
-            return self._channels.setdefault(key, _Channel(resolved, message_type, qos))
+    resolved = node.resolve_topic_name(topic)
+    key = (message_type, resolved, qos.reliability, qos.history, qos.depth, qos.durability)
+    with _channels_lock:
+        of_context = _channels.setdefault(node.context, {})
+        channel = of_context.setdefault(key, _Channel(resolved, message_type, qos))
+    return channel.add(node, callback)

@@ -1,22 +1,49 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""RGB arrays to ROS image messages, which is how images leave the package."""
+"""ROS image messages to RGB arrays, also by cv_bridge, and back."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.perception.images.decoding import ImageConversionError
+from aitable_ros.perception.images.decoding import (
+    SUPPORTED_ENCODINGS,
+    ImageConversionError,
+    UnsupportedEncodingError,
+    image_to_rgb,
+)
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
     from std_msgs.msg import Header
 
 DEFAULT_JPEG_QUALITY = 90
+_CODES = {'bgr8': cv2.COLOR_RGB2BGR, 'mono8': cv2.COLOR_RGB2GRAY}
+
+
+def message_to_rgb(msg: Any) -> npt.NDArray[np.uint8]:
+    """
+    Convert as :func:`~aitable_ros.perception.images.decoding.image_to_rgb` does.
+
+    Other encodings go through cv_bridge where that is installed.
+
+    :param msg: sensor_msgs/Image or CompressedImage; it is not changed.
+    :returns: (H, W, 3) uint8 RGB, read-only.
+    :raises MalformedImageError: when the message contradicts itself or cannot be decoded.
+    :raises UnsupportedEncodingError: when nothing here can convert the encoding.
+    """
+    try:
+        return image_to_rgb(msg)
+    except UnsupportedEncodingError as error:
+        if getattr(msg, 'encoding', SUPPORTED_ENCODINGS[0]) in SUPPORTED_ENCODINGS:
+            raise
+        rgb = _cv_bridge_to_rgb(msg, error)
+    rgb.flags.writeable = False
+    return rgb
 
 
 def rgb_to_image(rgb: npt.NDArray[np.uint8], header: Header, encoding: str = 'rgb8') -> Image:
@@ -24,22 +51,18 @@ def rgb_to_image(rgb: npt.NDArray[np.uint8], header: Header, encoding: str = 'rg
     Make an image message.
 
     :param rgb: (H, W, 3) uint8 RGB; it is copied.
-    :param header: header of the message, usually that of the image this one was made from; it
-        is referred to, not copied.
+    :param header: header of the message; it is referred to, not copied.
     :param encoding: ``rgb8``, ``bgr8`` or ``mono8``.
     :raises ImageConversionError: when the array or the encoding is of another kind.
     """
     from sensor_msgs.msg import Image
 
     _check_rgb(rgb)
-    if encoding == 'bgr8':
-        pixels = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), np.uint8)
-    elif encoding == 'mono8':
-        pixels = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
-    elif encoding == 'rgb8':
-        pixels = np.ascontiguousarray(rgb)
-    else:
+    if encoding not in ('rgb8', *_CODES):
         raise ImageConversionError(f"cannot write encoding '{encoding}': use rgb8, bgr8 or mono8")
+    pixels: npt.NDArray = np.ascontiguousarray(rgb)
+    if encoding in _CODES:
+        pixels = cv2.cvtColor(rgb, _CODES[encoding])
     msg = Image()
     msg.header = header
     msg.height, msg.width = pixels.shape[:2]
@@ -92,3 +115,25 @@ def _check_rgb(rgb: npt.NDArray[np.uint8]) -> None:
         raise ImageConversionError(
             f'expected (H, W, 3) uint8 RGB, got {rgb.dtype.name}{list(rgb.shape)}'
         )
+
+
+def _cv_bridge_to_rgb(msg: Any, unsupported: UnsupportedEncodingError) -> npt.NDArray[np.uint8]:
+    try:
+        from cv_bridge import CvBridge
+    except ImportError as error:
+        raise UnsupportedEncodingError(
+            f'{unsupported}, and cv_bridge, which might know it, cannot be imported ({error}); '
+            'on a ROS machine: apt install ros-$ROS_DISTRO-cv-bridge'
+        ) from error
+    encoding = str(msg.encoding)
+    try:
+        rgb = np.array(CvBridge().imgmsg_to_cv2(msg, 'rgb8'))
+    except Exception as error:  # CvBridgeError, but also whatever its NumPy calls raise
+        raise UnsupportedEncodingError(
+            f"encoding '{encoding}': cv_bridge cannot turn it into rgb8: {error}"
+        ) from error
+    if rgb.dtype != np.uint8 or rgb.shape != (msg.height, msg.width, 3):
+        raise UnsupportedEncodingError(
+            f"encoding '{encoding}': cv_bridge made {rgb.dtype.name}{list(rgb.shape)} of it"
+        )
+    return np.ascontiguousarray(rgb)

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
@@ -25,8 +23,7 @@ def image_qos(node: Node, topic: str) -> QoSProfile:
     :raises rclpy.exceptions.InvalidParameterValueException: for an override that is no QoS.
     """
     prefix = f'qos_overrides.{topic}.subscription'
-    reliability = _declare_once(
-        node,
+    specs = (
         ParameterSpec(
             f'{prefix}.reliability',
             'best_effort',
@@ -34,9 +31,6 @@ def image_qos(node: Node, topic: str) -> QoSProfile:
             choices=('best_effort', 'reliable'),
             read_only=True,
         ),
-    )
-    depth = _declare_once(
-        node,
         ParameterSpec(
             f'{prefix}.depth',
             1,
@@ -45,18 +39,15 @@ def image_qos(node: Node, topic: str) -> QoSProfile:
             read_only=True,
         ),
     )
-    policies = {
-        'best_effort': ReliabilityPolicy.BEST_EFFORT,
-        'reliable': ReliabilityPolicy.RELIABLE,
-    }
-    if reliability not in policies:
-        raise ValueError(f'{prefix}.reliability: {reliability!r} is not one of {set(policies)}')
+    for spec in specs:
+        if not node.has_parameter(spec.name):
+            node.declare_parameter(spec.name, spec.default, spec.descriptor())
+    reliability, depth = (node.get_parameter(spec.name).value for spec in specs)
+    problem = specs[0].problem_with(reliability)
+    if problem:
+        raise ValueError(problem)
     return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=policies[reliability]
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=ReliabilityPolicy[reliability.upper()],
     )
-
-
-def _declare_once(node: Node, spec: ParameterSpec) -> Any:
-    if not node.has_parameter(spec.name):
-        node.declare_parameter(spec.name, spec.default, spec.descriptor())
-    return node.get_parameter(spec.name).value

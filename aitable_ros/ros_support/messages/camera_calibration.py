@@ -15,11 +15,7 @@ from aitable_ros.perception.head.camera import CameraIntrinsics
 
 
 class CameraCalibration(Calibration):
-    """
-    Listens to ``camera_info``.
-
-    :param node: the node that listens; its log tells of each fault once.
-    """
+    """Listens to ``camera_info``; the node's log tells of each fault once."""
 
     def __init__(self, node: Node) -> None:
         super().__init__()

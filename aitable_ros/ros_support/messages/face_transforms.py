@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from std_msgs.msg import Header
 
 from aitable_ros.perception.head.head_pose import HeadPose
+from aitable_ros.ros_support.messages.results import transform
 
 
 class FaceTransforms:
@@ -21,8 +21,6 @@ class FaceTransforms:
 
     x points out of the face, y to the person's left, z up; the origin is the sellion. Where
     tf2_msgs is not installed nothing is sent, and :attr:`problem` says so.
-
-    :param node: the node that publishes.
     """
 
     def __init__(self, node: Node) -> None:
@@ -53,15 +51,9 @@ class FaceTransforms:
         yield (
             self._publisher,
             self._message_type(
-                transforms=[transform(header, face_id, pose) for face_id, pose in poses.items()]
+                transforms=[
+                    transform(header, f'face_{face_id}', pose.position_m, pose.orientation_xyzw)
+                    for face_id, pose in poses.items()
+                ]
             ),
         )
-
-
-def transform(header: Header, face_id: str, pose: HeadPose) -> TransformStamped:
-    """Give the transform of one face."""
-    message = TransformStamped(header=header, child_frame_id=f'face_{face_id}')
-    translation, rotation = message.transform.translation, message.transform.rotation
-    translation.x, translation.y, translation.z = pose.position_m
-    rotation.x, rotation.y, rotation.z, rotation.w = pose.orientation_xyzw
-    return message

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -21,30 +19,25 @@ import numpy.typing as npt
 from geometry_msgs.msg import TransformStamped
 
 from aitable_msgs.msg import Emotion, Face, Fatigue
-from aitable_ros.perception.maths.rotation import Quaternion, normalized, product
+from aitable_ros.perception.maths.rotation import Quaternion, product
 from aitable_ros.ros_support.messages.hri_landmarks import hri_landmarks
-from aitable_ros.ros_support.messages.results import landmarks_of
+from aitable_ros.ros_support.messages.results import head_pose_of, landmarks_of, transform
 
-EXPRESSIONS: Mapping[int, str] = MappingProxyType(
-    {
-        Emotion.NEUTRAL: 'neutral',
-        Emotion.HAPPY: 'happy',
-        Emotion.SAD: 'sad',
-        Emotion.SURPRISE: 'surprised',
-        Emotion.FEAR: 'scared',
-        Emotion.DISGUST: 'disgusted',
-        Emotion.ANGER: 'angry',
-    }
-)
+EXPRESSIONS = {
+    Emotion.NEUTRAL: 'neutral',
+    Emotion.HAPPY: 'happy',
+    Emotion.SAD: 'sad',
+    Emotion.SURPRISE: 'surprised',
+    Emotion.FEAR: 'scared',
+    Emotion.DISGUST: 'disgusted',
+    Emotion.ANGER: 'angry',
+}
 """
 Our expression -> hri_msgs/Expression's.
 
 Contempt is missing: REP-155 has no word for it, and none of its own says the same. The text is
 empty then, as for an unknown expression; valence and arousal, the message's other model, are set.
 """
-
-TIRED = 'tired'
-ASLEEP = 'asleep'
 
 _TIRED_LEVELS = (Fatigue.LEVEL_SEVERE, Fatigue.LEVEL_MICROSLEEP)
 
@@ -55,12 +48,7 @@ _IDENTIFIER = re.compile(r'[A-Za-z][A-Za-z0-9_]*')
 
 
 def hri_types() -> Any:
-    """
-    Import the messages of ROS4HRI.
-
-    :returns: module ``hri_msgs.msg``.
-    :raises RuntimeError: where it is not installed; says how to get it.
-    """
+    """Import module ``hri_msgs.msg``; RuntimeError: it is not installed."""
     try:
         from hri_msgs import msg
     except ImportError as error:
@@ -76,20 +64,9 @@ def is_identifier(face_id: str) -> bool:
     return _IDENTIFIER.fullmatch(face_id) is not None
 
 
-def tracked_message(types: Any, header: Any, face_ids: list[str]) -> Any:
-    """Give hri_msgs/IdsList."""
-    return types.IdsList(header=header, ids=face_ids)
-
-
 def roi_message(types: Any, face: Face) -> Any:
-    """
-    Give hri_msgs/NormalizedRegionOfInterest2D: the box of a face, cut at the image's edges.
-
-    :raises ValueError: when the image has no size.
-    """
+    """Give hri_msgs/NormalizedRegionOfInterest2D: the box of a face, cut at the image's edges."""
     width, height = face.image_width, face.image_height
-    if min(width, height) < 1:
-        raise ValueError(f'the image has no size: {width} x {height}')
     return types.NormalizedRegionOfInterest2D(
         header=face.header,
         xmin=_share(face.x, width),
@@ -101,11 +78,7 @@ def roi_message(types: Any, face: Face) -> Any:
 
 
 def landmarks_message(types: Any, face: Face) -> Any | None:
-    """
-    Give hri_msgs/FacialLandmarks, or None where the face has no landmarks.
-
-    :raises ValueError: when the image has no size.
-    """
+    """Give hri_msgs/FacialLandmarks, or None where the face has no landmarks."""
     landmarks_px = landmarks_of(face)
     if landmarks_px is None:
         return None
@@ -123,9 +96,7 @@ def expression_message(
     """
     Give hri_msgs/Expression.
 
-    :param emotion: what was recognised.
-    :param sleepy: ``'tired'`` or ``'asleep'``, which take the place of the expression; empty:
-        neither.
+    :param sleepy: ``'tired'`` or ``'asleep'``, which take the expression's place; empty: neither.
     :param certainty: confidence of ``sleepy``, 0..1.
     """
     expression = EXPRESSIONS.get(emotion.expression, '')
@@ -141,17 +112,15 @@ def expression_message(
 
 def sleepiness(fatigue: Fatigue | None, *, tired: bool) -> str:
     """
-    Give what a fatigue level is called among the expressions of REP-155.
+    Give what a fatigue level is called among the expressions of REP-155; empty: nothing.
 
-    :param fatigue: of the face, or None.
     :param tired: call levels SEVERE and MICROSLEEP ``'tired'``; ASLEEP is ``'asleep'`` anyway.
-    :returns: empty for none of them.
     """
     if fatigue is None:
         return ''
     if fatigue.level == Fatigue.LEVEL_ASLEEP:
-        return ASLEEP
-    return TIRED if tired and fatigue.level in _TIRED_LEVELS else ''
+        return 'asleep'
+    return 'tired' if tired and fatigue.level in _TIRED_LEVELS else ''
 
 
 def gaze_transform(fatigue: Fatigue) -> TransformStamped | None:
@@ -162,20 +131,12 @@ def gaze_transform(fatigue: Fatigue) -> TransformStamped | None:
 
     :returns: in the frame of the camera; None where there is no head pose.
     """
-    if not fatigue.head_pose_valid or not fatigue.header.frame_id:
+    pose = head_pose_of(fatigue)
+    if pose is None or not fatigue.header.frame_id:
         return None
-    point, q = fatigue.head_position, fatigue.head_orientation
-    try:
-        rotation = product(normalized((q.x, q.y, q.z, q.w)), _GAZE_IN_FACE)
-    except ValueError:
-        return None
-    if not all(map(math.isfinite, (point.x, point.y, point.z))):
-        return None
-    message = TransformStamped(header=fatigue.header, child_frame_id=f'gaze_{fatigue.face_id}')
-    translation, orientation = message.transform.translation, message.transform.rotation
-    translation.x, translation.y, translation.z = point.x, point.y, point.z
-    orientation.x, orientation.y, orientation.z, orientation.w = rotation
-    return message
+    position, turn = pose
+    name = f'gaze_{fatigue.face_id}'
+    return transform(fatigue.header, name, position, product(turn, _GAZE_IN_FACE))
 
 
 def cropped_face(

@@ -6,15 +6,10 @@ The 70 facial landmarks of ROS4HRI (REP-155) out of the 468 of FaceMesh.
 ``hri_msgs/FacialLandmarks`` numbers them as OpenPose does: the 68 points of iBUG's annotation
 (Sagonas et al. 2013, '300 Faces in-the-Wild Challenge', which dlib's predictor made popular), then
 the two pupils. iBUG's points are places (a corner, a middle) or lie evenly between such places
-along a contour. The first are the landmarks of the same place; for the others the contour of
-FaceMesh between the two places is divided evenly, as it appears on a neutral face seen from the
-front, and the nearest of its landmarks is taken.
-``test/ros_support/messages/test_hri_landmarks.py`` computes that again.
-
-The contours, from the right ear to the chin (from the temple at the height of the eyes, where
-iBUG's jaw line begins), from the corner of the mouth to its middle, outside and inside, from
-sellion to nose tip, and of the lids the six points of the eye aspect ratio; the five points of a
-brow are those of FaceMesh's upper edge.
+along a contour (jaw from the temple at the height of the eyes, lips, nose): of those FaceMesh's
+contour is divided evenly, as it appears on a neutral face seen from the front, and the nearest
+landmark is taken. ``test/ros_support/messages/test_hri_landmarks.py`` computes that again. The
+lids are the six points of the eye aspect ratio, the brows FaceMesh's upper edge.
 """
 
 from __future__ import annotations
@@ -82,10 +77,7 @@ def hri_landmarks(
     :param confidence: of the landmarks, 0..1.
     :returns: (70, 3) float32 x, y, c: x and y are shares of width and height, 0..1. What lies
         outside of the image is moved to its edge and has confidence 0, as has what is not finite.
-    :raises ValueError: when the image has no size.
     """
-    if min(size_px) < 1:
-        raise ValueError(f'the image has no size: {size_px}')
     points = np.asarray(landmarks_px, np.float64)[:, :2]
     result = np.zeros((COUNT, 3))
     result[: len(FACEMESH_OF_IBUG), :2] = points[list(FACEMESH_OF_IBUG)]

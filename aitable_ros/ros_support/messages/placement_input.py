@@ -15,11 +15,7 @@ from aitable_ros.ros_support.messages.static_transforms import StaticTransforms
 
 
 class PlacementInput:
-    """
-    Listens to ``/tf_static`` where a frame of the desk is named.
-
-    :param node: the node that listens; its log tells of each fault once.
-    """
+    """Listens to ``/tf_static`` for the desk's frame; the node's log tells of each fault once."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -29,18 +25,10 @@ class PlacementInput:
 
     def follow(self, desk_frame: str) -> None:
         """Subscribe where a frame is named, or unsubscribe; in the executor's thread."""
-        if desk_frame:
-            self._transforms.start()
-        else:
-            self._transforms.stop()
+        self._transforms.follow(bool(desk_frame))
 
     def of(self, camera_frame: str, values: Mapping[str, Any]) -> CameraPlacement:
-        """
-        Tell how the camera stands.
-
-        :param camera_frame: frame of its images.
-        :param values: the node's ``desk_frame``, ``camera_height``, ``_pitch`` and ``_roll``.
-        """
+        """Tell how the camera with this frame stands; ``values`` are the node's parameters."""
         problem, placement = '', None
         desk_frame = values['desk_frame']
         if desk_frame:

@@ -4,25 +4,19 @@
 
 from __future__ import annotations
 
-import array
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from std_msgs.msg import Header
 
 from aitable_msgs.msg import Posture
 from aitable_ros.perception.posture.body_keypoints import KEYPOINT_COUNT, BodyKeypoints
 from aitable_ros.perception.posture.observer import PostureReading
+from aitable_ros.ros_support.messages.results import floats
 
 
 def posture_to_message(reading: PostureReading, header: Header) -> Posture:
-    """
-    Make the message for the posture of the person.
-
-    :param header: the image's.
-    """
+    """Make the message for the posture of the person; ``header`` is the image's."""
     width, height = reading.size_px
     message = Posture(
         header=header,
@@ -33,19 +27,15 @@ def posture_to_message(reading: PostureReading, header: Header) -> Posture:
     )
     body = reading.body
     if body is not None:
-        message.keypoints = _floats(body.xy_px)
-        message.visibility = _floats(body.visibility)
+        message.keypoints = floats(body.xy_px)
+        message.visibility = floats(body.visibility)
         if body.world_m is not None:
-            message.world = _floats(body.world_m)
+            message.world = floats(body.world_m)
     return message
 
 
 def keypoints_of(message: Posture) -> BodyKeypoints | None:
-    """
-    Give the keypoints of a message.
-
-    :returns: None when it has none, or not 33.
-    """
+    """Give the keypoints of a message; None when it has none, or not 33."""
     xy = np.frombuffer(message.keypoints, np.float32)
     visibility = np.frombuffer(message.visibility, np.float32)
     world = np.frombuffer(message.world, np.float32)
@@ -57,10 +47,3 @@ def keypoints_of(message: Posture) -> BodyKeypoints | None:
         math.nan,
         world.reshape(-1, 3) if world.size == 3 * KEYPOINT_COUNT else None,
     )
-
-
-def _floats(values: npt.NDArray[np.float32]) -> Any:
-    # assigning bytes goes in one piece
-    floats: Any = array.array('f')
-    floats.frombytes(np.ascontiguousarray(values, np.float32).tobytes())
-    return floats

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import array
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from geometry_msgs.msg import TransformStamped
 from std_msgs.msg import Header
 
 from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue
@@ -18,16 +18,12 @@ from aitable_ros.perception.faces.landmarks import LANDMARKS
 from aitable_ros.perception.faces.observer import SeenFaces
 from aitable_ros.perception.faces.pipeline import TrackedFace
 from aitable_ros.perception.fatigue.observer import FatigueReading
-from aitable_ros.perception.maths.rotation import Quaternion, Vector
+from aitable_ros.perception.maths.rotation import Quaternion, Vector, normalized
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
 
 
 def faces_to_message(seen: SeenFaces, header: Header) -> FaceArray:
-    """
-    Make the message for the faces of one image.
-
-    :param header: the image's.
-    """
+    """Make the message for the faces of one image; ``header`` is the image's."""
     width, height = seen.size_px
     message = FaceArray(
         header=header, image_width=width, image_height=height, backend=seen.backend
@@ -37,11 +33,7 @@ def faces_to_message(seen: SeenFaces, header: Header) -> FaceArray:
 
 
 def faces_from_message(message: FaceArray) -> SeenFaces:
-    """
-    Give the faces of a message.
-
-    Faces whose landmarks are of another number than FaceMesh's have none.
-    """
+    """Give the faces of a message; where landmarks are not FaceMesh's number, there are none."""
     return SeenFaces(
         stamp_to_ns(message.header.stamp) * 1e-9,
         (message.image_width, message.image_height),
@@ -62,11 +54,7 @@ def landmarks_of(face: Face) -> npt.NDArray[np.float32] | None:
 
 
 def emotion_to_message(reading: EmotionReading, header: Header) -> Emotion:
-    """
-    Make the message for the expression of one face.
-
-    :param header: the image's.
-    """
+    """Make the message for the expression of one face; ``header`` is the image's."""
     estimate = reading.estimate
     return Emotion(
         header=header,
@@ -83,11 +71,7 @@ def emotion_to_message(reading: EmotionReading, header: Header) -> Emotion:
 
 
 def fatigue_to_message(reading: FatigueReading, header: Header) -> Fatigue:
-    """
-    Make the message for the fatigue of one face.
-
-    :param header: the image's.
-    """
+    """Make the message for the fatigue of one face; ``header`` is the image's."""
     message = Fatigue(
         header=header,
         face_id=reading.face.face_id,
@@ -103,17 +87,45 @@ def fatigue_to_message(reading: FatigueReading, header: Header) -> Fatigue:
     return message
 
 
-def head_pose_of(fatigue: Fatigue | None, header: Header) -> tuple[Vector, Quaternion] | None:
+def head_pose_of(
+    fatigue: Fatigue | None, header: Header | None = None
+) -> tuple[Vector, Quaternion] | None:
     """
-    Give position [m] and orientation (xyzw) of the head, if measured in the very image.
+    Give position [m] and orientation (unit quaternion xyzw) of the head.
 
     :param fatigue: of the face; None: there is none.
-    :param header: the image's.
+    :param header: only of the very image with this header.
+    :returns: None where there is none, or it is no pose.
     """
-    if fatigue is None or not fatigue.head_pose_valid or fatigue.header.stamp != header.stamp:
+    if fatigue is None or not fatigue.head_pose_valid:
         return None
-    position, turn = fatigue.head_position, fatigue.head_orientation
-    return (position.x, position.y, position.z), (turn.x, turn.y, turn.z, turn.w)
+    if header is not None and fatigue.header.stamp != header.stamp:
+        return None
+    point, turn = fatigue.head_position, fatigue.head_orientation
+    position = (point.x, point.y, point.z)
+    try:
+        orientation = normalized((turn.x, turn.y, turn.z, turn.w))
+    except ValueError:
+        return None
+    return (position, orientation) if all(map(math.isfinite, position)) else None
+
+
+def transform(
+    header: Header, child: str, position_m: Vector, orientation: Quaternion
+) -> TransformStamped:
+    """Give the transform from a frame to that of the header."""
+    message = TransformStamped(header=header, child_frame_id=child)
+    translation, rotation = message.transform.translation, message.transform.rotation
+    translation.x, translation.y, translation.z = position_m
+    rotation.x, rotation.y, rotation.z, rotation.w = orientation
+    return message
+
+
+def floats(values: npt.NDArray[np.floating]) -> array.array[float]:
+    """Give numbers as float32[] fields take them in one piece, not in milliseconds."""
+    given = array.array('f')
+    given.frombytes(np.ascontiguousarray(values, np.float32).tobytes())
+    return given
 
 
 def _face_to_message(face: TrackedFace, header: Header, seen: SeenFaces) -> Face:
@@ -134,10 +146,7 @@ def _face_to_message(face: TrackedFace, header: Header, seen: SeenFaces) -> Face
         keypoints=np.ascontiguousarray(face.keypoints_px, np.float32).reshape(-1),
     )
     if face.landmarks_px is not None:
-        # assigning bytes goes in one piece; element by element takes milliseconds
-        values: Any = array.array('f')
-        values.frombytes(np.ascontiguousarray(face.landmarks_px, np.float32).tobytes())
-        message.landmarks = values
+        message.landmarks = floats(face.landmarks_px)
     return message
 
 

@@ -20,13 +20,7 @@ Transform = tuple[Vector, Quaternion]
 
 
 class StaticTransforms:
-    """
-    Listens to ``/tf_static``.
-
-    Where tf2_msgs is not installed nothing is known, and :attr:`problem` says so.
-
-    :param node: the node that listens.
-    """
+    """Listens to ``/tf_static``; where tf2_msgs is not installed, :attr:`problem` says so."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -34,27 +28,22 @@ class StaticTransforms:
         self._parents: dict[str, tuple[str, Transform]] = {}
         self.problem = ''
 
-    def start(self) -> None:
-        """Subscribe; in the executor's thread."""
-        if self._subscription is not None:
-            return
-        try:
-            from tf2_msgs.msg import TFMessage
-        except ImportError as error:
-            self.problem = f'TF is not available: {error}'
-            return
-        self._subscription = self._node.create_subscription(
-            TFMessage,
-            '/tf_static',
-            self.take,
-            QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL),
-        )
-
-    def stop(self) -> None:
-        """Unsubscribe; what is known stays."""
-        subscription, self._subscription = self._subscription, None
-        if subscription is not None:
+    def follow(self, wanted: bool) -> None:
+        """Subscribe, or unsubscribe and keep what is known; in the executor's thread."""
+        subscription = self._subscription
+        if not wanted and subscription is not None:
+            self._subscription = None
             self._node.destroy_subscription(subscription)
+        elif wanted and subscription is None:
+            try:
+                from tf2_msgs.msg import TFMessage
+            except ImportError as error:
+                self.problem = f'TF is not available: {error}'
+                return
+            qos = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+            self._subscription = self._node.create_subscription(
+                TFMessage, '/tf_static', self.take, qos
+            )
 
     def take(self, message: Any) -> None:
         """Take a tf2_msgs/TFMessage; transforms that are no rotation are ignored."""
@@ -73,13 +62,7 @@ class StaticTransforms:
         self._parents = parents  # replaced at once: the worker thread may be reading
 
     def lookup(self, target: str, source: str) -> Transform | None:
-        """
-        Give the transform that takes vectors of one frame to another one.
-
-        :param target: frame to go to.
-        :param source: frame to come from.
-        :returns: None when the two are not connected by static transforms.
-        """
+        """Give what takes vectors of ``source`` to ``target``; None: they are not connected."""
         up = self._to_root(_name(source))
         down = self._to_root(_name(target))
         common = next((frame for frame in up if frame in down), None)

@@ -5,42 +5,57 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from typing import Any, ClassVar, Protocol
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 
 from aitable_ros.inference.engine import InferenceError
+from aitable_ros.inference.selection import Selection
 from aitable_ros.perception.images.decoding import ImageConversionError
 from aitable_ros.ros_support.node.gpu_memory import gpu_memory_bytes
 from aitable_ros.ros_support.node.health import HealthLimits, Level, Vitals, judge
 from aitable_ros.ros_support.node.statistics import LatencyMeter, RateMeter, RecentCounts
-
-if TYPE_CHECKING:
-    from aitable_ros.ros_support.node.working_node import WorkingNode
+from aitable_ros.ros_support.parameters.table import ParameterTable
 
 PERIOD_S = 1.0
 WINDOW_S = 5.0
 WARN_INTERVAL_S = 5.0
 MIB = 1 << 20
 
-LEVELS = {
-    Level.OK: DiagnosticStatus.OK,
-    Level.WARN: DiagnosticStatus.WARN,
-    Level.ERROR: DiagnosticStatus.ERROR,
-}
+
+class _Node(Protocol):
+    """What is asked of the node."""
+
+    NEEDS_INPUT: ClassVar[bool]
+    params: ParameterTable
+
+    @property
+    def context(self) -> Any: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def is_enabled(self) -> bool: ...
+    @property
+    def overtaken(self) -> int: ...
+    @property
+    def notice(self) -> str: ...
+    def selections(self) -> Sequence[Selection]: ...
+    def diagnostics(self) -> Iterable[tuple[str, Any]]: ...
+    def get_logger(self) -> Any: ...
+    def get_clock(self) -> Any: ...
+    def get_fully_qualified_name(self) -> str: ...
+    def create_publisher(self, *args: Any, **kwargs: Any) -> Any: ...
+    def create_timer(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
 class NodeDiagnostics:
-    """
-    Counts what a node does and publishes it at 1 Hz, from construction on.
+    """Counts what a node does and publishes it at 1 Hz, from construction on."""
 
-    :param node: the node.
-    """
-
-    def __init__(self, node: WorkingNode) -> None:
+    def __init__(self, node: _Node) -> None:
         self._node = node
         self.input_rate = RateMeter(WINDOW_S)
         self.output_rate = RateMeter(WINDOW_S)
@@ -102,13 +117,14 @@ class NodeDiagnostics:
 
     def publish(self) -> None:
         """Publish the node's status."""
-        self._vitals = self._count(self._measure(self._vitals))
+        recent: dict[str, Any] = self._recent.since(self._counts())
+        self._vitals = self._measure(replace(self._vitals, **recent))
         node = self._node
         level, text = judge(self._vitals, self._limits())
         status = DiagnosticStatus(
-            name=f'{node.get_fully_qualified_name()}'.lstrip('/'),
+            name=node.get_fully_qualified_name().lstrip('/'),
             hardware_id='aitable',
-            level=LEVELS[level],
+            level=bytes([level]),
             message=text,
             values=[KeyValue(key=key, value=str(value)) for key, value in self._values()],
         )
@@ -117,14 +133,8 @@ class NodeDiagnostics:
         self._publisher.publish(message)
 
     def _limits(self) -> HealthLimits:
-        params = self._node.params
-        return HealthLimits(
-            warn_latency_s=params['diagnostics.warn_latency'],
-            error_latency_s=params['diagnostics.error_latency'],
-            min_rate_hz=params['diagnostics.min_rate'],
-            max_overtaken_share=params['diagnostics.max_overtaken_share'],
-            stale_after_s=params['diagnostics.stale_after'],
-        )
+        params, names = self._node.params, [field.name for field in fields(HealthLimits)]
+        return HealthLimits(**{name: params[f'diagnostics.{name}'] for name in names})
 
     def _counts(self) -> dict[str, int]:
         return {
@@ -134,10 +144,6 @@ class NodeDiagnostics:
             'malformed': self.malformed,
             'failures': self.failures,
         }
-
-    def _count(self, vitals: Vitals) -> Vitals:
-        recent: dict[str, Any] = dict(self._recent.since(self._counts()))
-        return replace(vitals, **recent)
 
     def _measure(self, counted: Vitals) -> Vitals:
         node = self._node
@@ -181,15 +187,8 @@ class NodeDiagnostics:
             values.append(('last reload', f'failed: {self.reload_problem}'))
         for selection in node.selections():
             name = selection.engine.name
-            values.append((f'{name} backend', selection.backend))
-            values.append((f'{name} file', selection.path))
-            values += [
-                (f'{name} skipped {skipped.backend}', skipped.reason)
-                for skipped in selection.skipped
-            ]
-        if self._gpu_bytes is not None:
-            used, total = self._gpu_bytes
-            values.append(('GPU memory used [MiB]', f'{used / MIB:.0f}'))
-            values.append(('GPU memory total [MiB]', f'{total / MIB:.0f}'))
-        values += node.diagnostics()
-        return values
+            values += [(f'{name} backend', selection.backend), (f'{name} file', selection.path)]
+            values += [(f'{name} skipped {s.backend}', s.reason) for s in selection.skipped]
+        for what, size in zip(('used', 'total'), self._gpu_bytes or ()):
+            values.append((f'GPU memory {what} [MiB]', f'{size / MIB:.0f}'))
+        return [*values, *node.diagnostics()]

@@ -15,12 +15,7 @@ from aitable_ros.ros_support.node.managed_node import ManagedNode
 
 
 class FacesInputNode(ManagedNode):
-    """
-    Base of these nodes: every FaceArray of ``faces`` is offered to the worker.
-
-    :param name: node name.
-    :param kwargs: passed to :class:`rclpy.lifecycle.LifecycleNode`.
-    """
+    """Base of these nodes: every FaceArray of ``faces`` is offered to the worker."""
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
@@ -52,11 +47,7 @@ class FacesInputNode(ManagedNode):
         self.frames.clear()
 
     def look_at(self, header: Header) -> Look:
-        """
-        Return what gives the image of a header, if it was received.
-
-        :param header: the image's, as its results carry it.
-        """
+        """Return what gives the image with a result's header, if it was received."""
 
         def look() -> Any:
             frame = self.frames.get(stamp_to_ns(header.stamp))

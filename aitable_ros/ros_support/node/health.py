@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+from aitable_ros.perception.maths.settings import Settings, setting
+
 CLOCK_MISMATCH_S = 3600.0
 """An image cannot be that old: its stamp comes from another clock (a bag, say)."""
 
@@ -22,29 +24,32 @@ class Level(IntEnum):
 
 
 @dataclass(frozen=True)
-class HealthLimits:
+class HealthLimits(Settings):
     """
     Thresholds.
 
-    :param warn_latency_s: median latency that is a warning [s].
-    :param error_latency_s: and that is an error [s].
-    :param min_rate_hz: input below this rate is a warning [Hz]; 0: any rate will do.
-    :param max_overtaken_share: a larger share of overtaken inputs is a warning, 0..1.
-    :param stale_after_s: no input for longer is a warning [s].
-    :raises ValueError: when the error latency is below the warning's.
+    :param warn_latency: diagnostics: the median age of the images when their results are
+        published is a warning above this [s]
+    :param error_latency: diagnostics: and an error above this [s]
+    :param min_rate: diagnostics: input below this rate is a warning; 0: any rate will do [Hz]
+    :param max_overtaken_share: diagnostics: it is a warning when a larger share of the inputs of
+        the last 5 s was overtaken by newer ones
+    :param stale_after: diagnostics: no input for this long is a warning [s]
+    :raises ValueError: when one is out of range, or the error latency below the warning's.
     """
 
-    warn_latency_s: float = 0.5
-    error_latency_s: float = 2.0
-    min_rate_hz: float = 1.0
-    max_overtaken_share: float = 0.8
-    stale_after_s: float = 3.0
+    warn_latency: float = setting(0.5, 0, 3600)
+    error_latency: float = setting(2.0, 0, 3600)
+    min_rate: float = setting(1.0, 0, 1000)
+    max_overtaken_share: float = setting(0.8, 0, 1)
+    stale_after: float = setting(3.0, 0, 3600)
 
     def __post_init__(self) -> None:
-        if self.error_latency_s < self.warn_latency_s:
+        super().__post_init__()
+        if self.error_latency < self.warn_latency:
             raise ValueError(
-                f'error_latency ({self.error_latency_s:g}) is below '
-                f'warn_latency ({self.warn_latency_s:g})'
+                f'error_latency ({self.error_latency:g}) is below '
+                f'warn_latency ({self.warn_latency:g})'
             )
 
 
@@ -54,21 +59,15 @@ class Vitals:
     What the level depends on. Counts are those of the last seconds.
 
     :param state: label of the lifecycle state.
-    :param enabled: False after it was disabled on purpose.
     :param problem: why the node is not configured; empty: nothing is wrong.
     :param problem_is_error: False: the system can do without this node.
     :param reload_problem: why the last reload failed; empty: it did not.
     :param notice: what else a subclass warns of; empty: nothing.
-    :param needs_input: False for a node that works by itself.
     :param idle_s: time since the last input, or since the node was activated [s].
     :param settled: whether it has been active for long enough to judge rates.
-    :param input_rate_hz: inputs per second [Hz].
     :param latency_s: median age of the images when their results were published [s]; NaN: none.
-    :param inputs: how many came.
-    :param overtaken: how many of them were replaced by newer ones.
+    :param overtaken: inputs that were replaced by newer ones.
     :param malformed: images that could not be decoded.
-    :param failures: inputs whose work raised an error.
-    :param outputs: results that were published.
     :param last_error: text of the latest failure.
     """
 
@@ -122,29 +121,19 @@ def _findings(vitals: Vitals, limits: HealthLimits) -> Iterator[tuple[Level, str
     if vitals.malformed:
         yield Level.WARN, f'{vitals.malformed} malformed images'
     if vitals.reload_problem:
-        yield (
-            Level.WARN,
-            f'reload failed, the old one goes on: {vitals.reload_problem}',
-        )
+        yield Level.WARN, f'reload failed, the old one goes on: {vitals.reload_problem}'
     if vitals.notice:
         yield Level.WARN, vitals.notice
-    if vitals.needs_input and vitals.idle_s > limits.stale_after_s:
+    if vitals.needs_input and vitals.idle_s > limits.stale_after:
         yield Level.WARN, f'no input for {vitals.idle_s:.0f} s'
-    elif vitals.settled and vitals.inputs and vitals.input_rate_hz < limits.min_rate_hz:
+    elif vitals.settled and vitals.inputs and vitals.input_rate_hz < limits.min_rate:
         yield Level.WARN, f'input comes at {vitals.input_rate_hz:.1f} Hz'
     if vitals.overtaken_share > limits.max_overtaken_share:
         yield Level.WARN, f'{vitals.overtaken_share:.0%} of the inputs are overtaken'
-    yield from _latency_findings(vitals.latency_s, limits)
-
-
-def _latency_findings(latency_s: float, limits: HealthLimits) -> Iterator[tuple[Level, str]]:
-    if math.isnan(latency_s):
-        return
+    latency_s = vitals.latency_s  # comparisons with NaN are false
     if abs(latency_s) > CLOCK_MISMATCH_S:
-        yield (
-            Level.WARN,
-            ('stamps are not of this clock, latency is unknown: a bag without use_sim_time?'),
-        )
-    elif latency_s > limits.warn_latency_s:
-        level = Level.ERROR if latency_s > limits.error_latency_s else Level.WARN
+        text = 'stamps are not of this clock, latency is unknown: a bag without use_sim_time?'
+        yield Level.WARN, text
+    elif latency_s > limits.warn_latency:
+        level = Level.ERROR if latency_s > limits.error_latency else Level.WARN
         yield level, f'latency {latency_s * 1e3:.0f} ms'

@@ -18,8 +18,8 @@ class NodeHooks:
     What subclasses of :class:`~aitable_ros.ros_support.node.managed_node.ManagedNode` override.
 
     :meth:`load`, :meth:`start`, :meth:`stop` and :meth:`results` make a node; the others serve
-    reloading, resetting, parameters and diagnostics. None of them does anything by itself except
-    :meth:`unload` and :meth:`selections`.
+    reloading, resetting, parameters and diagnostics. Only :meth:`unload` and :meth:`selections`
+    do anything by themselves.
     """
 
     PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = ()
@@ -38,32 +38,21 @@ class NodeHooks:
         """
         Load the networks, and build what the parameters describe; runs in the worker thread.
 
-        While it runs, the node may be at work with what was loaded before: do not change the
-        node. What was opened has to be closed again before an error is raised.
+        The node may be at work with what was loaded before: do not change it. What was opened
+        has to be closed again before an error is raised.
 
         :param values: all parameters by name.
-        :returns: all that follows from the parameters; it becomes ``self.loaded``. Networks are
-            found by :meth:`selections` in its attribute ``selections``.
-        :raises InferenceError: or any error whose message says why the node cannot be
-            configured.
+        :returns: what becomes ``self.loaded``; its attribute ``selections`` has the networks.
+        :raises Exception: whose message says why the node cannot be configured.
         """
 
     def unload(self, loaded: Any) -> None:
-        """
-        Free what :meth:`load` returned, in the thread that loaded it.
-
-        By default closes the engines of its ``selections``.
-        """
+        """Free what :meth:`load` returned, in the same thread; closes its ``selections``."""
         for selection in getattr(loaded, 'selections', ()):
             selection.engine.close()
 
     def carry_over(self, previous: Any, loaded: Any) -> None:
-        """
-        Let what is known about people survive a reload; between two frames.
-
-        :param previous: what worked until now.
-        :param loaded: what :meth:`load` returned, which takes over.
-        """
+        """Let what is known about people survive a reload; between two frames."""
 
     def reset(self) -> None:
         """Forget everything that was seen; in the worker thread, between two frames."""
@@ -78,18 +67,13 @@ class NodeHooks:
         """Adapt the subscriptions to what was loaded anew while the node works."""
 
     def interrupt(self) -> None:
-        """
-        Let the work on the present item end early, as something is to be done between two items.
-
-        For items that wait: for a camera, say. May come too late, and then hit the next item.
-        """
+        """Let an item that waits (for a camera, say) end early; may hit the next item instead."""
 
     def apply(self, values: Mapping[str, Any]) -> None:
         """
         Take over dynamic parameters, where reading ``self.values`` while working will not do.
 
-        Called in the worker thread between two frames, after parameters were set, and before the
-        first frame.
+        In the worker thread, before the first frame and after parameters were set.
 
         :param values: what ``self.values`` will be.
         :raises ValueError: when they cannot be taken over; the present ones stay.
@@ -109,8 +93,7 @@ class NodeHooks:
         Work on one item that was offered; in the worker thread.
 
         :param item: what the subclass's callbacks offer: a frame, or a message made from one.
-        :returns: what is to be published, as pairs of publisher and message, in order. A
-            generator may yield while it works.
+        :returns: what is to be published, in order; a generator may yield while it works.
         """
         return ()
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -12,7 +13,6 @@ from typing import Any, TypeVar
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
-from aitable_ros.ros_support.node.free_memory import give_back_free_memory
 from aitable_ros.ros_support.node.operations import NodeOperations
 from aitable_ros.ros_support.node.services import serve
 from aitable_ros.ros_support.node.worker import Worker
@@ -38,16 +38,12 @@ class ManagedNode(WorkingNode):
     in any of them is logged, frees everything and leaves the node unconfigured, or finalized
     where even freeing fails.
 
-    Reload: :meth:`load` runs in a fresh worker thread beside the one that works. Between two
-    frames of the old one :meth:`carry_over` is called, ``loaded`` becomes the new one, and what
-    waits in the old mailbox moves to the new worker, so that no input is lost. When loading
-    fails the old one goes on.
+    Reload: :meth:`load` runs in a fresh worker thread beside the one that works, which goes on
+    where it fails. Between two frames the new one takes over, with what waits in the mailbox.
 
     Transitions and services run one after the other in a thread of their own, so that the
-    executor never waits for them. ``trigger_configure()`` and its like, called directly, block
-    the caller.
+    executor never waits for them; ``trigger_configure()`` and its like block the caller.
 
-    :param name: node name.
     :param kwargs: passed to :class:`rclpy.lifecycle.LifecycleNode`.
     """
 
@@ -65,11 +61,7 @@ class ManagedNode(WorkingNode):
     # What the services do; each returns what was done, in words.
 
     def reset_now(self) -> str:
-        """
-        Forget what was seen, between two frames; waits until it is done.
-
-        :raises RuntimeError: when the node is not configured.
-        """
+        """Forget what was seen, between two frames; RuntimeError: there is nothing to forget."""
         worker = self._worker
         if worker is None:
             raise RuntimeError(f'there is nothing to reset: the node is {self.state}')
@@ -197,9 +189,8 @@ class ManagedNode(WorkingNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop working; the networks stay loaded."""
-        if not self._attempt('deactivating', self._pause):
-            return TransitionCallbackReturn.ERROR
-        return super().on_deactivate(state)
+        done = self._attempt('deactivating', self._pause)
+        return super().on_deactivate(state) if done else TransitionCallbackReturn.ERROR
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Close the networks and end the worker thread."""
@@ -218,17 +209,15 @@ class ManagedNode(WorkingNode):
         """Free everything; then configuring may be tried again, or, where that fails, not."""
         paused = self._attempt('error processing', self._pause)
         freed = self._attempt('error processing', self._free)
-        if not (paused and freed):
-            return TransitionCallbackReturn.FAILURE
-        return super().on_error(state)
+        whole = paused and freed
+        return super().on_error(state) if whole else TransitionCallbackReturn.FAILURE
 
     def request_transition(self, name: str) -> Future[bool]:
         """
         Queue a transition, as the service does; returns at once.
 
         :param name: configure, activate, deactivate, cleanup or shutdown.
-        :returns: whether it succeeded; False when it is not possible in the state that the node
-            is in by then. RuntimeError when the node is destroyed first.
+        :returns: whether it succeeded; RuntimeError when the node is destroyed first.
         """
         trigger: Callable[[], Any] = getattr(self, f'trigger_{name}')
 
@@ -247,8 +236,8 @@ class ManagedNode(WorkingNode):
         """
         Free everything and destroy the node.
 
-        Waits for the transition or service that is under way: where it must not, let a
-        :meth:`request_transition` of shutdown end first.
+        Waits for what is under way: where it must not, let a :meth:`request_transition` of
+        shutdown end first.
         """
         if self._released:
             return
@@ -325,6 +314,18 @@ class ManagedNode(WorkingNode):
         self.meters.problem = str(error) or type(error).__name__
         self.meters.problem_is_error = is_error
         if self.context.ok():  # the process may be ending
-            logger = self.get_logger()
-            log = logger.error if is_error else logger.warning
-            log(f'{what}: {self.meters.problem}')
+            log = self.get_logger()
+            (log.error if is_error else log.warning)(f'{what}: {self.meters.problem}')
+
+
+def give_back_free_memory() -> None:
+    """
+    Return to the system what the C library keeps of freed memory, where that is glibc.
+
+    It keeps a heap per thread and returns only what lies at its end. Networks are loaded in
+    threads of their own, so that after some reloads several times their size would be held,
+    which a Jetson's GPU would lack, too.
+    """
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+    if trim is not None:
+        trim(ctypes.c_size_t(0))

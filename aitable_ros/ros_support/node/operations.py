@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
-from aitable_ros.ros_support.node.worker import Worker
+from aitable_ros.ros_support.node.worker import Worker, run_into
 
 R = TypeVar('R')
 
@@ -26,9 +26,7 @@ class NodeOperations:
     A node's operations, one after the other in a thread of their own.
 
     They may block: on a network that loads, on the frame that is being worked on. The executor
-    goes on spinning this and other nodes meanwhile. The thread is made by the first operation.
-
-    :param node: whose operations they are.
+    goes on spinning meanwhile. The thread is made by the first operation.
     """
 
     def __init__(self, node: Node) -> None:
@@ -38,12 +36,7 @@ class NodeOperations:
         self._closing = threading.Event()
 
     def submit(self, function: Callable[[], R]) -> Future[R]:
-        """
-        Queue an operation; returns at once.
-
-        :param function: what to do.
-        :returns: its result; RuntimeError when the node is being destroyed.
-        """
+        """Queue an operation; its result is RuntimeError when the node is being destroyed."""
         with self._lock:
             if not self._closing.is_set():
                 if self._thread is None:
@@ -56,25 +49,29 @@ class NodeOperations:
 
     def in_executor(self, function: Callable[[], R]) -> R:
         """
-        Call a function in the executor's thread and wait for it.
+        Call a function, which must not wait for an operation, in the executor's thread and wait.
 
         Executors go through a node's entities without a lock, so that is where an operation
         makes and destroys them. Outside of operations, and where no executor spins the node,
         the function is called right here.
-
-        :param function: what to do; must not wait for an operation.
         """
         executor = self._node.executor
         thread = self._thread
         if executor is None or self._closing.is_set() or thread is None or not thread.is_current:
             return function()
-        job = _Job(function)
-        executor.create_task(job.run)
-        while not job.done.wait(POLL_S):
+        future: Future[R] = Future()
+        claim = threading.Lock()
+
+        def run() -> None:
+            if claim.acquire(blocking=False):  # whichever thread comes first
+                run_into(future, function)
+
+        executor.create_task(run)
+        while wait([future], POLL_S).not_done:
             gone = self._node.executor is not executor or not self._node.context.ok()
             if gone or self._closing.is_set():
-                job.run()
-        return job.result()
+                run()
+        return future.result()
 
     def close(self) -> None:
         """End the operation that is under way, drop those that wait, and end the thread."""
@@ -88,29 +85,6 @@ class NodeOperations:
         if self._closing.is_set():
             raise RuntimeError('the node is being destroyed')
         return function()
-
-
-class _Job:
-    """A call that several threads may make, of which only the first does."""
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self._function = function
-        self._claim = threading.Lock()
-        self._future: Future[Any] = Future()
-        self.done = threading.Event()
-
-    def run(self) -> None:
-        if not self._claim.acquire(blocking=False):
-            return
-        try:
-            self._future.set_result(self._function())
-        except BaseException as error:  # raised where the result is asked for
-            self._future.set_exception(error)
-        finally:
-            self.done.set()
-
-    def result(self) -> Any:
-        return self._future.result()
 
 
 def reply_later(service: Any, handle: Callable[[Any, Any], Future[Any]]) -> None:
@@ -136,3 +110,8 @@ def reply_later(service: Any, handle: Callable[[Any, Any], Future[Any]]) -> None
 
     service.callback = handle
     service.send_response = send_when_done
+
+
+def unused(request: Any, response: Any) -> Any:
+    """Stand in as a service's callback until :func:`reply_later` puts the handler in."""
+    return response

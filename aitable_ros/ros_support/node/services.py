@@ -6,60 +6,59 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from std_srvs.srv import SetBool, Trigger
 
-from aitable_ros.ros_support.node.operations import reply_later
-
-if TYPE_CHECKING:
-    from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.node.operations import NodeOperations, reply_later, unused
 
 
-def serve(node: ManagedNode) -> None:
+class _Node(Protocol):
+    """What is asked of the node; what it does it says in words."""
+
+    operations: NodeOperations
+
+    @property
+    def context(self) -> Any: ...
+    @property
+    def state(self) -> str: ...
+    def get_logger(self) -> Any: ...
+    def create_service(self, *args: Any, **kwargs: Any) -> Any: ...
+    def reset_now(self) -> str: ...
+    def reload(self) -> str: ...
+    def set_enabled(self, enabled: bool) -> str: ...
+
+
+def serve(node: _Node) -> None:
     """
     Offer ``~/reset``, ``~/reload`` and ``~/set_enabled``; answer transitions when they are done.
 
     All of them queue for the node's operations, so that they happen one after the other.
-
-    :param node: the node.
     """
     group = ReentrantCallbackGroup()
 
-    def trigger(name: str, action: Callable[[], str]) -> None:
+    def offer(kind: type, name: str, action: Callable[[Any], str]) -> None:
         def handle(request: Any, response: Any) -> Future[Any]:
-            return answer(node, f'~/{name}', action, response)
+            return answer(node, name, lambda: action(request), response)
 
-        reply_later(
-            node.create_service(Trigger, f'~/{name}', _unused, callback_group=group), handle
-        )
+        reply_later(node.create_service(kind, name, unused, callback_group=group), handle)
 
-    def set_enabled(request: Any, response: Any) -> Future[Any]:
-        return answer(
-            node, '~/set_enabled', lambda: node.set_enabled(bool(request.data)), response
-        )
-
-    trigger('reset', node.reset_now)
-    trigger('reload', node.reload)
-    reply_later(
-        node.create_service(SetBool, '~/set_enabled', _unused, callback_group=group), set_enabled
-    )
+    offer(Trigger, '~/reset', lambda request: node.reset_now())
+    offer(Trigger, '~/reload', lambda request: node.reload())
+    offer(SetBool, '~/set_enabled', lambda request: node.set_enabled(bool(request.data)))
     # of rclpy; there is none where a node was made without its communication interface
     change_state = getattr(node, '_service_change_state', None)
     if change_state is not None:
         reply_later(change_state, _transition(node, change_state.callback))
 
 
-def answer(
-    node: ManagedNode, service: str, action: Callable[[], str], response: Any
-) -> Future[Any]:
+def answer(node: _Node, service: str, action: Callable[[], str], response: Any) -> Future[Any]:
     """
     Queue an action and answer a request with how it went.
 
-    :param node: its operations are queued for.
-    :param service: name of the service, for the log.
+    :param service: its name, for the log.
     :param action: returns what was done, in words, or raises.
     :param response: of std_srvs: ``success`` and ``message``.
     :returns: the response, once the action is done. It never raises.
@@ -77,11 +76,11 @@ def answer(
                 node.get_logger().warning(f'{service} failed: {response.message}')
         return response
 
-    return _or_refusal(node.operations.submit(run), response, message=True)
+    return _or_refusal(node.operations.submit(run), response)
 
 
 def _transition(
-    node: ManagedNode, change_state: Callable[[Any, Any], Any]
+    node: _Node, change_state: Callable[[Any, Any], Any]
 ) -> Callable[[Any, Any], Future[Any]]:
     """Answer ``~/change_state``, with success=False where rclpy would let an exception out."""
 
@@ -91,39 +90,27 @@ def _transition(
                 return change_state(request, response)
             except rclpy_implementation.RCLError as error:
                 if node.context.ok():
-                    node.get_logger().warning(
-                        f'transition refused in state {node.state}: {_first_line(error)}'
-                    )
+                    why = str(error).strip().partition('\n')[0] or type(error).__name__
+                    node.get_logger().warning(f'transition refused in state {node.state}: {why}')
             response.success = False
             return response
 
-        return _or_refusal(node.operations.submit(run), response, message=False)
+        return _or_refusal(node.operations.submit(run), response)
 
     return handle
 
 
-def _or_refusal(future: Future[Any], response: Any, *, message: bool) -> Future[Any]:
+def _or_refusal(future: Future[Any], response: Any) -> Future[Any]:
     """Turn an operation that was never run into an answer."""
     answered: Future[Any] = Future()
 
     def pass_on(done: Future[Any]) -> None:
         error = done.exception()
-        if error is None:
-            answered.set_result(done.result())
-            return
-        response.success = False
-        if message:
-            response.message = str(error)
-        answered.set_result(response)
+        if error is not None:
+            response.success = False
+            if hasattr(response, 'message'):
+                response.message = str(error)
+        answered.set_result(response if error is not None else done.result())
 
     future.add_done_callback(pass_on)
     return answered
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
-def _unused(request: Any, response: Any) -> Any:
-    """Stand in until :func:`reply_later` puts the handler in."""
-    return response

@@ -14,12 +14,7 @@ import numpy as np
 
 
 class RateMeter:
-    """
-    Events per second over a sliding window of wall-clock time.
-
-    :param window_s: length of the window [s].
-    :param clock: monotonic clock [s].
-    """
+    """Events per second over a sliding window [s] of wall-clock time."""
 
     def __init__(self, window_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._window_s = window_s
@@ -59,11 +54,7 @@ class RateMeter:
 
 
 class LatencyMeter:
-    """
-    Quantiles of the latest durations.
-
-    :param size: how many durations are kept.
-    """
+    """Quantiles of the latest durations, so many of them."""
 
     def __init__(self, size: int = 300) -> None:
         self._durations_s: deque[float] = deque(maxlen=size)
@@ -89,12 +80,7 @@ class LatencyMeter:
 
 
 class RecentCounts:
-    """
-    By how much counters, which begin at 0, grew in the last seconds.
-
-    :param window_s: length of the window [s].
-    :param clock: monotonic clock [s].
-    """
+    """By how much counters, which begin at 0, grew in a window of the last seconds."""
 
     def __init__(self, window_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._window_s = window_s
@@ -102,20 +88,11 @@ class RecentCounts:
         self._snapshots: deque[tuple[float, Mapping[str, int]]] = deque([(clock(), {})])
 
     def restart(self, counts: Mapping[str, int]) -> None:
-        """
-        Begin a new window.
-
-        :param counts: what the counters are now.
-        """
+        """Begin a new window, with what the counters are now."""
         self._snapshots = deque([(self._clock(), dict(counts))])
 
     def since(self, counts: Mapping[str, int]) -> dict[str, int]:
-        """
-        Note what the counters are now.
-
-        :param counts: counters by name, which never go down; the same names every time.
-        :returns: their growth since the beginning of the window.
-        """
+        """Note what the counters are now; give their growth since the window began."""
         now = self._clock()
         self._snapshots.append((now, dict(counts)))
         while len(self._snapshots) > 2 and now - self._snapshots[1][0] >= self._window_s:

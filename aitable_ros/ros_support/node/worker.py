@@ -16,16 +16,15 @@ R = TypeVar('R')
 
 class Worker(Generic[T]):
     """
-    One thread with a mailbox that keeps the newest item.
+    One thread with a mailbox that keeps the newest items.
 
-    Callbacks :meth:`offer` items; the thread handles the newest one. An item that is offered
-    while the previous one still waits replaces it, which counts as overtaken. :meth:`call` runs
-    a function in the thread, between two items: that is how a network is created, used and
-    closed by one thread. :meth:`hand_over` lets another worker go on between two items.
+    Callbacks :meth:`offer` items for the thread to handle; one that is replaced by a newer one
+    counts as overtaken. :meth:`call` runs a function between two items: so a network is created,
+    used and closed by one thread. :meth:`hand_over` lets another worker go on between two items.
 
     :param name: name of the thread.
-    :param handle: called in the thread with each item; must not raise (see ``on_error``).
-    :param on_error: called in the thread with what ``handle`` raised nevertheless.
+    :param handle: called in the thread with each item.
+    :param on_error: called in the thread with what ``handle`` raised.
     :param depth: how many items may wait; 1 keeps only the newest.
     """
 
@@ -82,12 +81,10 @@ class Worker(Generic[T]):
         """
         Let another worker handle what waits here and what will be offered here.
 
-        Call it in this worker's thread (see :meth:`call`): so no item is being handled, none is
-        lost, and the other one's first item comes after this one's last.
-
-        :param successor: a worker that nothing was offered to yet; it goes on being paused or
-            not as this one is, and counts on from its counts.
-        :raises RuntimeError: in another thread.
+        :param successor: a worker that nothing was offered to yet; it is paused or not as this
+            one is, and counts on from its counts.
+        :raises RuntimeError: outside of this worker's thread (:meth:`call`), in which no item
+            is being handled, so that none is lost or comes too early.
         """
         if not self.is_current:
             raise RuntimeError('a worker hands over in its own thread')
@@ -143,16 +140,17 @@ class Worker(Generic[T]):
                     return
                 item = self._items.popleft() if call is None else None
             if call is not None:
-                self._run_call(*call)
+                run_into(call[1], call[0])
             else:
                 try:
                     self._handle(item)  # type: ignore[arg-type]
                 except Exception as error:  # the thread must outlive a bad frame
                     self._on_error(error)
 
-    @staticmethod
-    def _run_call(function: Callable[[], Any], future: Future[Any]) -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:  # handed to whoever waits for the result
-            future.set_exception(error)
+
+def run_into(future: Future[R], function: Callable[[], R]) -> None:
+    """Hand what a function returns or raises to whoever waits for the future."""
+    try:
+        future.set_result(function())
+    except BaseException as error:
+        future.set_exception(error)

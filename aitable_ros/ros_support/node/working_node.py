@@ -12,23 +12,19 @@ from rclpy.publisher import Publisher
 from rclpy.time import Time
 
 from aitable_ros.ros_support.frames.frame_buffer import FrameBuffer
-from aitable_ros.ros_support.frames.frame_hub import FrameHub, FrameSubscription
+from aitable_ros.ros_support.frames.frame_hub import FrameSubscription, share_frames
 from aitable_ros.ros_support.frames.image_qos import image_qos
 from aitable_ros.ros_support.node.common_parameters import COMMON_PARAMETERS
 from aitable_ros.ros_support.node.diagnostics import NodeDiagnostics
 from aitable_ros.ros_support.node.health import HealthLimits, Level
 from aitable_ros.ros_support.node.hooks import NodeHooks
 from aitable_ros.ros_support.node.worker import Worker
+from aitable_ros.ros_support.parameters.from_settings import settings_from
 from aitable_ros.ros_support.parameters.table import ParameterTable
 
 
 class WorkingNode(NodeHooks, LifecycleNode):
-    """
-    What subclasses of :class:`~aitable_ros.ros_support.node.managed_node.ManagedNode` use.
-
-    :param name: node name.
-    :param kwargs: passed to :class:`rclpy.lifecycle.LifecycleNode`.
-    """
+    """What subclasses of :class:`~aitable_ros.ros_support.node.managed_node.ManagedNode` use."""
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
@@ -50,12 +46,11 @@ class WorkingNode(NodeHooks, LifecycleNode):
 
     def subscribe_to_frames(self, callback: Callable[[Any], None]) -> None:
         """
-        Get the camera frames of topic ``image_raw`` through the process's frame hub.
+        Get the camera frames of topic ``image_raw`` as the process's nodes share them.
 
         Where the node does so already, nothing changes unless ``image_transport`` did.
 
-        :param callback: gets each :class:`~aitable_ros.ros_support.frames.frame_hub.Frame` in the
-            executor's thread and must return at once.
+        :param callback: gets each frame in the executor's thread and must return at once.
         """
         from sensor_msgs.msg import CompressedImage, Image
 
@@ -69,11 +64,8 @@ class WorkingNode(NodeHooks, LifecycleNode):
         if before is not None and before[0] == wanted:
             return
         qos = image_qos(self, self.resolve_topic_name(topic))
-        hub = FrameHub.of(self)
-        self._frame_subscription = (
-            wanted,
-            hub.subscribe(self, message_type, topic, qos, callback),
-        )
+        shared = share_frames(self, message_type, topic, qos, callback)
+        self._frame_subscription = (wanted, shared)
         if before is not None:
             before[1].close()
 
@@ -89,16 +81,6 @@ class WorkingNode(NodeHooks, LifecycleNode):
         worker = self._worker
         if worker is not None:
             worker.offer(item)
-
-    def note_published(self, stamp: Any) -> None:
-        """
-        Count one published result.
-
-        :param stamp: header stamp of the image it was computed from.
-        """
-        self.output_rate.tick()
-        age_s = (self.get_clock().now() - Time.from_msg(stamp)).nanoseconds * 1e-9
-        self.meters.latency.add(age_s)
 
     @property
     def is_active(self) -> bool:
@@ -120,16 +102,6 @@ class WorkingNode(NodeHooks, LifecycleNode):
         """How many inputs were replaced by a newer one before they were worked on."""
         return self._worker.overtaken if self._worker is not None else 0
 
-    @property
-    def malformed(self) -> int:
-        """How many images could not be decoded."""
-        return self.meters.malformed
-
-    @property
-    def failures(self) -> int:
-        """How many inputs raised an error while they were worked on."""
-        return self.meters.failures
-
     def health(self) -> tuple[Level, str]:
         """Give what /diagnostics says: a level, and the reasons for it."""
         return self.meters.health()
@@ -143,14 +115,14 @@ class WorkingNode(NodeHooks, LifecycleNode):
             # several messages of one image are one result
             if header is not None and header.stamp != noted:
                 noted = header.stamp
-                self.note_published(noted)
+                self.output_rate.tick()
+                age = self.get_clock().now() - Time.from_msg(noted)
+                self.meters.latency.add(age.nanoseconds * 1e-9)
         self.meters.look_at_gpu()
 
     def results_of(self, item: Any) -> list[tuple[Publisher, Any]]:
         """
-        Work on one item now and give its results instead of publishing them.
-
-        For tools that feed a configured node themselves, without spinning it (``process_bag``).
+        Work on one item now and give its results instead of publishing them (``process_bag``).
 
         :param item: as for :meth:`results`.
         :returns: pairs of publisher and message; ``publisher.topic_name`` is resolved.
@@ -174,12 +146,8 @@ class WorkingNode(NodeHooks, LifecycleNode):
         yield from self.results(item)
 
     def _check(self, values: Mapping[str, Any], changed: Set[str]) -> None:
-        names = [name for name in changed if name.startswith('diagnostics.')]
-        if names:
-            HealthLimits(
-                warn_latency_s=values['diagnostics.warn_latency'],
-                error_latency_s=values['diagnostics.error_latency'],
-            )
+        if any(name.startswith('diagnostics.') for name in changed):
+            settings_from(values, 'diagnostics', HealthLimits)
         self.check(values, changed)
 
     def _new_worker(self) -> Worker[Any]:

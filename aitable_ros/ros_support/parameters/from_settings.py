@@ -21,8 +21,6 @@ from aitable_ros.ros_support.parameters.table import ParameterSpec
 
 T = TypeVar('T', bound=Settings)
 
-DECIMALS = 4
-
 
 def settings_parameters(
     groups: Mapping[str, type[Settings]], skip: Collection[str] = ()
@@ -37,7 +35,7 @@ def settings_parameters(
     return tuple(
         ParameterSpec(
             f'{group}.{field.name}',
-            round(getattr(settings_class, field.name), DECIMALS),
+            getattr(settings_class, field.name),
             _descriptions(settings_class)[field.name],
             **field.metadata,
         )
@@ -58,12 +56,8 @@ def settings_from(
     :param others: fields that have no parameter of their own.
     :raises ValueError: when the values do not go together; the message names them.
     """
-    names = {field.name for field in fields(settings_class)}
-    chosen = {
-        name[len(prefix) + 1 :]: value
-        for name, value in values.items()
-        if name.startswith(prefix + '.') and name[len(prefix) + 1 :] in names
-    }
+    names = {field.name: f'{prefix}.{field.name}' for field in fields(settings_class)}
+    chosen = {field: values[name] for field, name in names.items() if name in values}
     try:
         return settings_class(**{**chosen, **others})
     except ValueError as error:

@@ -48,11 +48,7 @@ class ParameterSpec:
     basic: bool = False
 
     def problem_with(self, value: Any) -> str | None:
-        """
-        Say what is wrong with a value.
-
-        :returns: the reason for refusing the value, or None when it is fine.
-        """
+        """Say why a value is refused; None when it is fine."""
         if value is None:  # "not set" would undeclare the parameter
             return f'{self.name}: cannot be deleted'
         if self.choices and value not in self.choices:
@@ -77,13 +73,13 @@ class ParameterSpec:
             constraints.append('takes effect on ~/reload')
         descriptor.additional_constraints = '; '.join(constraints)
         if self.limits is not None:
-            low, high = self.limits
-            if isinstance(self.default, float):
-                descriptor.floating_point_range = [
-                    FloatingPointRange(from_value=float(low), to_value=float(high))
-                ]
+            kind = float if isinstance(self.default, float) else int
+            low, high = map(kind, self.limits)
+            if kind is float:
+                limits = FloatingPointRange(from_value=low, to_value=high)
+                descriptor.floating_point_range = [limits]
             else:
-                descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+                descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
         return descriptor
 
 
@@ -120,11 +116,7 @@ class ParameterTable:
             node.add_post_set_parameters_callback(self._on_changed)
 
     def take_change(self) -> bool:
-        """
-        Tell whether values were set since the last call, or :meth:`touch` was called.
-
-        Call it before reading the values, so that no change is missed; from one thread.
-        """
+        """Tell of values set, or :meth:`touch`, since the last call; before reading the values."""
         if self._tells:
             changed, self._changed = self._changed, False
             return changed
@@ -146,12 +138,7 @@ class ParameterTable:
         return {name: self[name] for name in self.specs}
 
     def effective(self, loaded: Mapping[str, Any]) -> dict[str, Any]:
-        """
-        Return the values that hold now.
-
-        :param loaded: all values as they were when the node was configured.
-        :returns: of the dynamic parameters the current values, of the others those.
-        """
+        """Return the current values of the dynamic parameters, of the others the loaded ones."""
         return {
             name: self[name] if spec.dynamic else loaded[name] for name, spec in self.specs.items()
         }

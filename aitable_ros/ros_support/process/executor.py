@@ -32,8 +32,7 @@ def spin(
     """
     Run nodes until the process is asked to end; what the executables' ``main`` calls.
 
-    :param make_nodes: makes the nodes, after ``rclpy.init``; gets the executor that will spin
-        them.
+    :param make_nodes: makes them, after ``rclpy.init``, for the executor that will spin them.
     :param args: command line, ``sys.argv`` by default.
     """
     with ros_process(args):
@@ -59,7 +58,8 @@ def ros_process(args: Sequence[str] | None = None) -> Iterator[None]:
     :param args: command line, ``sys.argv`` by default.
     """
     configure_transport()
-    log_to_console()
+    # what the ROS-free parts log (a camera that was lost, a damaged picture)
+    logging.basicConfig(format='[%(levelname)s] [%(name)s]: %(message)s', level=logging.INFO)
     # crops are small: handing them to other cores costs more than it saves
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, _interrupts.take)  # rclpy's handler, from now on, calls it too
@@ -76,19 +76,12 @@ def ros_process(args: Sequence[str] | None = None) -> Iterator[None]:
 
 @contextmanager
 def quiet_shutdown(context: Context | None = None) -> Iterator[None]:
-    """
-    Let what rclpy raises because its context was shut down end the block quietly.
-
-    An executor that notices the end itself raises ``ExternalShutdownException``; a call that was
-    just about to be made (a wait set, a publisher) fails with ``RCLError`` instead.
-
-    :param context: ROS context, the default one by default.
-    """
+    """Let what rclpy raises because its (or the default) context was shut down end the block."""
     try:
         yield
     except ExternalShutdownException:
         pass
-    except rclpy_implementation.RCLError:
+    except rclpy_implementation.RCLError:  # of a call that was just about to be made
         if rclpy.ok(context=context):
             raise
 
@@ -115,12 +108,11 @@ _interrupts = _Interrupts()
 @contextmanager
 def interrupts_only_shut_down() -> Iterator[None]:
     """
-    While the block runs, Ctrl-C shuts rclpy's context down and raises nothing, as SIGTERM does.
+    In :func:`ros_process`, let Ctrl-C shut the context down and raise nothing, as SIGTERM does.
 
     KeyboardInterrupt strikes anywhere, and what it strikes may stay half done: a thread pool did
     not note down the thread that it was starting, and the process then waited for it for ever.
-    For a callback that is stuck, a second Ctrl-C after :data:`STUCK_S` raises all the same. Has
-    an effect in :func:`ros_process`, for what watches the context.
+    For a callback that is stuck, a second Ctrl-C after :data:`STUCK_S` raises all the same.
     """
     _interrupts.raises = False
     try:
@@ -134,19 +126,12 @@ def ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def log_to_console() -> None:
-    """Show what the ROS-free parts log (a camera that was lost, a damaged picture)."""
-    logging.basicConfig(format='[%(levelname)s] [%(name)s]: %(message)s', level=logging.INFO)
-
-
 def spin_executor(executor: Executor) -> None:
     """
     Spin until the context is shut down.
 
     In a loop of our own: the events executor's ``spin()`` waits for the end of time, which
     overflows in the C++ library and turns into a busy loop (seen with rclpy 7.1.6).
-
-    :param executor: spins its nodes.
     """
     with quiet_shutdown(executor.context), interrupts_only_shut_down():
         while executor.context.ok():
@@ -158,8 +143,6 @@ def make_executor(context: Context | None = None) -> Executor:
     Make the executor that the executables use.
 
     The events executor takes a fraction of the CPU of the wait-set one; it came with Jazzy.
-
-    :param context: ROS context, the default one by default.
     """
     try:
         from rclpy.experimental import EventsExecutor

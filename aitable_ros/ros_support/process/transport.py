@@ -54,10 +54,7 @@ def transport_settings(environment: MutableMapping[str, str]) -> dict[str, str]:
 
 def configure_transport(environment: MutableMapping[str, str] | None = None) -> dict[str, str]:
     """
-    Choose the shipped transport settings, unless the user chose some.
-
-    Fast DDS reads its environment once, when the first participant is created: call this before
-    ``rclpy.init``. Processes started afterwards inherit the settings.
+    Choose the shipped transport settings, unless the user chose some; before ``rclpy.init``.
 
     :param environment: the variables to change; this process's when not given.
     :returns: what was set; empty when the environment was left alone.

@@ -4,6 +4,6 @@
 
 import sys
 
-from aitable_ros.tools.benchmark.command.command import main
+from aitable_ros.tools.benchmark.command import main
 
 sys.exit(main())

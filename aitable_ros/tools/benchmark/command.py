@@ -13,14 +13,15 @@ import argparse
 import math
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.selection import BACKENDS
 from aitable_ros.tools.benchmark.inputs import BenchmarkInputsError, Cases, save_cases
-from aitable_ros.tools.benchmark.measure import Benchmark, Options, cases_of
+from aitable_ros.tools.benchmark.measure import Benchmark, cases_of
 from aitable_ros.tools.benchmark.runners import SPECS, TORCH, TORCH_MODEL
 
 
@@ -33,20 +34,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         grew, or nothing could be measured.
     """
     parser = _parser()
-    arguments = vars(parser.parse_args(argv))
-    record: Path | None = arguments.pop('record')
-    options = Options(**arguments)
+    options = parser.parse_args(argv)
     if options.torch_python and not options.compare:
         parser.error('--torch-python says where --compare torch runs; add that')
     if options.compare and options.models and TORCH_MODEL not in options.models:
         parser.error(f'--compare {options.compare} runs {TORCH_MODEL}; add it to the models')
     try:
-        specs = _chosen(options.models)
-        for file in (record, options.json):
+        unknown = [name for name in options.models if name not in SPECS]
+        if unknown:
+            raise InferenceError(f'unknown model {unknown[0]!r}; choose from {", ".join(SPECS)}')
+        specs = [SPECS[name] for name in dict.fromkeys(options.models or SPECS)]
+        for file in (options.record, options.json):
             if file:
                 _check_writable(file)
-        if record:
-            return _record(record, specs, options)
+        if options.record:
+            return _record(specs, options)
         report = Benchmark(specs, options).run()
     except (BenchmarkInputsError, InferenceError, OSError, MemoryError) as error:
         print(f'benchmark: error: {error}', file=sys.stderr)
@@ -69,100 +71,49 @@ def _parser() -> argparse.ArgumentParser:
         ),
         epilog='docs/benchmark.md says how to read the table.',
     )
-    parser.add_argument(
-        'models',
-        metavar='MODEL',
-        nargs='*',
-        help=f'networks (default: all whose files are there): {", ".join(SPECS)}',
+
+    def add(name: str, metavar: str | None, text: str, **how: Any) -> None:
+        parser.add_argument(name, metavar=metavar, help=text, **how)
+
+    names = ', '.join(SPECS)
+    add('models', 'MODEL', f'networks (default: all whose files are there): {names}', nargs='*')
+    text = f'only this one; may be given several times ({", ".join(BACKENDS)})'
+    how: dict[str, Any] = {'dest': 'backends', 'action': 'append', 'default': []}
+    add('--backend', 'NAME', text, choices=tuple(BACKENDS), **how)
+    text = 'batch sizes (default: 1,2,4,8)'
+    add('--batches', 'N,N', text, type=_batches, default=(1, 2, 4, 8))
+    text = 'timed runs of each backend and batch size (default: 300; 0: time nothing)'
+    add('--runs', 'N', text, type=_number(int), default=300)
+    text = 'fewer runs where they would take longer than this, at least 5 (default: 3)'
+    add('--seconds', 'S', text, type=_number(float), default=3.0)
+    add('--threads', 'N', 'of CPU backends (default: 1)', type=_number(int, 1), default=1)
+    text = 'also run EmoNet (random weights) on PyTorch, eager and as a CUDA graph'
+    add('--compare', None, text, choices=(TORCH,))
+    text = 'the Python that has PyTorch, where this one has not; with --compare torch'
+    add('--torch-python', 'COMMAND', text, type=shlex.split)
+    text = 'N inferences on each backend: does memory grow after the first 1000?'
+    add('--soak', 'N', text, type=_number(int), default=0)
+    text = 'load and close each N times: does memory grow after the first 10?'
+    add('--cycles', 'N', text, type=_number(int), default=0)
+    text = 'growth in these that is a failure if exceeded (default: 1)'
+    add('--max-growth', 'PERCENT', text, type=_number(float), default=1.0)
+    add('--engines-dir', 'DIR', 'the engines folder', type=Path)
+    flags = {
+        '--allow-host-code': 'let version-compatible TensorRT engines bring code: only for files'
+        ' that you built',
+        '--mapped-memory': "let TensorRT work on the host's memory instead of copies of it",
+    }
+    for name, text in flags.items():
+        parser.add_argument(name, action='store_true', help=text)
+    add('--json', 'FILE', 'write all figures there', type=Path)
+    files = parser.add_mutually_exclusive_group()
+    text = (
+        'time nothing; write the images and the reference answers, for --reference on a machine'
+        ' without ONNX Runtime or scikit-image'
     )
-    parser.add_argument(
-        '--backend',
-        dest='backends',
-        action='append',
-        default=[],
-        metavar='NAME',
-        choices=tuple(BACKENDS),
-        help=f'only this one; may be given several times ({", ".join(BACKENDS)})',
-    )
-    parser.add_argument(
-        '--batches',
-        type=_batches,
-        default=(1, 2, 4, 8),
-        metavar='N,N',
-        help='batch sizes (default: 1,2,4,8)',
-    )
-    parser.add_argument(
-        '--runs',
-        type=_count,
-        default=300,
-        metavar='N',
-        help='timed runs of each backend and batch size (default: 300; 0: time nothing)',
-    )
-    parser.add_argument(
-        '--seconds',
-        type=_amount,
-        default=3.0,
-        metavar='S',
-        help='fewer runs where they would take longer than this, at least 5 (default: 3)',
-    )
-    parser.add_argument(
-        '--threads', type=_positive, default=1, metavar='N', help='of CPU backends (default: 1)'
-    )
-    parser.add_argument(
-        '--compare',
-        choices=(TORCH,),
-        help='also run EmoNet (random weights) on PyTorch, eager and as a CUDA graph',
-    )
-    parser.add_argument(
-        '--torch-python',
-        metavar='COMMAND',
-        type=shlex.split,
-        help='the Python that has PyTorch, where this one has not; with --compare torch',
-    )
-    parser.add_argument(
-        '--soak',
-        type=_count,
-        default=0,
-        metavar='N',
-        help='N inferences on each backend: does memory grow after the first 1000?',
-    )
-    parser.add_argument(
-        '--cycles',
-        type=_count,
-        default=0,
-        metavar='N',
-        help='load and close each N times: does memory grow after the first 10?',
-    )
-    parser.add_argument(
-        '--max-growth',
-        type=_percent,
-        default=0.01,
-        metavar='PERCENT',
-        help='growth in these that is a failure if exceeded (default: 1)',
-    )
-    parser.add_argument('--engines-dir', metavar='DIR', type=Path, help='the engines folder')
-    parser.add_argument(
-        '--allow-host-code',
-        action='store_true',
-        help='let version-compatible TensorRT engines bring code: only for files that you built',
-    )
-    parser.add_argument(
-        '--mapped-memory',
-        action='store_true',
-        help="let TensorRT work on the host's memory instead of copies of it",
-    )
-    parser.add_argument('--json', metavar='FILE', type=Path, help='write all figures there')
-    reference = parser.add_mutually_exclusive_group()
-    reference.add_argument(
-        '--record',
-        metavar='FILE',
-        type=Path,
-        help='time nothing; write the images and the reference answers, for --reference on a'
-        ' machine without ONNX Runtime or scikit-image',
-    )
-    reference.add_argument(
-        '--reference', metavar='FILE', type=Path, help='images and answers from --record'
-    )
+    files.add_argument('--record', metavar='FILE', type=Path, help=text)
+    text = 'images and answers from --record'
+    files.add_argument('--reference', metavar='FILE', type=Path, help=text)
     return parser
 
 
@@ -176,37 +127,17 @@ def _batches(text: str) -> tuple[int, ...]:
     return sizes
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f'{text!r} is not a number from 0 on')
-    return int(text)
+def _number(kind: type[int] | type[float], least: int = 0) -> Callable[[str], float]:
+    def convert(text: str) -> float:
+        try:
+            value: float = kind(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value < math.inf:
+            raise argparse.ArgumentTypeError(f'{text!r} is not a number from {least} on')
+        return value
 
-
-def _positive(text: str) -> int:
-    if not _count(text):
-        raise argparse.ArgumentTypeError('must be at least 1')
-    return int(text)
-
-
-def _amount(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a number from 0 on')
-    return value
-
-
-def _percent(text: str) -> float:
-    return _amount(text) / 100
-
-
-def _chosen(names: Sequence[str]) -> list[ModelSpec]:
-    unknown = [name for name in names if name not in SPECS]
-    if unknown:
-        raise InferenceError(f'unknown model {unknown[0]!r}; choose from {", ".join(SPECS)}')
-    return [SPECS[name] for name in dict.fromkeys(names or SPECS)]
+    return convert
 
 
 def _check_writable(file: Path) -> None:
@@ -220,7 +151,7 @@ def _check_writable(file: Path) -> None:
         file.unlink()
 
 
-def _record(file: Path, specs: Sequence[ModelSpec], options: Options) -> int:
+def _record(specs: Sequence[ModelSpec], options: argparse.Namespace) -> int:
     """Write inputs and reference answers; return the exit status."""
     cases: dict[str, Cases] = {}
     for spec in specs:
@@ -234,5 +165,5 @@ def _record(file: Path, specs: Sequence[ModelSpec], options: Options) -> int:
             print(f'{spec.name}: left out: {problem}', file=sys.stderr)
     if not cases:
         raise BenchmarkInputsError('there is nothing to record')
-    save_cases(file, cases)
+    save_cases(options.record, cases)
     return 0

@@ -8,7 +8,7 @@ import importlib
 import math
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from aitable_ros.inference.engine import Engine
 from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.tools.benchmark.timing import joined
 
 CROPS = 8
 """Images that show the face (or eye), each placed and lit a little differently."""
@@ -76,23 +77,6 @@ class Cases:
         ]
 
 
-@dataclass(frozen=True)
-class Difference:
-    """
-    How far answers are from the expected ones, at worst.
-
-    :param output: the output in which they are furthest, relative to its range.
-    :param absolute: largest difference, in the output's own unit; infinite where an answer is not
-        finite.
-    :param relative: the same as a part of the range that the output's expected values, and zero,
-        span on the same images.
-    """
-
-    output: str
-    absolute: float
-    relative: float
-
-
 def make_cases(spec: ModelSpec, seed: int = 0) -> Cases:
     """
     Make images for a network: crops of a real face, noise, black and white.
@@ -119,21 +103,15 @@ def _crop(
     picture: npt.NDArray[np.uint8], name: str, size: tuple[int, int], rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
     """Cut a region of the network out of the picture, in one of many ways."""
+    from skimage.transform import AffineTransform, warp
+
     x, y, side = _REGIONS_PX.get(name, _FACE_PX)
     x, y = (float(v + side * rng.uniform(-_SHIFT, _SHIFT)) for v in (x, y))
     side *= rng.uniform(*_SCALE)
-    rows, columns = (
-        np.clip(center + side * ((np.arange(n) + 0.5) / n - 0.5) - 0.5, 0, length - 1.001)
-        for center, n, length in zip((y, x), size, picture.shape)
-    )
-    top, left = rows.astype(int), columns.astype(int)
-    down = (rows - top)[:, None, None]
-    right = (columns - left)[None, :, None]
-    pixels = picture.astype(np.float32)
-    upper = pixels[np.ix_(top, left)] * (1 - right) + pixels[np.ix_(top, left + 1)] * right
-    lower = pixels[np.ix_(top + 1, left)] * (1 - right) + pixels[np.ix_(top + 1, left + 1)] * right
-    lit = (upper * (1 - down) + lower * down) * rng.uniform(*_BRIGHTNESS)
-    return np.clip(lit, 0, 255).round().astype(np.uint8)
+    steps = np.array([side / size[1], side / size[0]])
+    into = AffineTransform(scale=steps, translation=(x, y) + (steps - side - 1) / 2)
+    pixels = warp(picture, into, output_shape=size, mode='edge', preserve_range=True)
+    return np.clip(pixels * rng.uniform(*_BRIGHTNESS), 0, 255).round().astype(np.uint8)
 
 
 def with_reference(cases: Cases, engine: Engine, reference: str) -> Cases:
@@ -146,33 +124,38 @@ def with_reference(cases: Cases, engine: Engine, reference: str) -> Cases:
     """
     name = engine.inputs[0].name
     answers = [engine.infer({name: image[None]}) for image in cases.images]
-    expected = {
-        output.name: np.concatenate([answer[output.name] for answer in answers])
-        for output in engine.outputs
-    }
-    return Cases(cases.images, cases.crops, expected, reference)
+    return replace(cases, expected=joined(answers), reference=reference)
 
 
 def compare(
     cases: Cases, answers: Mapping[str, npt.NDArray], rows: slice = slice(None)
-) -> Difference | None:
+) -> dict[str, Any] | None:
     """
-    Compare answers with the expected ones.
+    Tell how far answers are from the expected ones, at worst.
 
     :param cases: the images and what is expected.
     :param answers: (K, ...) by output, for all images.
     :param rows: which images to look at.
-    :returns: None where nothing is expected, or no image is among these rows.
+    :returns: ``output``: the one that is furthest off, relative to its range; ``absolute``: by
+        how much, in its own unit; ``relative``: the same as a part of the range that the expected
+        values, and zero, span on the same images. The latter two are None where an answer is not
+        finite (JSON has no infinity). None where nothing is expected, or no image is among these
+        rows.
     """
-    differences = []
+    found: list[tuple[float, float, str]] = []
     for name, expected in cases.expected.items():
         if not len(expected[rows]):
             return None
-        distance = np.abs(answers[name][rows].astype(np.float64) - expected[rows])
-        absolute = float(np.where(np.isfinite(distance), distance, math.inf).max())
+        absolute = float(np.abs(answers[name][rows].astype(np.float64) - expected[rows]).max())
+        absolute = absolute if math.isfinite(absolute) else math.inf
         extent = float(expected[rows].max(initial=0.0) - expected[rows].min(initial=0.0)) or 1.0
-        differences.append(Difference(name, absolute, absolute / extent))
-    return max(differences, key=lambda difference: difference.relative, default=None)
+        found.append((absolute / extent, absolute, name))
+    if not found:
+        return None
+    relative, absolute, name = max(found)
+    if math.isinf(absolute):
+        return {'output': name, 'absolute': None, 'relative': None}
+    return {'output': name, 'absolute': absolute, 'relative': relative}
 
 
 def save_cases(path: Path, cases: Mapping[str, Cases]) -> None:
@@ -208,18 +191,13 @@ def load_cases(path: Path, spec: ModelSpec) -> Cases | None:
             if f'{spec.name}/images' not in content:
                 return None
             images = content[f'{spec.name}/images']
-            expected = {
-                output.name: content[f'{spec.name}/expected/{output.name}']
-                for output in spec.outputs
-            }
+            expected = {o.name: content[f'{spec.name}/expected/{o.name}'] for o in spec.outputs}
             crops = int(content[f'{spec.name}/crops'])
             reference = str(content[f'{spec.name}/reference'])
     except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise BenchmarkInputsError(f'{path}: no recorded reference: {error}') from error
-    for tensor, array in [
-        (spec.inputs[0], images),
-        *((output, expected[output.name]) for output in spec.outputs),
-    ]:
+    pairs = [(spec.inputs[0], images), *((o, expected[o.name]) for o in spec.outputs)]
+    for tensor, array in pairs:
         wrong = array.dtype != tensor.dtype or not tensor.accepts(array.shape)
         if wrong or len(array) != len(images) or not 0 <= crops <= len(images):
             raise BenchmarkInputsError(

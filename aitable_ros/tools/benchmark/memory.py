@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,62 +23,21 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.inference.selection import BACKENDS
 from aitable_ros.tools.benchmark.inputs import make_cases
-from aitable_ros.tools.benchmark.runners import SPECS, TORCH, EngineRunner, Runner
+from aitable_ros.tools.benchmark.runners import SPECS, TORCH, Opening
 
-SOAK_WARM_UP = 1000
-CYCLES_WARM_UP = 10
+WARM_UP = {'soak': 1000, 'cycles': 10}
 SAMPLES = 10
 _LAST_SAMPLES = 3
 
 _GPU_BACKENDS = ('tensorrt', 'pytorch', TORCH)
 
 
-@dataclass(frozen=True)
-class Opening:
-    """
-    How a process of its own loads a network, in values that JSON can carry.
-
-    :param model: a key of :data:`SPECS`.
-    :param label: a backend, or a variant of PyTorch.
-    :param engines_dir: folder of the model files.
-    :param threads: for what runs on the CPU.
-    :param allow_host_code: see :class:`EngineRunner`.
-    :param mapped_memory: see there.
-    """
-
-    model: str
-    label: str
-    engines_dir: str
-    threads: int
-    allow_host_code: bool
-    mapped_memory: bool
-
-    def open(self) -> Runner:
-        """Load it."""
-        if self.label in BACKENDS:
-            return EngineRunner(
-                SPECS[self.model],
-                self.label,
-                Path(self.engines_dir),
-                self.threads,
-                self.allow_host_code,
-                self.mapped_memory,
-            )
-        module = importlib.import_module('aitable_ros.tools.benchmark.pytorch_peer')
-        module.torch.set_num_threads(self.threads)
-        return module.TorchRunner(self.label)
-
-
-def _prepared(opening: Sequence[Any]) -> Opening:
-    """Load what the benchmark itself imports: it is no part of what a network costs."""
+def _prepared(opening: Sequence[Any]) -> tuple[Opening, npt.NDArray[np.uint8]]:
+    """Load what the benchmark itself imports, no part of what a network costs; a black image."""
     importlib.import_module('aitable_ros.tools.benchmark.command')
-    return Opening(*opening)
-
-
-def _blank(model: str) -> npt.NDArray[np.uint8]:
-    return np.zeros((1, *SPECS[model].inputs[0].shape[1:]), np.uint8)
+    how = Opening(*opening)
+    return how, np.zeros((1, *SPECS[how.model].inputs[0].shape[1:]), np.uint8)
 
 
 def probe_loading(*opening: Any) -> Iterator[dict[str, Any]]:
@@ -90,7 +48,7 @@ def probe_loading(*opening: Any) -> Iterator[dict[str, Any]]:
 
     :param opening: the fields of :class:`Opening`, in order.
     """
-    how = _prepared(opening)
+    how, image = _prepared(opening)
     memory = [_memory(how.label)]
     seconds = []
     with ExitStack() as stack:
@@ -99,7 +57,7 @@ def probe_loading(*opening: Any) -> Iterator[dict[str, Any]]:
             runner = how.open()
             seconds.append(time.perf_counter() - start)
             stack.callback(runner.close)
-            runner.infer(_blank(how.model))
+            runner.infer(image)
             memory.append(_memory(how.label))
     growth = [
         {key: after[key] - before[key] for key in after if key in before}
@@ -111,67 +69,44 @@ def probe_loading(*opening: Any) -> Iterator[dict[str, Any]]:
     }
 
 
-def probe_soak(count: int, *opening: Any) -> Iterator[dict[str, Any]]:
+def probe_endurance(kind: str, count: int, *opening: Any) -> Iterator[dict[str, Any]]:
     """
-    Run a network many times; yield the memory after the first thousand and until the end.
+    Run a network many times; yield the memory after the first of them and until the end.
 
-    Yields also how many of the answers that were looked at (every 100th) differ from the first
-    ones for their image.
-
+    :param kind: ``soak``: it stays loaded, and how many of the answers that were looked at (every
+        100th) differ from the first ones for their image is yielded, too; ``cycles``: it is
+        loaded and closed each time.
     :param count: of the runs.
     :param opening: as for :func:`probe_loading`.
     """
-    how = _prepared(opening)
-    images = make_cases(SPECS[how.model]).batches(1)
-    looked_at = _sampling(count, SOAK_WARM_UP)
+    how, image = _prepared(opening)
+    first = min(WARM_UP[kind], max(count // SAMPLES, 1))
+    looked_at = {first, *(count * n // SAMPLES for n in range(1, SAMPLES + 1))} - {*range(first)}
     samples = []
-    changed = 0
-    with contextlib.closing(how.open()) as runner:
-        wanted = [runner.infer(image) for image in images]
+    result: dict[str, Any] = {'count': count}
+    with ExitStack() as stack:
+        if kind == 'soak':
+            images = make_cases(SPECS[how.model]).batches(1)
+            runner = stack.enter_context(contextlib.closing(how.open()))
+            wanted = [runner.infer(image) for image in images]
+            result['changed_answers'] = 0
         start = time.perf_counter()
         for number in range(1, count + 1):
-            index = number % len(images)
-            answers = runner.infer(images[index])
-            if number % 100 == 0:
-                changed += any(
-                    not np.allclose(answers[name], wanted[index][name], 1e-3, 1e-3)
-                    for name in answers
-                )
+            if kind == 'cycles':
+                with contextlib.closing(how.open()) as loaded:
+                    loaded.infer(image)
+            else:
+                index = number % len(images)
+                answers = runner.infer(images[index])
+                if number % 100 == 0:
+                    result['changed_answers'] += any(
+                        not np.allclose(answers[name], wanted[index][name], 1e-3, 1e-3)
+                        for name in answers
+                    )
             if number in looked_at:
                 samples.append({'after': number, **_resources(how.label)})
-        seconds = time.perf_counter() - start
-    yield {'count': count, 'seconds': seconds, 'changed_answers': changed, 'samples': samples}
-
-
-def probe_cycles(count: int, *opening: Any) -> Iterator[dict[str, Any]]:
-    """
-    Load, run and close a network many times; yield the memory after some and until the end.
-
-    :param count: of the cycles.
-    :param opening: as for :func:`probe_loading`.
-    """
-    how = _prepared(opening)
-    looked_at = _sampling(count, CYCLES_WARM_UP)
-    samples = []
-    image = _blank(how.model)
-    start = time.perf_counter()
-    for number in range(1, count + 1):
-        with contextlib.closing(how.open()) as runner:
-            runner.infer(image)
-        if number in looked_at:
-            samples.append({'after': number, **_resources(how.label)})
-    seconds = time.perf_counter() - start
-    yield {'count': count, 'seconds': seconds, 'samples': samples}
-
-
-def _sampling(count: int, warm_up: int) -> frozenset[int]:
-    """Return after which runs memory is looked at: after the warm-up, then until the end."""
-    first = min(warm_up, max(count // SAMPLES, 1))
-    return frozenset(
-        number
-        for number in (first, *(count * n // SAMPLES for n in range(1, SAMPLES + 1)))
-        if number >= first
-    )
+        result['seconds'] = time.perf_counter() - start
+    yield {**result, 'samples': samples}
 
 
 def _resources(label: str) -> dict[str, int]:
@@ -207,27 +142,21 @@ def _gpu_memory_used() -> int | None:
     return total - free
 
 
-def growth_of(samples: Sequence[Mapping[str, int]]) -> dict[str, float]:
+def growth_of(samples: Sequence[Mapping[str, int]]) -> dict[str, tuple[int, int, float]]:
     """
-    Return by how much each quantity grew after the first sample, as a part of it.
+    Return what each quantity was, what it came to, and by what part of it that is more.
 
-    The least of the last few samples counts: allocators keep a block more now and then, and give
-    it back, where a leak never does.
+    It came to the least of the last few samples: allocators keep a block more now and then, and
+    give it back, where a leak never does.
 
-    :param samples: of one run, in order.
+    :param samples: of one run, in order; ``after`` is no quantity.
     """
-    first, last = samples[0], at_the_end(samples)
-    return {key: last[key] / max(first[key], 1) - 1.0 for key in last}
-
-
-def at_the_end(samples: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    """
-    Return the least of each quantity in the last few samples.
-
-    :param samples: of one run, in order.
-    """
-    last = samples[-_LAST_SAMPLES:]
-    return {key: min(sample[key] for sample in last) for key in samples[0] if key != 'after'}
+    growth = {}
+    for key, before in samples[0].items():
+        after = min(sample[key] for sample in samples[-_LAST_SAMPLES:])
+        growth[key] = (before, after, after / max(before, 1) - 1.0)
+    del growth['after']
+    return growth
 
 
 def judge_endurance(entry: Mapping[str, Any], max_growth: float) -> list[str]:
@@ -240,7 +169,7 @@ def judge_endurance(entry: Mapping[str, Any], max_growth: float) -> list[str]:
     what = f'{entry["model"]} on {entry["backend"]}: {entry["count"]} {entry["kind"]}'
     failures = [
         f'{what}: {key} grew by {growth:.1%}'
-        for key, growth in growth_of(entry['samples']).items()
+        for key, (_, _, growth) in growth_of(entry['samples']).items()
         if growth > max_growth
     ]
     if entry.get('changed_answers'):

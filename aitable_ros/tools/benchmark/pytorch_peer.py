@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from aitable_ros.model_zoo.emonet.network import EmoNet, random_emonet
+from aitable_ros.tools.benchmark.timing import Runner, joined
 
 VARIANTS: Mapping[str, tuple[bool, bool, bool]] = MappingProxyType(
     {
@@ -41,13 +41,7 @@ def reference_answers(images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np
     :returns: (K, ...) by output of :func:`aitable_ros.model_zoo.emonet.contract.emonet_spec`.
     """
     model = random_emonet()
-    answers = [_answers(_forward(model, torch.from_numpy(image[None]))) for image in images]
-    return {name: np.concatenate([a[name] for a in answers]) for name in answers[0]}
-
-
-def runner(variant: str) -> TorchRunner:
-    """Load a variant."""
-    return TorchRunner(variant)
+    return joined([_answers(_forward(model, torch.from_numpy(image[None]))) for image in images])
 
 
 def _forward(
@@ -67,7 +61,7 @@ def _answers(outputs: Mapping[str, torch.Tensor]) -> dict[str, npt.NDArray[np.fl
     }
 
 
-class TorchRunner:
+class TorchRunner(Runner):
     """
     EmoNet with the random weights of seed 0: images on the host in, arrays on the host out.
 
@@ -79,9 +73,6 @@ class TorchRunner:
     :param variant: a key of :data:`VARIANTS`.
     :raises RuntimeError: when PyTorch cannot, for example without a GPU.
     """
-
-    on_gpu = True
-    max_batch: int | None = None
 
     def __init__(self, variant: str) -> None:
         self.label = variant
@@ -103,47 +94,34 @@ class TorchRunner:
         }
 
     def infer(self, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray]:
-        """
-        Run the network.
-
-        :param images: (N, 256, 256, 3) RGB.
-        """
+        """See :class:`Runner`; images (N, 256, 256, 3) RGB."""
         if self._use_graph:
             graph = self._graph(len(images))
             graph.pixels.numpy()[:] = images
-            graph.launch()
+            graph.graph.replay()
+            torch.cuda.current_stream().synchronize()
             return {name: value.numpy().copy() for name, value in graph.answers.items()}
         return _answers(self._run(torch.from_numpy(images).to(self._device)))
 
-    def infer_s(self, images: npt.NDArray[np.uint8]) -> float:
-        """Do the same, and return how long it took [s]."""
-        start = time.perf_counter()
-        self.infer(images)
-        return time.perf_counter() - start
-
     def device_s(self, batch: int) -> float | None:
-        """Return the seconds that the GPU needs once its input is there; None on the CPU."""
+        """See :class:`Runner`; what the GPU needs once its input is there."""
         if not self.on_gpu:
             return None
+        pixels = torch.zeros((batch, 256, 256, 3), dtype=torch.uint8, device=self._device)
+        graph = self._graph(batch) if self._use_graph else None
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        work: Callable[[], Any]
-        if self._use_graph:
-            work = self._graph(batch).replay
-        else:
-            pixels = torch.zeros((batch, 256, 256, 3), dtype=torch.uint8, device=self._device)
-
-            def work() -> object:
-                return self._run(pixels)
-
         torch.cuda.synchronize()
         start.record()
-        work()
+        if graph is None:
+            self._run(pixels)
+        else:
+            graph.graph.replay()
         end.record()
         end.synchronize()
         return start.elapsed_time(end) / 1e3
 
     def close(self) -> None:
-        """Free the network and what it allocated."""
+        """See :class:`Runner`."""
         self._graphs.clear()
         self._model = None
         if self.on_gpu:
@@ -181,8 +159,8 @@ class _Graph:
             for _ in range(_CAPTURE_WARM_UPS):
                 self._record(run)
         self._stream.synchronize()
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, stream=self._stream):
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, stream=self._stream):
             self._record(run)
 
     def _record(self, run: Callable[[torch.Tensor], dict[str, torch.Tensor]]) -> None:
@@ -190,12 +168,3 @@ class _Graph:
         outputs = run(self._on_device)
         for name, answer in self.answers.items():
             answer.copy_(outputs[name].float().reshape(answer.shape), non_blocking=True)
-
-    def replay(self) -> None:
-        """Launch it without waiting."""
-        self._graph.replay()
-
-    def launch(self) -> None:
-        """Launch it and wait."""
-        self._graph.replay()
-        torch.cuda.current_stream().synchronize()

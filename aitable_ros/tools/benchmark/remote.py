@@ -11,22 +11,23 @@ itself, so that no figure contains the way between the processes.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
+import importlib
 import os
+import platform
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.inference.engine import InferenceError
+from aitable_ros.tools.benchmark.timing import Runner
 
 _START_TIMEOUT_S = 120.0
 _END_TIMEOUT_S = 20.0
@@ -39,14 +40,23 @@ _START = (
     'import signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);'
     'root = sys.argv.pop(1); sys.path[:] = [root, *filter(None, sys.path)];'
     'import aitable_ros; sys.path.remove(root);'
-    'from aitable_ros.tools.benchmark.remote import start; sys.exit(start())'
+    'from aitable_ros.tools.benchmark.remote import serve; serve(*map(int, sys.argv[1:]))'
 )
-
-_Packed = tuple[str, tuple[int, ...], bytes]
 
 
 class RemoteTorchError(InferenceError):
     """The other interpreter could not do what it was asked; says why."""
+
+
+def load_torch(threads: int) -> Any:
+    """
+    Import :mod:`aitable_ros.tools.benchmark.pytorch_peer`, and with it PyTorch.
+
+    :param threads: of PyTorch on the CPU.
+    """
+    peer = importlib.import_module('aitable_ros.tools.benchmark.pytorch_peer')
+    peer.torch.set_num_threads(threads)
+    return peer
 
 
 class RemoteTorch:
@@ -61,56 +71,54 @@ class RemoteTorch:
 
     def __init__(self, command: Sequence[str], threads: int) -> None:
         here, there = socket.socketpair()
-        there.set_inheritable(True)
-        arguments = ['-c', _START, str(_ROOT), str(there.fileno())]
-        try:
-            self._process = subprocess.Popen(
-                [*command, *arguments, '--threads', str(threads)],
-                pass_fds=(there.fileno(),),
-                stdin=subprocess.DEVNULL,
-                # its output must not get between the lines of the table
-                stdout=sys.stderr,
-            )
-        except OSError as error:
-            here.close()
-            raise RemoteTorchError(f'{command[0]} does not start: {error}') from error
-        finally:
-            there.close()
+        with there:
+            try:
+                self._process = subprocess.Popen(
+                    [*command, '-c', _START, str(_ROOT), str(there.fileno()), str(threads)],
+                    pass_fds=(there.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    # its output must not get between the lines of the table
+                    stdout=sys.stderr,
+                )
+            except OSError as error:
+                here.close()
+                raise RemoteTorchError(f'{command[0]} does not start: {error}') from error
         self._connection = Connection(here.detach())
         try:
-            if not self._connection.poll(_START_TIMEOUT_S):
-                raise RemoteTorchError(f'{command[0]} says nothing for {_START_TIMEOUT_S:g} s')
-            self.version: str = self._answer()
+            self.version: str = self.ask('', 'version', timeout_s=_START_TIMEOUT_S)
         except RemoteTorchError:
             self.close()
             raise
 
-    def ask(self, question: str, *arguments: Any) -> Any:
+    def ask(
+        self, variant: str, function: str, *arguments: Any, timeout_s: float | None = None
+    ) -> Any:
         """
         Let the other process do something, and wait for it.
 
-        :param question: name of a method of the server.
+        :param variant: whose method that is; empty: it is a function of the module.
+        :param function: its name; ``load`` loads the variant.
+        :param timeout_s: how long to wait [s]; None: as long as it takes.
         :raises RemoteTorchError: when that failed there.
         """
         try:
-            self._connection.send((question, arguments))
-        except OSError as error:
-            raise RemoteTorchError(f'the process with PyTorch has ended: {error}') from error
-        return self._answer()
+            self._connection.send((variant, function, *map(_packed, arguments)))
+            if not self._connection.poll(timeout_s):
+                raise RemoteTorchError(f'the Python with PyTorch says nothing for {timeout_s:g} s')
+            fine, value = self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise RemoteTorchError('the process with PyTorch has ended') from error
+        if not fine:
+            raise RemoteTorchError(value)
+        return _unpacked(value)
 
     def variants(self) -> tuple[str, ...]:
         """Return the variants that it can run."""
-        return tuple(self.ask('variants'))
+        return self.ask('', 'variants')
 
-    def reference_answers(
-        self, images: npt.NDArray[np.uint8]
-    ) -> dict[str, npt.NDArray[np.float32]]:
+    def reference_answers(self, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray]:
         """See :func:`aitable_ros.tools.benchmark.pytorch_peer.reference_answers`."""
-        return _unpacked(self.ask('reference_answers', _pack(images)))
-
-    def runner(self, variant: str) -> RemoteTorchRunner:
-        """Load a variant there."""
-        return RemoteTorchRunner(self, variant)
+        return self.ask('', 'reference_answers', images)
 
     def close(self) -> None:
         """End the other process."""
@@ -121,132 +129,89 @@ class RemoteTorch:
             self._process.kill()
             self._process.wait()
 
-    def _answer(self) -> Any:
-        try:
-            fine, value = self._connection.recv()
-        except (EOFError, OSError) as error:
-            raise RemoteTorchError('the process with PyTorch has ended') from error
-        if not fine:
-            raise RemoteTorchError(value)
-        return value
 
-
-class RemoteTorchRunner:
+class RemoteTorchRunner(Runner):
     """
-    A variant of EmoNet in the other process; a runner of the benchmark.
+    A variant of EmoNet in the other process.
 
     :param remote: the process.
-    :param variant: a key of ``benchmark_torch.VARIANTS``.
+    :param variant: a key of :data:`aitable_ros.tools.benchmark.pytorch_peer.VARIANTS`.
+    :raises RemoteTorchError: when it does not load there.
     """
-
-    max_batch: int | None = None
 
     def __init__(self, remote: RemoteTorch, variant: str) -> None:
         self.label = variant
         self._remote = remote
-        self.details: dict[str, Any] = remote.ask('load', variant)
+        self.details = remote.ask(variant, 'load')
 
     def infer(self, images: npt.NDArray[np.uint8]) -> Mapping[str, npt.NDArray]:
-        """Run the network there."""
-        return _unpacked(self._remote.ask('infer', self.label, _pack(images)))
+        """See :class:`Runner`."""
+        return self._remote.ask(self.label, 'infer', images)
 
     def infer_s(self, images: npt.NDArray[np.uint8]) -> float:
-        """Run the network there, and return how long that process took for it [s]."""
-        return float(self._remote.ask('infer_s', self.label, _pack(images)))
+        """See :class:`Runner`; as long as it took that process."""
+        return self._remote.ask(self.label, 'infer_s', images)
 
     def device_s(self, batch: int) -> float | None:
-        """Return the seconds that the GPU needs once its input is there; None on the CPU."""
-        return self._remote.ask('device_s', self.label, batch)
+        """See :class:`Runner`."""
+        return self._remote.ask(self.label, 'device_s', batch)
 
     def close(self) -> None:
-        """Free the network there."""
+        """See :class:`Runner`."""
         with contextlib.suppress(RemoteTorchError):  # it has ended, and freed everything
-            self._remote.ask('free', self.label)
+            self._remote.ask(self.label, 'close')
 
 
-def _pack(array: npt.NDArray) -> _Packed:
-    """Take an array apart: two versions of NumPy need not read each other's pickles."""
-    return array.dtype.str, array.shape, np.ascontiguousarray(array).tobytes()
+class _Array(NamedTuple):
+    """An array taken apart: two versions of NumPy need not read each other's pickles."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
 
 
-def _unpack(packed: _Packed) -> npt.NDArray:
-    dtype, shape, data = packed
-    return np.frombuffer(data, np.dtype(dtype)).reshape(shape).copy()
+def _packed(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return _Array(value.dtype.str, value.shape, value.tobytes())
+    if isinstance(value, dict):
+        return {key: _packed(part) for key, part in value.items()}
+    return value
 
 
-def _unpacked(answers: Mapping[str, _Packed]) -> dict[str, npt.NDArray]:
-    return {name: _unpack(packed) for name, packed in answers.items()}
-
-
-class _Server:
-    """What the other process does; methods are named by :meth:`RemoteTorch.ask`."""
-
-    def __init__(self, threads: int) -> None:
-        from aitable_ros.tools.benchmark import pytorch_peer as benchmark_torch
-
-        benchmark_torch.torch.set_num_threads(threads)
-        self._module = benchmark_torch
-        self.version = str(benchmark_torch.torch.__version__)
-        self._runners: dict[str, Any] = {}
-
-    def variants(self) -> tuple[str, ...]:
-        return self._module.variants()
-
-    def reference_answers(self, images: _Packed) -> dict[str, _Packed]:
-        answers = self._module.reference_answers(_unpack(images))
-        return {name: _pack(answer) for name, answer in answers.items()}
-
-    def load(self, variant: str) -> dict[str, Any]:
-        self._runners[variant] = self._module.TorchRunner(variant)
-        python = '.'.join(map(str, sys.version_info[:3]))
-        return {**self._runners[variant].details, 'python': python}
-
-    def infer(self, variant: str, images: _Packed) -> dict[str, _Packed]:
-        answers = self._runners[variant].infer(_unpack(images))
-        return {name: _pack(answer) for name, answer in answers.items()}
-
-    def infer_s(self, variant: str, images: _Packed) -> float:
-        runner, array = self._runners[variant], _unpack(images)
-        start = time.perf_counter()
-        runner.infer(array)
-        return time.perf_counter() - start
-
-    def device_s(self, variant: str, batch: int) -> float | None:
-        return self._runners[variant].device_s(batch)
-
-    def free(self, variant: str) -> None:
-        self._runners.pop(variant).close()
+def _unpacked(value: Any) -> Any:
+    if isinstance(value, _Array):
+        return np.frombuffer(value.data, np.dtype(value.dtype)).reshape(value.shape).copy()
+    if isinstance(value, dict):
+        return {key: _unpacked(part) for key, part in value.items()}
+    return value
 
 
 def serve(descriptor: int, threads: int) -> None:
     """
-    Be the other process: answer what comes in, until the connection is closed.
+    Be the other process: do what :meth:`RemoteTorch.ask` says, until the connection is closed.
 
     :param descriptor: of the socket to the benchmark.
     :param threads: of PyTorch on the CPU.
     """
     connection = Connection(os.dup(descriptor))
-    try:
-        server = _Server(threads)
-    except Exception as error:
-        connection.send((False, f'{type(error).__name__}: {error}'))
-        return
+    runners: dict[str, Runner] = {}
+
+    def do(variant: str, function: str, *arguments: Any) -> Any:
+        if variant and function != 'load':
+            return getattr(runners[variant], function)(*map(_unpacked, arguments))
+        peer = load_torch(threads)
+        if function == 'version':
+            return str(peer.torch.__version__)
+        if function == 'load':
+            runners[variant] = peer.TorchRunner(variant)
+            return {**runners[variant].details, 'python': platform.python_version()}
+        return getattr(peer, function)(*map(_unpacked, arguments))
+
     with contextlib.suppress(EOFError, OSError):  # the benchmark has ended
-        connection.send((True, server.version))
         while True:
-            question, arguments = connection.recv()
+            question = connection.recv()
             try:
-                answer = (True, getattr(server, question)(*arguments))
+                answer = (True, _packed(do(*question)))
             except Exception as error:  # the benchmark reports it and goes on
                 answer = (False, f'{type(error).__name__}: {error}')
             connection.send(answer)
-
-
-def start(argv: Sequence[str] | None = None) -> int:
-    """Start the server; the benchmark does so, nobody else."""
-    parser = argparse.ArgumentParser(description=serve.__doc__)
-    parser.add_argument('descriptor', type=int)
-    parser.add_argument('--threads', type=int, default=1)
-    options = parser.parse_args(argv)
-    serve(options.descriptor, options.threads)
-    return 0

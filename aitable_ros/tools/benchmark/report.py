@@ -16,7 +16,7 @@ from typing import Any
 
 from aitable_ros import __version__
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.tools.benchmark.memory import at_the_end, growth_of
+from aitable_ros.tools.benchmark.memory import growth_of
 from aitable_ros.tools.benchmark.runners import TORCH, TORCH_REFERENCE
 from aitable_ros.tools.support.installed import version_of
 
@@ -85,24 +85,13 @@ def print_model(model: Mapping[str, Any], problem: str = '') -> None:
     if loaded:
         print()
         titles = ('backend', 'load s', 'RSS MB', 'GPU MB', 'another: s', 'RSS MB', 'GPU MB', '')
-        lines: list[tuple[str, ...]] = [titles]
-        for row in loaded:
-            cells = [
-                cell
-                for entry in (row['loading']['first'], row['loading']['another'])
-                for cell in (
-                    f'{entry["seconds"]:.3f}',
-                    f'{entry["rss_bytes"] / _MB:.1f}',
-                    f'{entry["gpu_bytes"] / _MB:.1f}' if 'gpu_bytes' in entry else '-',
-                )
-            ]
-            file = Path(row.get('file', '')).name
-            if row.get('precision'):
-                file += f' ({row["precision"]})'
-            lines.append((row['backend'], *cells, file))
-        _print_columns(lines, left=(0, 7))
+        _print_columns([titles, *map(_loading_cells, loaded)], left=(0, 7))
     if timed and model['reference']:
-        print(f'difference: at worst, from {model["reference"]}; on {_images(model)}')
+        others = f'{model["images"] - model["crops"]} of noise, black and white'
+        images = f'{others} (no face: scikit-image is not installed)'
+        if model['crops']:
+            images = f'{model["crops"]} pictures of a face; on {others}'
+        print(f'difference: at worst, from {model["reference"]}; on {images}')
     elif timed:
         print(f'no reference: {problem}')
     if any(backend.startswith(TORCH) for backend, _ in timed):
@@ -111,11 +100,13 @@ def print_model(model: Mapping[str, Any], problem: str = '') -> None:
         print(f'left out: {reason}')
 
 
-def _images(model: Mapping[str, Any]) -> str:
-    others = model['images'] - model['crops']
-    if model['crops']:
-        return f'{model["crops"]} pictures of a face; on {others} of noise, black and white'
-    return f'{others} images of noise, black and white (no face: scikit-image is not installed)'
+def _loading_cells(row: Mapping[str, Any]) -> list[str]:
+    cells = [row['backend']]
+    for entry in (row['loading']['first'], row['loading']['another']):
+        gpu = f'{entry["gpu_bytes"] / _MB:.1f}' if 'gpu_bytes' in entry else '-'
+        cells += [f'{entry["seconds"]:.3f}', f'{entry["rss_bytes"] / _MB:.1f}', gpu]
+    precision = f' ({row["precision"]})' if row.get('precision') else ''
+    return [*cells, Path(row.get('file', '')).name + precision]
 
 
 def _print_timed(timed: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
@@ -123,15 +114,13 @@ def _print_timed(timed: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     header = ('batch', 'p50 ms', 'p90 ms', 'p99 ms', 'device ms', 'images/s', 'runs')
     table: list[tuple[str, ...]] = [('backend', *header, 'difference', 'on noise')]
     table += [(backend, *_timing_cells(cell)) for backend, cell in timed]
-    left = (0, 8, 9)
-    if sys.stdout.isatty() and _width(table) > shutil.get_terminal_size().columns:
-        _print_columns([row[:8] for row in table], left)
-        _print_ratios(timed)
+    width = sum(max(map(len, column)) + len(_GAP) for column in zip(*table)) - len(_GAP)
+    narrow = sys.stdout.isatty() and width > shutil.get_terminal_size().columns
+    _print_columns([row[:8] for row in table] if narrow else table, left=(0, 8, 9))
+    _print_ratios(timed)
+    if narrow:
         print()
         _print_columns([(*row[:2], *row[8:]) for row in table], left=(0, 2, 3))
-    else:
-        _print_columns(table, left)
-        _print_ratios(timed)
 
 
 def _timing_cells(cell: Mapping[str, Any]) -> tuple[str, ...]:
@@ -153,23 +142,19 @@ def _timing_cells(cell: Mapping[str, Any]) -> tuple[str, ...]:
         *(milliseconds(cell[key]) for key in ('p50_ms', 'p90_ms', 'p99_ms', 'device_p50_ms')),
         f'{cell["images_per_s"]:.1f}',
         str(cell['runs']),
-        difference(cell['difference']),
-        difference(cell['noise_difference']),
+        *(difference(cell[key]) for key in ('difference', 'noise_difference')),
     )
 
 
 def _print_ratios(timed: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     """Say how many times as long as the fastest each takes, at the smallest batch."""
     batch = min(cell['batch'] for _, cell in timed)
-    times = {backend: cell['p50_ms'] for backend, cell in timed if cell['batch'] == batch}
-    fastest = min(times, key=lambda backend: times[backend])
-    others = ', '.join(
-        f'{backend} {time_ms / times[fastest]:.2f}'
-        for backend, time_ms in sorted(times.items(), key=lambda item: item[1])
-        if backend != fastest
+    (least, fastest), *others = sorted(
+        (cell['p50_ms'], backend) for backend, cell in timed if cell['batch'] == batch
     )
     if others:
-        print(f'batch {batch}, times as long as {fastest}: {others}')
+        ratios = ', '.join(f'{backend} {time_ms / least:.2f}' for time_ms, backend in others)
+        print(f'batch {batch}, times as long as {fastest}: {ratios}')
 
 
 def print_endurance(entry: Mapping[str, Any]) -> None:
@@ -179,39 +164,27 @@ def print_endurance(entry: Mapping[str, Any]) -> None:
     :param entry: of :attr:`Report.endurance`.
     """
     samples = entry['samples']
-    before, after = samples[0], at_the_end(samples)
-    growth = growth_of(samples)
-    per_run_ms = entry['seconds'] / entry['count'] * 1e3
     parts = []
-    for key, title in (('rss_bytes', 'RSS'), ('gpu_bytes', 'GPU memory')):
-        if key in growth:
-            change = f'{before[key] / _MB:.1f} -> {after[key] / _MB:.1f} MB'
-            parts.append(f'{title} {change} ({growth[key]:+.2%})')
-    for key, title in (('open_files', 'open files'), ('threads', 'threads')):
-        parts.append(f'{title} {before[key]} -> {after[key]}')
+    for key, (before, after, growth) in growth_of(samples).items():
+        if key.endswith('_bytes'):
+            title = {'rss_bytes': 'RSS', 'gpu_bytes': 'GPU memory'}[key]
+            parts.append(f'{title} {before / _MB:.1f} -> {after / _MB:.1f} MB ({growth:+.2%})')
+        else:
+            parts.append(f'{key.replace("_", " ")} {before} -> {after}')
     if 'changed_answers' in entry:
         parts.append(f'{entry["changed_answers"]} answers changed')
     print(
-        f'\n{entry["model"]} on {entry["backend"]}, {entry["kind"]}, after'
-        f' {samples[0]["after"]} and {samples[-1]["after"]} ({per_run_ms:.3f} ms each):'
+        f'\n{entry["model"]} on {entry["backend"]}, {entry["kind"]}, after {samples[0]["after"]}'
+        f' and {samples[-1]["after"]} ({entry["seconds"] / entry["count"] * 1e3:.3f} ms each):'
         f' {", ".join(parts)}'
     )
 
 
 def _print_columns(table: Sequence[Sequence[str]], left: Sequence[int]) -> None:
-    widths = _widths(table)
+    widths = [max(map(len, column)) for column in zip(*table)]
     for row in table:
         cells = [
             f'{cell:<{width}}' if column in left else f'{cell:>{width}}'
             for column, (cell, width) in enumerate(zip(row, widths))
         ]
         print(_GAP.join(cells).rstrip())
-
-
-def _widths(table: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(len, column)) for column in zip(*table)]
-
-
-def _width(table: Sequence[Sequence[str]]) -> int:
-    widths = _widths(table)
-    return sum(widths) + len(_GAP) * (len(widths) - 1)

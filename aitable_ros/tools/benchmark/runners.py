@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ from aitable_ros.inference.selection import BACKENDS, load_engine
 from aitable_ros.inference.tensorrt.sidecar import file_sha256, read_sidecar
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.emonet.contract import emonet_spec
+from aitable_ros.tools.benchmark.remote import load_torch
+from aitable_ros.tools.benchmark.timing import Runner
 
 SPECS: Mapping[str, ModelSpec] = MappingProxyType({'emonet': emonet_spec(8), **CONTRACTS})
 """What can be timed. EmoNet's file is the user's own; random weights take as long."""
@@ -28,65 +30,60 @@ TORCH_MODEL = 'emonet'
 TORCH_REFERENCE = 'PyTorch, FP32, on the CPU'
 
 
-class Runner(Protocol):
+@dataclasses.dataclass(frozen=True)
+class Opening:
     """
-    What is timed: a network on a backend.
+    How a network is loaded, in values that JSON can carry to a process of its own.
 
-    ``label`` names it in the table; ``max_batch`` is the largest batch that runs in one piece,
-    None where there is no limit; ``details`` go into the JSON file.
+    :param model: a key of :data:`SPECS`.
+    :param label: a backend, or a variant of PyTorch.
+    :param engines_dir: folder of the model files.
+    :param threads: for what runs on the CPU.
+    :param allow_host_code: let a TensorRT engine bring code that runs in this process.
+    :param mapped_memory: let TensorRT work on the host's memory.
     """
 
+    model: str
     label: str
-    max_batch: int | None
-    details: dict[str, Any]
+    engines_dir: str
+    threads: int = 1
+    allow_host_code: bool = False
+    mapped_memory: bool = False
 
-    def infer(self, images: npt.NDArray[np.uint8]) -> Mapping[str, npt.NDArray]:
-        """Run the network, from images (N, H, W, 3) in ordinary memory to arrays in it."""
+    def open(self) -> Runner:
+        """
+        Load it.
 
-    def infer_s(self, images: npt.NDArray[np.uint8]) -> float:
-        """Do the same, and return how long it took [s]."""
-
-    def device_s(self, batch: int) -> float | None:
-        """Run what remains without the host's part; None where the backend cannot tell."""
-
-    def close(self) -> None:
-        """Free the network."""
+        :raises InferenceError: when it does not load.
+        :raises RuntimeError: when PyTorch cannot.
+        """
+        if self.label in BACKENDS:
+            return EngineRunner(self)
+        return load_torch(self.threads).TorchRunner(self.label)
 
 
-class EngineRunner:
+class EngineRunner(Runner):
     """
     A network on one of aitable's backends.
 
-    :param spec: the network.
-    :param backend: a key of :data:`BACKENDS`.
-    :param engines_dir: folder of the model files.
-    :param threads: for backends on the CPU.
-    :param allow_host_code: let a TensorRT engine bring code that runs in this process.
-    :param mapped_memory: let TensorRT work on the host's memory.
+    :param opening: the network, its backend, and how it is loaded.
     :raises InferenceError: when it does not load.
     """
 
-    def __init__(
-        self,
-        spec: ModelSpec,
-        backend: str,
-        engines_dir: Path,
-        threads: int,
-        allow_host_code: bool = False,
-        mapped_memory: bool = False,
-    ) -> None:
-        file = engines_dir / f'{spec.name}{BACKENDS[backend].suffix}'
-        if allow_host_code and backend == 'tensorrt' and file.is_file():
+    def __init__(self, opening: Opening) -> None:
+        spec, folder = SPECS[opening.model], Path(opening.engines_dir)
+        self.label = opening.label
+        on_tensorrt = self.label == 'tensorrt'
+        file = folder / f'{spec.name}{BACKENDS[self.label].suffix}'
+        if opening.allow_host_code and on_tensorrt and file.is_file():
             spec = dataclasses.replace(spec, host_code_sha256=file_sha256(file))
-        if mapped_memory and backend == 'tensorrt':
+        if opening.mapped_memory and on_tensorrt:
             spec = dataclasses.replace(spec, mapped_memory=True)
-        selection = load_engine(spec, backend, engines_dir=engines_dir, threads=threads)
-        self.label = backend
+        selection = load_engine(spec, self.label, engines_dir=folder, threads=opening.threads)
         self._engine: Any = selection.engine
         self._input = spec.inputs[0].name
-        self.max_batch: int | None = getattr(self._engine, 'max_batch', None)
         self.details: dict[str, Any] = {'file': str(selection.path)}
-        record = read_sidecar(selection.path) if backend == 'tensorrt' else None
+        record = read_sidecar(selection.path) if on_tensorrt else None
         if record is not None:
             self.details['precision'] = record.precision
         for name in ('tensorrt_version', 'uses_cuda_graph', 'max_batch', 'device_memory_bytes'):
@@ -97,15 +94,9 @@ class EngineRunner:
         """See :class:`Runner`."""
         return self._engine.infer({self._input: images})
 
-    def infer_s(self, images: npt.NDArray[np.uint8]) -> float:
-        """See :class:`Runner`."""
-        start = time.perf_counter()
-        self.infer(images)
-        return time.perf_counter() - start
-
     def device_s(self, batch: int) -> float | None:
-        """See :class:`Runner`."""
-        if not hasattr(self._engine, 'replay') or batch > (self.max_batch or batch):
+        """See :class:`Runner`; also None where the batch does not run in one piece."""
+        if not hasattr(self._engine, 'replay') or batch > self.details.get('max_batch', batch):
             return None
         start = time.perf_counter()
         self._engine.replay(batch)

@@ -4,6 +4,6 @@
 
 import sys
 
-from aitable_ros.tools.build_engines.command.command import main
+from aitable_ros.tools.build_engines.command import main
 
 sys.exit(main())

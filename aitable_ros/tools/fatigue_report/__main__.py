@@ -4,6 +4,6 @@
 
 import sys
 
-from aitable_ros.tools.fatigue_report.command.command import main
+from aitable_ros.tools.fatigue_report.command import main
 
 sys.exit(main())

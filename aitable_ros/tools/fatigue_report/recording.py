@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from aitable_ros.perception.fatigue.blinks import Closure
+from aitable_ros.perception.fatigue.events import Event
 from aitable_ros.perception.fatigue.eye_openness import eye_aspect_ratios, mouth_aspect_ratio
 from aitable_ros.perception.fatigue.level import FatigueLevel
 from aitable_ros.perception.fatigue.monitor import (
@@ -20,7 +19,6 @@ from aitable_ros.perception.fatigue.monitor import (
     FatigueState,
 )
 from aitable_ros.perception.fatigue.visibility import FaceView
-from aitable_ros.perception.fatigue.yawns import Yawn
 from aitable_ros.simulation.script import Person, Script
 from aitable_ros.simulation.synthetic_face import Frame, camera_stamps, film
 
@@ -40,19 +38,15 @@ class Recording:
     :param yawns: all found.
     :param levels: each level taken, with the stamp from which on.
     :param last: the last state.
-    :param seconds: time spent in the monitor.
-    :param frames: number of frames with a face.
     """
 
     states: list[tuple[float, FatigueState]] = field(default_factory=list)
-    blinks: list[Closure] = field(default_factory=list)
-    closures: list[Closure] = field(default_factory=list)
+    blinks: list[Event] = field(default_factory=list)
+    closures: list[Event] = field(default_factory=list)
     microsleep_stamps_s: list[float] = field(default_factory=list)
-    yawns: list[Yawn] = field(default_factory=list)
+    yawns: list[Event] = field(default_factory=list)
     levels: list[tuple[float, FatigueLevel, str]] = field(default_factory=list)
-    last: FatigueState | None = None
-    seconds: float = 0.0
-    frames: int = 0
+    last: FatigueState = field(init=False)
 
 
 def sample_of(frame: Frame, *, knows_pose: bool = True) -> FatigueSample:
@@ -108,11 +102,7 @@ def record(
     recording = Recording()
     microsleeps, level, next_s = 0, None, -math.inf
     for frame in film(script, person, stamps_s, rng):
-        sample = sample_of(frame, knows_pose=knows_pose)
-        begin = time.perf_counter()
-        state = monitor.update(frame.stamp_s, sample)
-        recording.seconds += time.perf_counter() - begin
-        recording.frames += 1
+        state = monitor.update(frame.stamp_s, sample_of(frame, knows_pose=knows_pose))
         if state.ended_blink:
             recording.blinks.append(state.ended_blink)
         if state.ended_closure:

@@ -32,6 +32,11 @@ class EventScore:
     errors: list[float] = field(default_factory=list)
 
     @property
+    def true(self) -> int:
+        """How many there were."""
+        return self.hits + self.missed
+
+    @property
     def precision(self) -> float:
         """Share of the found ones that are true; NaN without any."""
         return self.hits / (self.hits + self.false) if self.hits + self.false else math.nan
@@ -39,7 +44,7 @@ class EventScore:
     @property
     def recall(self) -> float:
         """Share of the true ones that were found; NaN without any."""
-        return self.hits / (self.hits + self.missed) if self.hits + self.missed else math.nan
+        return self.hits / self.true if self.true else math.nan
 
     @property
     def f1(self) -> float:
@@ -51,52 +56,40 @@ class EventScore:
         """Give a quantile of the duration's absolute error, in frame intervals."""
         return float(np.quantile(np.abs(self.errors), share)) if self.errors else math.nan
 
-    def add(self, other: EventScore) -> None:
-        """Add another recording's."""
-        self.hits += other.hits
-        self.missed += other.missed
-        self.false += other.false
-        self.errors += other.errors
+    def add(
+        self,
+        true: Sequence[Span],
+        found: Sequence[tuple[float, float]],
+        ignored: Sequence[Span] = (),
+        *,
+        interval_s: float,
+        tolerance_s: float = 0.0,
+    ) -> None:
+        """
+        Match found events with true ones by overlap, one to one, in order.
 
+        :param true: what has to be found.
+        :param found: begin and end of each found event.
+        :param ignored: what may be found or not.
+        :param interval_s: the frame interval.
+        :param tolerance_s: events this far apart still match.
+        """
 
-def match(
-    true: Sequence[Span],
-    found: Sequence[tuple[float, float]],
-    ignored: Sequence[Span],
-    *,
-    tolerance_s: float,
-    interval_s: float,
-) -> EventScore:
-    """
-    Match found events with true ones by overlap, one to one, in order.
+        def touch(event: Span, span: tuple[float, float]) -> bool:
+            low_s, high_s = event.start_s - tolerance_s, event.end_s + tolerance_s
+            return span[0] <= high_s and span[1] >= low_s
 
-    :param true: what has to be found.
-    :param found: begin and end of each found event.
-    :param ignored: what may be found or not.
-    :param tolerance_s: events this far apart still match.
-    :param interval_s: the frame interval.
-    """
-    score = EventScore()
-    free = list(found)
-    for event in sorted(true, key=lambda e: e.start_s):
-        overlapping = [
-            f
-            for f in free
-            if f[0] <= event.end_s + tolerance_s and f[1] >= event.start_s - tolerance_s
-        ]
-        if not overlapping:
-            score.missed += 1
-            continue
-        best = min(overlapping, key=lambda f: abs(f[0] - event.start_s) + abs(f[1] - event.end_s))
-        free.remove(best)
-        score.hits += 1
-        score.errors.append((best[1] - best[0] - event.duration_s) / interval_s)
-    for start_s, end_s in free:
-        if not any(
-            start_s <= e.end_s + tolerance_s and end_s >= e.start_s - tolerance_s for e in ignored
-        ):
-            score.false += 1
-    return score
+        free = list(found)
+        for event in sorted(true, key=lambda e: e.start_s):
+            touching = [span for span in free if touch(event, span)]
+            if not touching:
+                self.missed += 1
+                continue
+            best = min(touching, key=lambda f: abs(f[0] - event.start_s) + abs(f[1] - event.end_s))
+            free.remove(best)
+            self.hits += 1
+            self.errors.append((best[1] - best[0] - event.duration_s) / interval_s)
+        self.false += sum(not any(touch(event, span) for event in ignored) for span in free)
 
 
 @dataclass
@@ -119,45 +112,24 @@ class Scores:
 
     def add(self, script: Script, recording: Recording, rate_hz: float) -> None:
         """Score a recording against its script."""
-        settings = FatigueSettings()
-        limit_rad = settings.visibility.max_yaw_rad
+        limit_rad = FatigueSettings().visibility.max_yaw_rad
         interval_s = 1 / rate_hz
-        margin_s = 0.5
 
         def seen(spans: Sequence[Span]) -> list[Span]:
-            return [s for s in spans if not script.hidden(s, limit_rad, margin_s)]
+            return [s for s in spans if not script.hidden(s, limit_rad, margin_s=0.5)]
 
-        hidden = [
-            *script.dropouts,
-            *(s for s in script.turns + script.looks_down if abs(s.value) > limit_rad),
-        ]
+        blinks = seen(script.blinks)
         self.blinks.add(
-            match(
-                seen(script.blinks),
-                [(b.start_s, b.end_s) for b in recording.blinks],
-                [s for s in script.blinks if s not in seen(script.blinks)] + hidden,
-                tolerance_s=0.15,
-                interval_s=interval_s,
-            )
+            blinks,
+            [(b.start_s, b.end_s) for b in recording.blinks],
+            [s for s in script.blinks if s not in blinks] + script.unseen(limit_rad),
+            interval_s=interval_s,
+            tolerance_s=0.15,
         )
-        self.microsleeps.add(
-            match(
-                seen(script.microsleeps),
-                [(s, s) for s in recording.microsleep_stamps_s],
-                [],
-                tolerance_s=0.0,
-                interval_s=interval_s,
-            )
-        )
-        self.yawns.add(
-            match(
-                seen(script.yawns),
-                [(y.start_s, y.end_s) for y in recording.yawns],
-                [],
-                tolerance_s=0.0,
-                interval_s=interval_s,
-            )
-        )
+        slept = [(s, s) for s in recording.microsleep_stamps_s]
+        self.microsleeps.add(seen(script.microsleeps), slept, interval_s=interval_s)
+        yawned = [(y.start_s, y.end_s) for y in recording.yawns]
+        self.yawns.add(seen(script.yawns), yawned, interval_s=interval_s)
         errors = []
         for stamp_s, state in recording.states:
             value = state.perclos

@@ -10,10 +10,9 @@ from dataclasses import replace
 import numpy as np
 
 from aitable_ros.perception.fatigue.level import FatigueLevel
-from aitable_ros.perception.fatigue.monitor import FatigueMonitor, FatigueState
+from aitable_ros.perception.fatigue.monitor import FatigueState
 from aitable_ros.simulation.script import LidClosure, Person, Script, Span, random_script
-from aitable_ros.simulation.synthetic_face import camera_stamps, film
-from aitable_ros.tools.fatigue_report.recording import Recording, record, sample_of
+from aitable_ros.tools.fatigue_report.recording import Recording, record
 
 PEOPLE = tuple(
     Person(open_ear=open_ear, closed_share=closed_share)
@@ -95,32 +94,6 @@ def level_shares(who: str, person: Person, duration_s: float, seed: int) -> list
     for (stamp_s, level, _), end_s in zip(recording.levels, ends_s):
         shares[level] += (end_s - stamp_s) / duration_s
     return shares
-
-
-def two_people(rate_hz: float = 30.0, duration_s: float = 180.0) -> list[tuple[Script, Recording]]:
-    """Film one who is awake and one who dozes side by side, sample by sample in turn."""
-    quiet = {'turns_per_min': 0, 'looks_down_per_min': 0, 'dropouts_per_min': 0}
-    scripts = (
-        random_script(
-            np.random.default_rng(1),
-            duration_s,
-            droops_per_min=0,
-            microsleeps_per_min=0,
-            yawns_per_min=0,
-            **quiet,
-        ),
-        random_script(np.random.default_rng(2), duration_s, microsleeps_per_min=4, **quiet),
-    )
-    people = (Person(open_ear=0.36), Person(open_ear=0.18))
-    rng = np.random.default_rng(3)
-    stamps_s = camera_stamps(rng, rate_hz, duration_s)
-    monitors = [FatigueMonitor(), FatigueMonitor()]
-    recordings = [Recording(), Recording()]
-    films = [film(script, person, stamps_s, rng) for script, person in zip(scripts, people)]
-    for frames in zip(*films):
-        for frame, monitor, recording in zip(frames, monitors, recordings):
-            recording.last = monitor.update(frame.stamp_s, sample_of(frame))
-    return list(zip(scripts, recordings))
 
 
 def eyes() -> list[Person]:

@@ -4,6 +4,6 @@
 
 import sys
 
-from aitable_ros.tools.preflight.command.command import main
+from aitable_ros.tools.preflight.command import main
 
 sys.exit(main())

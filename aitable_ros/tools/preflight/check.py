@@ -4,10 +4,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import textwrap
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
@@ -18,9 +14,6 @@ from aitable_ros import __version__
 PROBE_TIMEOUT_S = 60.0
 """A process of its own, in which something is tried, is killed after this time."""
 
-_WRAP_WIDTH = 100
-_MIN_WIDTH = 60
-
 
 class Status(IntEnum):
     """How a check came out; its value is the exit status when nothing is worse."""
@@ -28,9 +21,6 @@ class Status(IntEnum):
     OK = 0
     WARNING = 1
     ERROR = 2
-
-
-_COLOURS = {Status.OK: '32', Status.WARNING: '33', Status.ERROR: '31'}
 
 
 @dataclass(frozen=True)
@@ -63,28 +53,14 @@ def as_document(checks: Sequence[Check]) -> dict[str, Any]:
 
 
 def print_table(checks: Sequence[Check], stream: TextIO) -> None:
-    """Print findings for people; in colour, and as wide as it is, on a terminal."""
-    terminal = stream.isatty()
-    coloured = terminal and not os.environ.get('NO_COLOR') and os.environ.get('TERM') != 'dumb'
-    width = max(shutil.get_terminal_size().columns, _MIN_WIDTH) if terminal else _WRAP_WIDTH
-    name_width = max(len(check.name) for check in checks)
-    indent = ' ' * (len('warning') + name_width + 4)
+    """Print findings for people; lines are not broken, so that commands in them can be copied."""
+    width = max(len(check.name) for check in checks)
     for check in checks:
-        label = f'{check.status.name.lower():<7}'
-        if coloured:
-            label = f'\x1b[{_COLOURS[check.status]}m{label}\x1b[0m'
-        texts = [check.summary, *([f'-> {check.advice}'] if check.advice else [])]
-        lines = [line for text in texts for line in _wrapped(text, width - len(indent))]
-        print(f'{label}  {check.name:<{name_width}}  {lines[0]}', file=stream)
-        for line in lines[1:]:
-            print(f'{indent}{line}', file=stream)
-    counts = Counter(check.status for check in checks)
-    print(
-        f'{len(checks)} checks: {counts[Status.OK]} ok, {counts[Status.WARNING]} with warnings,'
-        f' {counts[Status.ERROR]} with errors',
-        file=stream,
-    )
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+        print(
+            f'{check.status.name.lower():<7}  {check.name:<{width}}  {check.summary}', file=stream
+        )
+        if check.advice:
+            print(f'{"":<{width + 9}}  -> {check.advice}', file=stream)
+    ok, warnings, errors = (sum(check.status is each for check in checks) for each in Status)
+    counts = f'{ok} ok, {warnings} with warnings, {errors} with errors'
+    print(f'{len(checks)} checks: {counts}', file=stream)

@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from aitable_ros.tools.preflight.cameras import check_cameras
 from aitable_ros.tools.preflight.check import Check, Status, as_document, print_table
-from aitable_ros.tools.preflight.machine import check_cameras, check_shared_memory
 from aitable_ros.tools.preflight.models import check_models
 from aitable_ros.tools.preflight.ros import check_ros
 from aitable_ros.tools.preflight.runtimes import RUNTIMES, check_cuda, check_runtime
@@ -34,19 +34,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: arguments; None for those of the process.
     :returns: 0 when all is fine, 1 with warnings, 2 with errors.
     """
-    arguments = _parser().parse_args(argv)
-    try:
-        checks = run_checks(checkers(arguments.engines_dir, arguments.models_file))
-    except KeyboardInterrupt:
-        return 130
-    if arguments.json:
-        print(json.dumps(as_document(checks), indent=2))
-    else:
-        print_table(checks, sys.stdout)
-    return int(max(check.status for check in checks))
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='preflight',
         description=(
@@ -58,25 +45,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
     parser.add_argument('--engines-dir', metavar='DIR', type=Path, help='the engines folder')
-    parser.add_argument(
-        '--models-file', metavar='FILE', type=Path, help='a catalog other than config/models.yaml'
-    )
-    return parser
+    text = 'another catalog than config/models.yaml'
+    parser.add_argument('--models-file', metavar='FILE', type=Path, help=text)
+    arguments = parser.parse_args(argv)
+    try:
+        checks = run_checks(checkers(arguments.engines_dir, arguments.models_file))
+    except KeyboardInterrupt:
+        return 130
+    if arguments.json:
+        print(json.dumps(as_document(checks), indent=2))
+    else:
+        print_table(checks, sys.stdout)
+    return int(max(check.status for check in checks))
 
 
-def checkers(
-    engines_dir: Path | None = None, models_file: Path | None = None
-) -> dict[str, Checker]:
+def checkers(engines_dir: Path | None, models_file: Path | None) -> dict[str, Checker]:
     """
     Return all checks, by the name under which one that breaks is reported.
 
-    :param engines_dir: the folder of model files; None for that of
-        :func:`aitable_ros.paths.engines_dir`.
+    :param engines_dir: the folder of model files; None for the one that is used by default.
     :param models_file: the catalog; None for config/models.yaml.
     """
     return {
         'ros': partial(check_ros, dict(os.environ)),
-        'shared memory': check_shared_memory,
         'cuda': check_cuda,
         **{name: partial(check_runtime, name) for name in RUNTIMES},
         'models': partial(check_models, engines_dir, models_file),
@@ -91,10 +82,9 @@ def run_checks(checks: Mapping[str, Checker]) -> list[Check]:
     :param checks: by name. One that raises is reported as an error under its name.
     """
 
-    def guarded(item: tuple[str, Checker]) -> Sequence[Check]:
-        name, check = item
+    def guarded(name: str) -> Sequence[Check]:
         try:
-            return check()
+            return checks[name]()
         except Exception as error:
             reason = ' '.join(f'{type(error).__name__}: {error}'.split())
             summary = f'could not be examined: {reason}'
@@ -102,4 +92,4 @@ def run_checks(checks: Mapping[str, Checker]) -> list[Check]:
 
     # most of the time goes into processes of their own
     with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 4)) as pool:
-        return [check for found in pool.map(guarded, checks.items()) for check in found]
+        return [check for found in pool.map(guarded, checks) for check in found]

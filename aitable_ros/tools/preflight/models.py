@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,54 +42,36 @@ def _check_model(spec: ModelSpec, file: str | None, folder: Path) -> Check:
         return run_isolated(probe_model, *arguments, timeout_s=PROBE_TIMEOUT_S)
 
     outcome = outcome_on(AUTO)
-    if outcome.messages:
-        return _judge_model(spec.name, spec.required, outcome.messages[0])
-    results = []  # it took the process down: which backend does?
-    for backend in spec.chain:
-        alone = outcome_on(backend)
-        if not alone.messages:
-            results.append(f'{backend} {alone.failure or "ended early"}')
-        else:
-            works = alone.messages[0]['ok']
-            results.append(f'{backend} works' if works else f'{backend} does not load')
-    return Check(
-        f'model {spec.name}',
-        Status.ERROR,
-        f'loading and running it {outcome.failure or "ended early"}: {", ".join(results)}',
-        'name a backend that works in the parameter `backend`, and repair the other',
-        _details(spec.name, spec.required, {}),
-    )
-
-
-def _judge_model(name: str, required: bool, found: Mapping[str, Any]) -> Check:
-    details = _details(name, required, found)
-    if found['ok']:
+    found: dict[str, Any] = outcome.messages[0] if outcome.messages else {}
+    status = Status.ERROR if spec.required else Status.WARNING
+    if not found:
+        results = []  # it took the process down: which backend does?
+        for backend in spec.chain:
+            alone = outcome_on(backend)
+            result = alone.failure or 'ended early'
+            if alone.messages:
+                result = 'works' if alone.messages[0]['ok'] else 'does not load'
+            results.append(f'{backend} {result}')
+        ended = outcome.failure or 'ended early'
+        status, summary = Status.ERROR, f'loading and running it {ended}: {", ".join(results)}'
+        advice = 'name a backend that works in the parameter `backend`, and repair the other'
+    elif found['ok']:
         skipped = '; '.join(f'{entry["backend"]}: {entry["reason"]}' for entry in found['skipped'])
-        return Check(
-            f'model {name}',
-            Status.WARNING if skipped else Status.OK,
-            f'runs on {found["backend"]} ({found["path"]})',
-            f'not on a better one: {skipped}' if skipped else '',
-            details,
-        )
-    consequence = 'its nodes cannot work' if required else 'optional: the nodes work without it'
-    return Check(
-        f'model {name}',
-        Status.ERROR if required else Status.WARNING,
-        f'has no working backend; {consequence}',
-        found['reason'].removeprefix(f'{name} has no working backend: '),
-        details,
-    )
-
-
-def _details(name: str, required: bool, found: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        'model': name,
-        'required': required,
+        status = Status.WARNING if skipped else Status.OK
+        advice = f'not on a better one: {skipped}' if skipped else ''
+        summary = f'runs on {found["backend"]} ({found["path"]})'
+    else:
+        means = 'its nodes cannot work' if spec.required else 'optional: the nodes work without it'
+        summary = f'has no working backend; {means}'
+        advice = found['reason'].removeprefix(f'{spec.name} has no working backend: ')
+    details = {
+        'model': spec.name,
+        'required': spec.required,
         'backend': found.get('backend'),
         'file': found.get('path'),
         'skipped': found.get('skipped', []),
     }
+    return Check(f'model {spec.name}', status, summary, advice, details)
 
 
 def probe_model(
@@ -98,9 +80,7 @@ def probe_model(
     """
     Load a network and run it once; yield which backend runs it, or why none does.
 
-    :param name: of the catalog.
-    :param models_file: the catalog; None for config/models.yaml.
-    :param engines_dir: the folder of model files.
+    :param name: of the catalog; it and the others are as for :func:`check_models`.
     :param backend: ``auto`` or the name of one.
     """
     catalog = load_catalog(Path(models_file) if models_file else None)
@@ -112,24 +92,20 @@ def probe_model(
         yield {'ok': False, 'reason': str(error), 'skipped': reasons}
         return
     with selection.engine as engine:
-        shapes = {
-            tensor.name: tuple(1 if size == DYNAMIC else size for size in tensor.shape)
-            for tensor in engine.inputs
+        inputs = {
+            t.name: np.zeros([1 if size == DYNAMIC else size for size in t.shape], t.dtype)
+            for t in engine.inputs
         }
-        inputs = {t.name: np.zeros(shapes[t.name], t.dtype) for t in engine.inputs}
         try:
             outputs = engine.infer(inputs)
         except InferenceError as error:
             yield {'ok': False, 'reason': str(error)}
             return
-        wrong = [key for key, value in outputs.items() if not np.isfinite(value).all()]
+    wrong = [key for key, value in outputs.items() if not np.isfinite(value).all()]
     if wrong:
         reason = f'{selection.explain()}; on a black image it gives NaN: {", ".join(wrong)}'
         yield {'ok': False, 'reason': reason}
-    else:
-        yield {
-            'ok': True,
-            'backend': selection.backend,
-            'path': str(selection.path),
-            'skipped': [asdict(skipped) for skipped in selection.skipped],
-        }
+        return
+    passed_over = [asdict(entry) for entry in selection.skipped]
+    path = str(selection.path)
+    yield {'ok': True, 'backend': selection.backend, 'path': path, 'skipped': passed_over}

@@ -15,6 +15,9 @@ from aitable_ros.tools.support.isolation import run_isolated
 MAX_DOMAIN_ID = 101
 """Higher ROS domains use UDP ports that Linux also gives to others; ROS 2, 'The ROS_DOMAIN_ID'."""
 
+_FITS = 'rclpy works with the Python that it was built for, after its setup.bash'
+_MIDDLEWARE = 'install the middleware that RMW_IMPLEMENTATION names, or unset RMW_IMPLEMENTATION'
+
 
 def check_ros(environment: Mapping[str, str]) -> list[Check]:
     """
@@ -23,46 +26,24 @@ def check_ros(environment: Mapping[str, str]) -> list[Check]:
     :param environment: environment variables.
     """
     if not is_there('rclpy'):
-        advice = (
-            'source the setup.bash of ROS 2, or scripts/ros_env.sh, and use the Python that it was'
-            ' built for; without it only analyze works'
-        )
+        advice = f'source the setup.bash of ROS 2, or scripts/ros_env.sh; {_FITS}'
         return [Check('ros', Status.ERROR, 'module rclpy is not installed', advice)]
-    distribution = environment.get('ROS_DISTRO', '')
-    name = f'ROS 2 {distribution or "of unknown distribution (ROS_DISTRO is not set)"}'
+    name = f'ROS 2 {environment.get("ROS_DISTRO") or "(ROS_DISTRO is not set)"}'
     outcome = run_isolated(probe_ros, timeout_s=PROBE_TIMEOUT_S)
     found = dict(outcome.messages)
     if 'rclpy' not in found:
         what = f'{name}: rclpy cannot be imported: {outcome.failure}'
-        advice = 'rclpy works with the Python that it was built for, after its setup.bash'
-        return [Check('ros', Status.ERROR, what, _middleware_advice(environment, advice))]
-    source = '' if distribution else 'source the setup.bash of your ROS installation'
-    status = Status.OK if distribution else Status.WARNING
-    checks = [Check('ros', status, f'{name}, rclpy {found["rclpy"]}', source)]
+        return [Check('ros', Status.ERROR, what, f'{_FITS}; {_MIDDLEWARE}')]
+    checks = [Check('ros', Status.OK, f'{name}, rclpy {found["rclpy"]}')]
     if 'middleware' not in found:
         what = f'the middleware cannot be loaded: {outcome.failure}'
-        advice = _middleware_advice(environment, 'install it, or another one')
-        return [*checks, Check('transport', Status.ERROR, what, advice)]
-    if 'messages' in found:
-        checks.append(Check('messages', Status.OK, f'aitable_msgs ({found["messages"]})'))
-    else:
+        return [*checks, Check('transport', Status.ERROR, what, _MIDDLEWARE)]
+    messages = Check('messages', Status.OK, f'aitable_msgs ({found.get("messages")})')
+    if 'messages' not in found:
         what = f'aitable_msgs cannot be imported: {outcome.failure}'
         advice = 'colcon build, then source install/setup.bash'
-        checks.append(Check('messages', Status.ERROR, what, advice))
-    return checks + check_transport(environment, found['middleware'])
-
-
-def _middleware_advice(environment: Mapping[str, str], otherwise: str) -> str:
-    """Advise on what RMW_IMPLEMENTATION names: where it is missing, rcl ends the process."""
-    middleware = environment.get('RMW_IMPLEMENTATION')
-    if not middleware:
-        return otherwise
-    distribution = environment.get('ROS_DISTRO') or '<distribution>'
-    return (
-        f'RMW_IMPLEMENTATION asks for {middleware}: install it (sudo apt install'
-        f' ros-{distribution}-{middleware.replace("_", "-")}), or unset RMW_IMPLEMENTATION;'
-        f' {otherwise}'
-    )
+        messages = Check('messages', Status.ERROR, what, advice)
+    return [*checks, messages, *check_transport(environment, found['middleware'])]
 
 
 def probe_ros() -> Iterator[tuple[str, str]]:
@@ -87,28 +68,22 @@ def check_transport(environment: Mapping[str, str], middleware: str) -> list[Che
     """
     transport = importlib.import_module('aitable_ros.ros_support.process.transport')
     problems: list[tuple[str, str]] = []
+    settings = 'its own settings (docs/transport.md is about Fast DDS)'
     if middleware.startswith('rmw_fastrtps'):
         chosen = {n: environment[n] for n in transport.USER_VARIABLES if environment.get(n)}
         ours = transport.profile_file()
         for name in transport.PROFILE_VARIABLES:
             if name in chosen and not Path(chosen[name]).is_file():
-                problems.append(
-                    (f'{name} names {chosen[name]}, which is not there', f'unset {name}')
-                )
-        if not chosen:
-            settings = f'the nodes take {ours}'
-        elif all(Path(value) == ours for value in chosen.values()):
-            settings = str(ours)
-        else:
+                what = f'{name} names {chosen[name]}, which is not there'
+                problems.append((what, f'unset {name}'))
+        settings = f'the nodes take {ours}'
+        if any(Path(value) != ours for value in chosen.values()):
             settings = ', '.join(f'{name}={value}' for name, value in chosen.items())
             settings += ' (yours; docs/transport.md says what images need)'
-    else:
-        settings = 'its own settings (docs/transport.md is about Fast DDS)'
     domain = environment.get('ROS_DOMAIN_ID', '') or '0'
     if not domain.isdecimal() or int(domain) > MAX_DOMAIN_ID:
-        problems.append(
-            (f'ROS_DOMAIN_ID is {domain!r}', f'choose a number from 0 to {MAX_DOMAIN_ID}')
-        )
+        what = f'ROS_DOMAIN_ID is {domain!r}'
+        problems.append((what, f'choose a number from 0 to {MAX_DOMAIN_ID}'))
     reach = environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', '')
     if environment.get('ROS_LOCALHOST_ONLY') == '1' or reach in ('LOCALHOST', 'OFF'):
         domain += ', this machine only'

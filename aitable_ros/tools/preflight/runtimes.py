@@ -8,7 +8,6 @@ import ctypes
 import importlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from aitable_ros.inference.tensorrt.gate import DRIVER_LIBRARY, local_gpu
@@ -24,17 +23,15 @@ def check_cuda() -> list[Check]:
     works, summary = outcome.messages[0] if outcome.messages else (False, outcome.failure)
     if works:
         return [Check('cuda', Status.OK, summary)]
-    if outcome.failure or ('that works' in summary and 'error 100' not in summary):
-        advice = (
-            'see nvidia-smi (on a Jetson: tegrastats) and the kernel log; after an update of the'
-            ' driver, restart the machine'
-        )
-        return [Check('cuda', Status.ERROR, summary, advice)]
+    status = Status.WARNING
     advice = (
         'without an NVIDIA GPU and its driver the networks run on the CPU; in Docker: --gpus all'
         ' (on a Jetson: --runtime nvidia)'
     )
-    return [Check('cuda', Status.WARNING, summary, advice)]
+    if outcome.failure or ('that works' in summary and 'error 100' not in summary):
+        status = Status.ERROR
+        advice = 'see nvidia-smi and the kernel log; after an update of the driver, restart'
+    return [Check('cuda', status, summary, advice)]
 
 
 def probe_cuda() -> Iterator[tuple[bool, str]]:
@@ -51,64 +48,33 @@ def probe_cuda() -> Iterator[tuple[bool, str]]:
 
 
 def jetson(root: Path = Path('/')) -> str:
-    """
-    Name a Jetson and its release of Jetson Linux, on which TensorRT's version depends.
-
-    :param root: where the file system begins.
-    :returns: empty on other machines.
-    """
-    texts = []
-    for name in ('proc/device-tree/model', 'etc/nv_tegra_release'):
-        try:
-            texts.append((root / name).read_text(encoding='utf-8', errors='replace'))
-        except OSError:
-            texts.append('')
-    release = re.search(r'R(\d+).*?REVISION: ([\d.]+)', texts[1])
-    if release is None:
+    """Name the release of Jetson Linux, on which TensorRT's version depends; empty elsewhere."""
+    try:
+        text = (root / 'etc' / 'nv_tegra_release').read_text(encoding='utf-8', errors='replace')
+    except OSError:
         return ''
-    return f'{texts[0].rstrip(chr(0)).strip()}, Jetson Linux {release[1]}.{release[2]}'
+    release = re.search(r'R(\d+).*?REVISION: ([\d.]+)', text)
+    return f'Jetson Linux {release[1]}.{release[2]}' if release else ''
 
 
-@dataclass(frozen=True)
-class Runtime:
-    """
-    A package that runs networks, or helps to.
-
-    :param modules: one of these brings it.
-    :param absent: advice where there is none.
-    :param broken: advice where it cannot be imported.
-    """
-
-    modules: tuple[str, ...]
-    absent: str
-    broken: str
-
-
-RUNTIMES: Mapping[str, Runtime] = {
-    'tensorrt': Runtime(
+RUNTIMES: Mapping[str, tuple[tuple[str, ...], str]] = {
+    'tensorrt': (
         MODULES,
-        'the primary backend where there is an NVIDIA GPU: on a Jetson sudo apt install tensorrt'
-        ' python3-libnvinfer, elsewhere pip install tensorrt',
-        'its Python module must match the installed libraries and this Python',
+        'primary where there is an NVIDIA GPU; must match its libraries and this Python: on a'
+        ' Jetson sudo apt install tensorrt python3-libnvinfer, elsewhere pip install tensorrt',
     ),
-    'pycuda': Runtime(
-        ('pycuda',),
-        'TensorRT engines need it: pip install pycuda (compiles; nvcc must be in PATH)',
-        'it has to be compiled for the installed CUDA: pip install --force-reinstall'
-        ' --no-binary pycuda pycuda',
+    'pycuda': (
+        ('pycuda.driver',),
+        'TensorRT engines need it, compiled for the installed CUDA (nvcc must be in PATH):'
+        ' pip install --force-reinstall --no-binary pycuda pycuda',
     ),
-    'onnxruntime': Runtime(
-        ('onnxruntime',),
-        'a fallback: pip install onnxruntime',
-        'pip install --force-reinstall onnxruntime',
-    ),
-    'litert': Runtime(
-        ('ai_edge_litert', 'tflite_runtime'),
-        'a fallback: pip install ai-edge-litert',
-        'pip install --force-reinstall ai-edge-litert',
+    'onnxruntime': (('onnxruntime',), 'a fallback: pip install --force-reinstall onnxruntime'),
+    'litert': (
+        ('ai_edge_litert.interpreter', 'tflite_runtime.interpreter'),
+        'a fallback: pip install --force-reinstall ai-edge-litert',
     ),
 }
-"""What is looked for, by the name of its check."""
+"""What is looked for, by the name of its check: modules of which one is imported, and advice."""
 
 
 def check_runtime(name: str) -> list[Check]:
@@ -117,18 +83,17 @@ def check_runtime(name: str) -> list[Check]:
 
     :param name: one of :data:`RUNTIMES`.
     """
-    runtime = RUNTIMES[name]
-    module = next(filter(is_there, runtime.modules), '')
+    modules, advice = RUNTIMES[name]
+    module = next((each for each in modules if is_there(each.partition('.')[0])), '')
     if not module:
-        return [Check(name, Status.WARNING, 'not installed', runtime.absent)]
+        return [Check(name, Status.WARNING, 'not installed', advice)]
     outcome = run_isolated(probe_runtime, name, module, timeout_s=PROBE_TIMEOUT_S)
     if outcome.messages and not outcome.failure:
         return [Check(name, Status.OK, outcome.messages[-1])]
     reason = f'cannot be imported: {outcome.failure or "it ends the process"}'
     if DRIVER_LIBRARY in reason:  # the package is as it should be, the machine has no GPU
-        advice = 'it works where the NVIDIA driver is installed'
-        return [Check(name, Status.WARNING, reason, advice)]
-    return [Check(name, Status.ERROR, reason, runtime.broken)]
+        return [Check(name, Status.WARNING, reason, 'it needs the NVIDIA driver')]
+    return [Check(name, Status.ERROR, reason, advice)]
 
 
 def probe_runtime(name: str, module: str) -> Iterator[str]:
@@ -138,14 +103,7 @@ def probe_runtime(name: str, module: str) -> Iterator[str]:
         builds = hasattr(trt, 'Builder')
         kind = 'builds and runs engines' if builds else 'lean runtime: runs engines only'
         yield f'{trt.__version__} ({trt.__name__}), {kind}'
-    elif name == 'pycuda':
-        importlib.import_module('pycuda.driver')
-        yield version_of(module) or 'installed'
-    elif name == 'litert':
-        importlib.import_module(f'{module}.interpreter')
-        yield f'{module} {version_of(module)}'.strip()
     else:
-        onnxruntime = importlib.import_module(module)
-        names = onnxruntime.get_available_providers()
-        providers = ', '.join(each.removesuffix('ExecutionProvider') for each in names)
-        yield f'{onnxruntime.__version__}, providers: {providers}'
+        importlib.import_module(module)
+        package = module.partition('.')[0]
+        yield f'{package} {version_of(package) or "of unknown version"}'

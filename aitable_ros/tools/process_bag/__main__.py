@@ -4,6 +4,6 @@
 
 import sys
 
-from aitable_ros.tools.process_bag.command.command import main
+from aitable_ros.tools.process_bag.command import main
 
 sys.exit(main())

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aitable_ros.bags.topics import DEFAULT_IMAGE_TOPICS
 from aitable_ros.inference.selection import AUTO, BACKENDS
 from aitable_ros.tools.support.ros_arguments import split_ros_arguments
 
@@ -97,6 +96,7 @@ def _request(arguments: argparse.Namespace, ros_arguments: Sequence[str]) -> Req
         backend=arguments.backend,
         namespace=arguments.namespace,
         force=arguments.force,
+        csv=arguments.csv,
     )
 
 
@@ -189,8 +189,7 @@ def _parser() -> argparse.ArgumentParser:
         '--image-topic',
         metavar='TOPIC',
         default='',
-        help='the images (default: the only such topic, else one of'
-        f' {", ".join(DEFAULT_IMAGE_TOPICS)})',
+        help='the images (default: the only such topic, else /image_raw, raw or compressed)',
     )
     parser.add_argument(
         '--camera-info',
@@ -242,6 +241,12 @@ def _parser() -> argparse.ArgumentParser:
         '--storage', choices=('mcap', 'sqlite3'), help="how to write a folder (default: as IN's)"
     )
     parser.add_argument('--compress', action='store_true', help='compress the mcap file (zstd)')
+    parser.add_argument(
+        '--csv',
+        metavar='FILE',
+        type=Path,
+        help='write a table, too: a row per face and image, columns as the fields of the messages',
+    )
     parser.add_argument('--force', action='store_true', help='replace the bag that is there')
     parser.add_argument(
         '--quiet', action='store_true', help='no progress bar and no summary; errors only'

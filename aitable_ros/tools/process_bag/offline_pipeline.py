@@ -16,14 +16,7 @@ from typing import Any
 
 from aitable_ros.bags.definitions import Canonical, TypeDefinition, find_definition
 from aitable_ros.bags.reading import IMAGE_TYPES
-
-NODES: Mapping[str, str] = {
-    'face_detection': 'aitable_ros.nodes.face_detection_node:FaceDetectionNode',
-    'emotion': 'aitable_ros.nodes.emotion_node:EmotionNode',
-    'fatigue': 'aitable_ros.nodes.fatigue_node:FatigueNode',
-    'posture': 'aitable_ros.nodes.posture_node:PostureNode',
-}
-"""Where the nodes are, by the names under which they run."""
+from aitable_ros.nodes.registry import NODES, PERCEIVING
 
 NOT_RESULTS = (
     'diagnostic_msgs/msg/DiagnosticArray',
@@ -89,9 +82,7 @@ class Result:
 def available_nodes() -> tuple[str, ...]:
     """Return the names of the nodes that this installation has."""
     return tuple(
-        name
-        for name, place in NODES.items()
-        if importlib.util.find_spec(place.partition(':')[0]) is not None
+        name for name in PERCEIVING if importlib.util.find_spec(NODES[name].module) is not None
     )
 
 
@@ -107,7 +98,7 @@ class OfflinePipeline:
 
     Use it as a context manager.
 
-    :param nodes: names of :data:`NODES`.
+    :param nodes: of those that perceive (:mod:`aitable_ros.nodes.registry`).
     :param arguments: ROS arguments for all of them, such as ``('--params-file', 'x.yaml')``.
     :param parameters: values for all nodes that have a parameter of this name; they overrule
         the arguments.
@@ -126,12 +117,13 @@ class OfflinePipeline:
         namespace: str = '',
         optional: bool = False,
     ) -> None:
-        unknown = [name for name in nodes if name not in NODES]
+        unknown = [name for name in nodes if name not in PERCEIVING]
         if unknown or not nodes:
             raise PipelineError(
                 f'no such node: {", ".join(unknown)}' if unknown else 'no node to run'
             )
-        self._names = tuple(name for name in NODES if name in nodes)  # in the order of the flow
+        # in the order of the flow
+        self._names = tuple(name for name in PERCEIVING if name in nodes)
         self._arguments = tuple(arguments)
         self._parameters = dict(parameters or {})
         self._namespace = namespace
@@ -235,9 +227,9 @@ class OfflinePipeline:
         """Make, configure and activate a node."""
         from rclpy.lifecycle import TransitionCallbackReturn
 
-        module, _, class_name = NODES[name].partition(':')
+        entry = NODES[name]
         try:
-            node_class = getattr(importlib.import_module(module), class_name)
+            node_class = getattr(importlib.import_module(entry.module), entry.class_name)
             node = node_class(
                 name,
                 context=self._context,

@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from aitable_ros.bags import (
     find_definition,
 )
 from aitable_ros.bags.definitions import Canonical
+from aitable_ros.bags.images import require_images
 from aitable_ros.bags.reading import CAMERA_INFO, IMAGE
 from aitable_ros.bags.topics import choose_camera_info, choose_images
 from aitable_ros.bags.writing import offered_qos
@@ -32,6 +36,8 @@ from aitable_ros.tools.process_bag.offline_pipeline import (
     available_nodes,
     image_inputs,
 )
+from aitable_ros.tools.process_bag.rows import ResultRows
+from aitable_ros.tools.support.tables import ReadingTable
 
 MALFORMED_SHOWN = 3
 """So many refused images are reported one by one."""
@@ -111,6 +117,7 @@ class Request:
     :param backend: replaces the parameter ``backend`` of all nodes; empty: leave it.
     :param namespace: in which the nodes are.
     :param force: replace the bag that is there.
+    :param csv: file for a table of the readings; None: none is wanted.
     """
 
     source: Path
@@ -127,6 +134,7 @@ class Request:
     backend: str = ''
     namespace: str = ''
     force: bool = False
+    csv: Path | None = None
 
 
 def process_bag(request: Request, *, quiet: bool = True) -> Summary:
@@ -168,7 +176,7 @@ def process_bag(request: Request, *, quiet: bool = True) -> Summary:
             custom_data = {'aitable_ros': __version__, 'nodes': ' '.join(pipeline.nodes)}
             writer = BagWriter(request.target, force=request.force, custom_data=custom_data)
             try:
-                with writer:
+                with _table(request) as run.rows, writer:
                     run.run(writer, quiet=quiet)
             finally:
                 writer.discard()  # an interruption can come between two lines
@@ -193,6 +201,7 @@ class _Run:
         self._feeds = self._choose_feeds()
         self._shared = {o.topic for o in self._outputs if o.definition.type_name in SHARED_TYPES}
         self.summary = Summary(skipped=dict(pipeline.skipped))
+        self.rows: ResultRows | None = None
 
     def check(self) -> None:
         """
@@ -201,9 +210,8 @@ class _Run:
         :raises BagError: when a topic is missing.
         """
         bag, inputs = self._bag, self._pipeline.inputs
-        if image_inputs(inputs) and self._images is None:
-            topics = ', '.join(f'{t.name} ({t.type_name})' for t in bag.topics)
-            raise BagError(f'{bag.path}: no images in it; its topics: {topics or "none"}')
+        if image_inputs(inputs):
+            require_images(bag, self._images)
         for name in (*self._request.keep, *self._request.drop):
             if bag.topic(name) is None:
                 topics = ', '.join(topic.name for topic in bag.topics)
@@ -272,6 +280,8 @@ class _Run:
                     f'process_bag: warning: {topic.name} at {at_s:.3f} s: {error}',
                     file=sys.stderr,
                 )
+        if self.rows is not None:
+            self.rows.add(found)
         for result in found:
             writer.write(results[result.topic], message.log_time_ns, result.data)
             summary.results[result.topic] += 1
@@ -340,6 +350,29 @@ class _Run:
             begin_ns = self._bag.start_ns if start_ns is None else start_ns
             stop_ns = begin_ns + round(request.duration_s * _NS)
         return start_ns, stop_ns
+
+
+@contextmanager
+def _table(request: Request) -> Iterator[ResultRows | None]:
+    """
+    Give what writes the table, which takes its place when the run has ended well.
+
+    :raises BagError: when it cannot be written.
+    """
+    if request.csv is None:
+        yield None
+        return
+    temporary = request.csv.with_name(f'.{request.csv.name}.{os.getpid()}.tmp')
+    try:
+        file = temporary.open('w', encoding='utf-8', newline='')
+    except OSError as error:
+        raise BagError(f'{request.csv} cannot be written: {error.strerror or error}') from error
+    try:
+        with file:
+            yield ResultRows(ReadingTable(file), str(request.source))
+        temporary.replace(request.csv)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def without_faces(data: bytes) -> bytes | None:

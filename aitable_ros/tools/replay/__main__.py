@@ -4,6 +4,6 @@
 
 import sys
 
-from aitable_ros.tools.replay.command.command import main
+from aitable_ros.tools.replay.command import main
 
 sys.exit(main())

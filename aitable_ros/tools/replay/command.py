@@ -9,15 +9,15 @@ import math
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aitable_ros.tools.replay.keyboard import space_bar
-from aitable_ros.tools.replay.player import Options, Player
 from aitable_ros.tools.support.ros_arguments import split_ros_arguments
 
 if TYPE_CHECKING:
-    from aitable_ros.bags import BagReader
+    from aitable_ros.tools.replay.player import Player
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,10 +31,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     arguments = parser.parse_args(own)
     try:
-        options = _options(arguments)
-    except ValueError as error:
-        parser.error(str(error))
-    try:
         from aitable_ros.bags import BagError, BagReader
     except ImportError as error:
         return _fail(f'{error}: pip install rosbags')
@@ -44,7 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f'{error}: source a ROS 2 installation first')
     from aitable_ros.ros_support.process.executor import quiet_shutdown
     from aitable_ros.ros_support.process.transport import configure_transport
+    from aitable_ros.tools.replay.player import Options, Player
 
+    try:
+        options = Options(**{f.name: getattr(arguments, f.name) for f in fields(Options)})
+    except ValueError as error:
+        parser.error(str(error))
     configure_transport()
     for rule in arguments.remap:
         ros_arguments += ['-r', rule]
@@ -54,7 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(' '.join(str(error).split()))
     try:
         with quiet_shutdown(), BagReader(arguments.bag) as bag:
-            _replay(bag, options, quiet=arguments.quiet)
+            node = rclpy.create_node('replay')
+            try:
+                _replay(Player(node, bag, options), node, quiet=arguments.quiet)
+            finally:
+                node.destroy_node()
     except BagError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -64,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _replay(bag: BagReader, options: Options, *, quiet: bool) -> None:
+def _replay(player: Player, node: Any, *, quiet: bool) -> None:
     import rclpy
     from std_srvs.srv import SetBool
 
@@ -74,11 +79,9 @@ def _replay(bag: BagReader, options: Options, *, quiet: bool) -> None:
         spin_executor,
     )
 
-    node = rclpy.create_node('replay')
     executor = make_executor()
     spinning = threading.Thread(target=spin_executor, args=(executor,), name='spin', daemon=True)
     try:
-        player = Player(node, bag, options)
         for topic in player.unknown:
             node.get_logger().warning(
                 f'{topic.name} is not published: {topic.type_name} is not installed'
@@ -107,23 +110,6 @@ def _replay(bag: BagReader, options: Options, *, quiet: bool) -> None:
             rclpy.try_shutdown()
             spinning.join()
         executor.shutdown()
-        node.destroy_node()
-
-
-def _options(arguments: argparse.Namespace) -> Options:
-    return Options(
-        rate=arguments.rate,
-        loop=arguments.loop,
-        topics=tuple(arguments.topics),
-        exclude=tuple(arguments.exclude),
-        start_s=arguments.start,
-        duration_s=arguments.duration,
-        clock_hz=arguments.clock,
-        restamp=arguments.restamp,
-        delay_s=arguments.delay,
-        wait_for=tuple(arguments.wait_for),
-        paused=arguments.paused,
-    )
 
 
 def _fail(text: str) -> int:
@@ -165,13 +151,24 @@ def _parser() -> argparse.ArgumentParser:
         help='publish a topic under another name',
     )
     parser.add_argument(
-        '--start', metavar='S', type=float, default=0.0, help='begin so far into the bag [s]'
+        '--start',
+        dest='start_s',
+        metavar='S',
+        type=float,
+        default=0.0,
+        help='begin so far into the bag [s]',
     )
     parser.add_argument(
-        '--duration', metavar='S', type=float, default=math.inf, help='stop after so long [s]'
+        '--duration',
+        dest='duration_s',
+        metavar='S',
+        type=float,
+        default=math.inf,
+        help='stop after so long [s]',
     )
     parser.add_argument(
         '--clock',
+        dest='clock_hz',
         metavar='HZ',
         type=float,
         nargs='?',
@@ -187,7 +184,13 @@ def _parser() -> argparse.ArgumentParser:
         ' else they stay as recorded',
     )
     parser.add_argument(
-        '--delay', '-d', metavar='S', type=float, default=0.0, help='wait before the start [s]'
+        '--delay',
+        '-d',
+        dest='delay_s',
+        metavar='S',
+        type=float,
+        default=0.0,
+        help='wait before the start [s]',
     )
     parser.add_argument(
         '--wait-for',

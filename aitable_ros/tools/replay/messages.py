@@ -79,7 +79,7 @@ def make_restamper(message_class: Any) -> Restamper:
         'header'
     ):
         return _move_first_stamp  # without unpacking an image
-    return lambda data, move: _move_all_stamps(data, message_class, move)
+    return lambda data, move: _move_all_stamps(data, message_class, places, move)
 
 
 def _headers(message_class: Any, depth: int = 0) -> list[tuple[str, ...]]:
@@ -111,11 +111,13 @@ def _move_first_stamp(data: bytes, move: Callable[[int], int]) -> bytes:
     return bytes(moved)
 
 
-def _move_all_stamps(data: bytes, message_class: Any, move: Callable[[int], int]) -> bytes:
+def _move_all_stamps(
+    data: bytes, message_class: Any, places: list[tuple[str, ...]], move: Callable[[int], int]
+) -> bytes:
     from rclpy.serialization import deserialize_message, serialize_message
 
     message = deserialize_message(data, message_class)
-    for path in _headers(message_class):
+    for path in places:
         for header in _at(message, path):
             stamp_ns = header.stamp.sec * _NS + header.stamp.nanosec
             if stamp_ns:

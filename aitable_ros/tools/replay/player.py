@@ -4,12 +4,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from aitable_ros.bags import BagError, BagMessage, BagReader, BagTopic
 from aitable_ros.tools.replay.messages import (
     Restamper,
     make_restamper,
@@ -17,13 +22,12 @@ from aitable_ros.tools.replay.messages import (
     publisher_qos,
 )
 from aitable_ros.tools.replay.pace import Pace
-from aitable_ros.tools.replay.reading import ReadAhead
-
-if TYPE_CHECKING:
-    from aitable_ros.bags import BagMessage, BagReader, BagTopic
 
 LATE_S = 0.010
 """A message that goes out this much after its time is late: a third of a period at 30 Hz."""
+
+READ_AHEAD = 32
+"""So many messages are read before their time, so that a slow disk delays none."""
 
 _POLL_S = 0.1
 _ACK_TIMEOUT_S = 1.0
@@ -52,14 +56,14 @@ class Options:
 
     rate: float = 1.0
     loop: bool = False
-    topics: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
+    topics: Sequence[str] = ()
+    exclude: Sequence[str] = ()
     start_s: float = 0.0
     duration_s: float = math.inf
     clock_hz: float = 0.0
     restamp: bool = False
     delay_s: float = 0.0
-    wait_for: tuple[str, ...] = ()
+    wait_for: Sequence[str] = ()
     paused: bool = False
 
     def __post_init__(self) -> None:
@@ -173,9 +177,9 @@ class Player:
 
         :raises BagError: when the bag is damaged.
         """
-        from aitable_ros.bags import BagError
-
-        start_ns, stop_ns = self._span()
+        start_ns = self._bag.start_ns + round(self._options.start_s * _NS)
+        duration_s = self._options.duration_s
+        stop_ns = None if duration_s == math.inf else start_ns + round(duration_s * _NS)
         if self._wait_for_subscribers() and self._sleep(self._options.delay_s):
             while True:
                 before = self.report.messages
@@ -191,8 +195,6 @@ class Player:
         return self.report
 
     def _make_publishers(self) -> None:
-        from aitable_ros.bags import BagError
-
         for topic in self._chosen():
             message_class = message_class_of(topic.type_name)
             if message_class is None:
@@ -215,8 +217,6 @@ class Player:
             self._clock = self._node.create_publisher(Clock, _CLOCK, 1)
 
     def _chosen(self) -> list[BagTopic]:
-        from aitable_ros.bags import BagError
-
         options = self._options
         for name in (*options.topics, *options.exclude):
             if self._bag.topic(name) is None:
@@ -231,14 +231,9 @@ class Player:
             and not (options.clock_hz and topic.name == _CLOCK)
         ]
 
-    def _span(self) -> tuple[int, int | None]:
-        start_ns = self._bag.start_ns + round(self._options.start_s * _NS)
-        duration_s = self._options.duration_s
-        return start_ns, None if duration_s == math.inf else start_ns + round(duration_s * _NS)
-
     def _play(self, start_ns: int, stop_ns: int | None) -> bool:
         """Publish once; tell whether the end was reached."""
-        messages = ReadAhead(self._bag.messages(tuple(self._publishers), start_ns, stop_ns))
+        messages = read_ahead(self._bag.messages(tuple(self._publishers), start_ns, stop_ns))
         last_ns = start_ns
         with self._changed:
             self._pace.begin(start_ns)
@@ -290,34 +285,28 @@ class Player:
         if restamp is not None:
             data = restamp(data, lambda ns: epoch_ns + round((ns - start_ns) / self._options.rate))
         report.lateness_s.append(max(0.0, -self._pace.due_in_s(message.log_time_ns)))
-        if topic.name not in report.by_topic and not self._is_heard(publisher):
-            report.unheard.append(topic.name)
-        self._send(publisher, data)
+        with self._unless_ending():
+            if topic.name not in report.by_topic and not publisher.get_subscription_count():
+                report.unheard.append(topic.name)
+            publisher.publish(data)
         report.messages += 1
         report.by_topic[topic.name] = report.by_topic.get(topic.name, 0) + 1
 
-    def _send(self, publisher: Any, message: Any) -> None:
+    @contextlib.contextmanager
+    def _unless_ending(self) -> Iterator[None]:
+        """Let errors pass when the process is ending: the loop will see it."""
         try:
-            publisher.publish(message)
+            yield
         except Exception:
             if self._node.context.ok():
                 raise
-            # the process is ending: the loop will see it
-
-    def _is_heard(self, publisher: Any) -> bool:
-        try:
-            return bool(publisher.get_subscription_count())
-        except Exception:
-            if self._node.context.ok():
-                raise
-            return True
 
     def _publish_clock(self) -> None:
-        from builtin_interfaces.msg import Time
-        from rosgraph_msgs.msg import Clock
-
         seconds, nanoseconds = divmod(max(0, self._pace.bag_time_ns()), _NS)
-        self._send(self._clock, Clock(clock=Time(sec=seconds, nanosec=nanoseconds)))
+        message = self._clock.msg_type()
+        message.clock.sec, message.clock.nanosec = seconds, nanoseconds
+        with self._unless_ending():
+            self._clock.publish(message)
 
     def _wait_for_subscribers(self) -> bool:
         """Wait until everybody who was asked for listens; tell whether they do."""
@@ -351,3 +340,19 @@ class Player:
 
     def _ended(self) -> bool:
         return self._stopping or not self._node.context.ok()
+
+
+def read_ahead(messages: Iterator[BagMessage]) -> Generator[BagMessage, None, None]:
+    """
+    Read messages in a thread of its own, a few ahead of whoever takes them.
+
+    What reading raises, taking raises. Closing ends the thread.
+    """
+    with ThreadPoolExecutor(1, 'read_bag') as thread:
+        try:
+            ahead = deque(thread.submit(next, messages, None) for _ in range(READ_AHEAD))
+            while (message := ahead.popleft().result()) is not None:
+                yield message
+                ahead.append(thread.submit(next, messages, None))
+        finally:
+            thread.shutdown(cancel_futures=True)

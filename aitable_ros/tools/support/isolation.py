@@ -33,12 +33,10 @@ class Outcome:
 
     :param messages: what it yielded, also where it failed later.
     :param failure: how it failed, in one line; empty when it did not.
-    :param timed_out: whether it was killed because its time was up.
     """
 
     messages: tuple[Any, ...]
     failure: str = ''
-    timed_out: bool = False
 
 
 def run_isolated(
@@ -66,7 +64,7 @@ def run_isolated(
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        return Outcome(_messages(error.stdout), f'took longer than {timeout_s:g} s', True)
+        return Outcome(_messages(error.stdout), f'took longer than {timeout_s:g} s')
     if done.returncode == 0:
         return Outcome(_messages(done.stdout))
     return Outcome(_messages(done.stdout), _describe(done.returncode, done.stderr))

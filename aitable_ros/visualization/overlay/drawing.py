@@ -60,6 +60,20 @@ class Rect:
         return self.left >= 0 and self.top >= 0 and self.right <= width and self.bottom <= height
 
 
+def canvas_of(image: npt.NDArray[np.uint8]) -> Canvas:
+    """
+    Copy an image for drawing on it.
+
+    :param image: (H, W, 3) uint8 RGB; left as it is.
+    :raises ValueError: when the image has another shape or element type.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise ValueError(
+            f'image must be (H, W, 3) uint8 and not empty, got {image.dtype}{list(image.shape)}'
+        )
+    return np.array(image, order='C')
+
+
 def enclosing_rect(left: float, top: float, right: float, bottom: float) -> Rect:
     """Return the smallest rectangle of whole pixels around one of fractions of pixels."""
     return Rect(math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))
@@ -82,18 +96,12 @@ def polylines(
     cv2.polylines(canvas, lines, closed, colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
-def disc(canvas: Canvas, x: float, y: float, radius: float, colour: Rgb) -> None:
-    """Draw a filled circle."""
-    fixed = 1 << SUBPIXEL_BITS
-    cv2.circle(
-        canvas,
-        (round(x * fixed), round(y * fixed)),
-        round(radius * fixed),
-        colour,
-        -1,
-        cv2.LINE_AA,
-        SUBPIXEL_BITS,
-    )
+def circle(
+    canvas: Canvas, x: float, y: float, radius: float, colour: Rgb, thickness: int = -1
+) -> None:
+    """Draw a circle, by default a filled one."""
+    px, py, r = fixed_point((x, y, radius)).tolist()
+    cv2.circle(canvas, (px, py), r, colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 @lru_cache(maxsize=64)

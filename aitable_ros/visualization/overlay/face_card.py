@@ -1,12 +1,17 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""The card beside a face: who it is, its expression, its eyes and its fatigue."""
+"""
+The card beside a face: who it is, its expression, its eyes and its fatigue.
+
+Everything scales with the image. Cards lie inside the image, beside each other, and never on
+anybody's eyes: where there is no room for a card a smaller one is tried, and at last none.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from aitable_ros.visualization.overlay.drawing import (
@@ -15,17 +20,19 @@ from aitable_ros.visualization.overlay.drawing import (
     INK,
     MUTED,
     SMALLEST_TEXT_PX,
-    SUBPIXEL_BITS,
     TRACK,
     Canvas,
     Rect,
     Rgb,
     blend_rounded,
-    disc,
+    circle,
     draw_text,
+    fixed_point,
+    polylines,
+    text_height,
     text_width,
 )
-from aitable_ros.visualization.overlay.face_overlay import LEVEL_COLOURS, FaceOverlay
+from aitable_ros.visualization.overlay.face_overlay import LEVEL_COLOURS, FaceOverlay, eye_regions
 
 _EMOTION: Rgb = (186, 163, 255)
 
@@ -54,6 +61,7 @@ class Card:
     """
 
     def __init__(self, face: FaceOverlay, unit: int, *, full: bool) -> None:
+        self.face = face
         self.unit = unit
         self.pad = round(0.8 * unit)
         self.pitch = round(1.75 * unit)
@@ -84,9 +92,9 @@ class Card:
         self.text_width = wide
         self.text_height = text_height
 
-    def draw(self, canvas: Canvas, rect: Rect, face: FaceOverlay) -> None:
+    def draw(self, canvas: Canvas, rect: Rect) -> None:
         """Draw the card at its place."""
-        unit = self.unit
+        face, unit = self.face, self.unit
         blend_rounded(canvas, rect, CARD, CARD_OPACITY, round(0.6 * unit))
         x = rect.left + self.pad
         y = rect.top + (rect.bottom - rect.top - self.text_height) // 2
@@ -107,7 +115,7 @@ class Card:
         if self.level:
             y += self.pitch
             colour = LEVEL_COLOURS.get(self.level.lower(), MUTED)
-            disc(canvas, x + 0.45 * unit, y + 0.5 * unit, 0.32 * unit, colour)
+            circle(canvas, x + 0.45 * unit, y + 0.5 * unit, 0.32 * unit, colour)
             draw_text(canvas, self.level, x + round(1.3 * unit), y, unit, colour)
         if self.dial:
             radius = 0.5 * self.dial
@@ -154,33 +162,89 @@ def _draw_circumplex(
 ) -> None:
     """Draw valence (to the right) and arousal (upwards) as a point in a circle."""
     thickness = max(1, round(radius / 28))
-    fixed = 1 << SUBPIXEL_BITS
-    centre = (round(x * fixed), round(y * fixed))
     inner = radius - 1
-    for dx, dy in ((inner, 0.0), (0.0, inner)):
-        cv2.line(
-            canvas,
-            (round((x - dx) * fixed), round((y - dy) * fixed)),
-            (round((x + dx) * fixed), round((y + dy) * fixed)),
-            TRACK,
-            thickness,
-            cv2.LINE_AA,
-            SUBPIXEL_BITS,
-        )
-    cv2.circle(canvas, centre, round(inner * fixed), MUTED, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
+    across, up = ((x - inner, y), (x + inner, y)), ((x, y - inner), (x, y + inner))
+    polylines(canvas, list(fixed_point((across, up))), TRACK, thickness)
+    circle(canvas, x, y, inner, MUTED, thickness)
     v, a = np.clip((valence, arousal), -1.0, 1.0)
-    length = math.hypot(v, a)
-    if length > 1.0:
-        v, a = v / length, a / length
-    reach = radius * 0.84
+    length = max(math.hypot(v, a), 1.0)
+    reach = radius * 0.84 / length
     px, py = x + v * reach, y - a * reach
-    cv2.line(
-        canvas,
-        centre,
-        (round(px * fixed), round(py * fixed)),
-        _EMOTION,
-        thickness,
-        cv2.LINE_AA,
-        SUBPIXEL_BITS,
-    )
-    disc(canvas, px, py, max(2.0, 0.13 * radius), _EMOTION)
+    polylines(canvas, [fixed_point(((x, y), (px, py)))], _EMOTION, thickness)
+    circle(canvas, px, py, max(2.0, 0.13 * radius), _EMOTION)
+
+
+def place_cards(
+    height: int, width: int, faces: Sequence[FaceOverlay]
+) -> list[tuple[Card, Rect] | None]:
+    """
+    Find a place for the card of each face.
+
+    :param height: of the image [pixels].
+    :param width: of the image [pixels].
+    :param faces: in their order.
+    :returns: one per face; None where there is no room.
+    """
+    unit = text_height(height, width)
+    eyes = [region for face in faces for region in eye_regions(face)]
+    boxes = [face.box for face in faces]
+    placed: list[tuple[Card, Rect] | None] = []
+    for i, face in enumerate(faces):
+        taken = [one[1] for one in placed if one is not None]
+        others = boxes[:i] + boxes[i + 1 :]
+        for full in (True, False):
+            card = Card(face, card_text_height(boxes[i], unit), full=full)
+            rect = _place(card, boxes[i], others, (*eyes, *taken), width, height)
+            if rect is not None:
+                break
+        placed.append(None if rect is None else (card, rect))
+    return placed
+
+
+def _place(
+    card: Card,
+    box: Rect,
+    others: Sequence[Rect],
+    taken: Sequence[Rect],
+    width: int,
+    height: int,
+) -> Rect | None:
+    """
+    Find the card's place: beside the face if possible, on no other face, never on eyes.
+
+    The first candidate that costs nothing is taken, else the one that covers least of the face.
+    """
+    w, h = card.width, card.height
+    margin = max(2, round(0.5 * text_height(height, width)))
+    right, bottom = width - margin - w, height - margin - h
+    if right < margin or bottom < margin:
+        return None
+    tops = (box.top, box.bottom - h, (box.top + box.bottom - h) // 2)
+    lefts = (box.left, box.right - w, (box.left + box.right - w) // 2)
+    candidates = [(box.right + margin, top) for top in tops]
+    candidates += [(box.left - margin - w, top) for top in tops]
+    candidates += [(left, box.top - margin - h) for left in lefts]
+    candidates += [(left, box.bottom + margin) for left in lefts]
+    candidates += [
+        (margin + (right - margin) * column // 4, margin + (bottom - margin) * row // 4)
+        for row in (4, 3, 2, 1, 0)
+        for column in range(5)
+    ]
+    best: Rect | None = None
+    best_cost = math.inf
+    reach = 1.5 * max(box.right - box.left, box.bottom - box.top) + max(w, h)
+    for left, top in candidates:
+        x, y = min(max(left, margin), right), min(max(top, margin), bottom)
+        rect = Rect(x, y, x + w, y + h)
+        if any(rect.overlap(other) for other in (*taken, *others)):
+            continue
+        centre = (x + 0.5 * w - 0.5 * (box.left + box.right), y + 0.5 * h)
+        distance = math.hypot(centre[0], centre[1] - 0.5 * (box.top + box.bottom))
+        if others and distance > reach:
+            continue  # nobody could tell whose card it is
+        cost = rect.overlap(box) / (w * h) + 0.02 * distance / reach
+        if rect.overlap(box) == 0:
+            return rect
+        if cost < best_cost:
+            best, best_cost = rect, cost
+    return best

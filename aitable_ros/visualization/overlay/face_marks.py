@@ -23,7 +23,7 @@ from aitable_ros.visualization.overlay.drawing import (
     SUBPIXEL_BITS,
     Canvas,
     Rgb,
-    disc,
+    circle,
     fixed_point,
     polylines,
 )
@@ -110,7 +110,7 @@ def _draw_axes(canvas: Canvas, face: FaceOverlay, thickness: int) -> None:
     polylines(canvas, lines, CARD, thickness + max(2, thickness))
     for i, line in zip(order, lines):
         polylines(canvas, [line], AXIS_COLOURS[i], thickness + 1)
-    disc(canvas, float(axes[1, 0]), float(axes[1, 1]), 1.5 * thickness + 1.0, AXIS_COLOURS[0])
+    circle(canvas, float(axes[1, 0]), float(axes[1, 1]), 1.5 * thickness + 1.0, AXIS_COLOURS[0])
 
 
 def _draw_corners(canvas: Canvas, face: FaceOverlay, colour: Rgb, thickness: int) -> None:

@@ -31,7 +31,6 @@ def head_axes_px(
     landmarks_px: npt.NDArray,
     position_m: Sequence[float],
     orientation_xyzw: Sequence[float],
-    length_m: float = AXIS_LENGTH_M,
 ) -> npt.NDArray[np.float64] | None:
     """
     Project the axes of a head into the image.
@@ -40,7 +39,6 @@ def head_axes_px(
     :param position_m: of the sellion in the camera's optical frame [m]; z is positive.
     :param orientation_xyzw: of the face frame of REP-155 in it: x out of the face, y to the
         person's left, z up.
-    :param length_m: of the axes [m].
     :returns: (4, 2) the tip of the nose, and where the x, y and z axes that begin there end
         [pixels]; None when something is not finite or the pose cannot be seen.
     """
@@ -55,7 +53,7 @@ def head_axes_px(
         return None
     model = _projected(position + _MODEL_M @ rotation.T)
     nose_m = position + rotation @ RIGID_POINTS_M[NOSE_TIP]
-    axes = _projected(nose_m + np.vstack((np.zeros(3), length_m * rotation.T)))
+    axes = _projected(nose_m + np.vstack((np.zeros(3), AXIS_LENGTH_M * rotation.T)))
     if model is None or axes is None:
         return None
     model -= model.mean(axis=0)

@@ -22,7 +22,7 @@ from aitable_ros.visualization.overlay.drawing import (
     Rect,
     Rgb,
     blend_rounded,
-    disc,
+    circle,
     draw_text,
     fixed_point,
     polylines,
@@ -115,28 +115,17 @@ class PostureOverlay:
 
 
 def draw_posture(
-    image: npt.NDArray[np.uint8],
-    posture: PostureOverlay,
-    *,
-    avoid: Sequence[Rect] = (),
-    head: bool = True,
-) -> npt.NDArray[np.uint8]:
+    canvas: Canvas, posture: PostureOverlay, *, avoid: Sequence[Rect] = (), head: bool = True
+) -> None:
     """
-    Draw a person's posture onto a copy of an image.
+    Draw a person's posture.
 
-    :param image: (H, W, 3) uint8 RGB; left as it is.
+    :param canvas: drawn on.
     :param posture: what to draw.
     :param avoid: where the badge must not be: eyes, cards.
     :param head: draw the lines between eyes, nose and ears; where the face itself is drawn they
         would cross its eyes.
-    :returns: a new (H, W, 3) uint8 RGB image.
-    :raises ValueError: when the image has another shape or element type.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-        raise ValueError(
-            f'image must be (H, W, 3) uint8 and not empty, got {image.dtype}{list(image.shape)}'
-        )
-    canvas = np.array(image, order='C')
     height, width = canvas.shape[:2]
     unit = text_height(height, width)
     _draw_bones(canvas, posture, unit, BONES if head else TRUNK_BONES)
@@ -147,7 +136,6 @@ def draw_posture(
             colour = posture.colour if i == 0 and posture.posture else INK
             top = rect.top + unit + 2 * unit * i
             draw_text(canvas, line, rect.left + unit, top - unit // 4, unit, colour)
-    return canvas
 
 
 def badge_rect(
@@ -191,5 +179,5 @@ def _draw_bones(
     for row in sorted({row for bone in bones for row in bone}):
         if seen[row]:
             x, y = points[row]
-            disc(canvas, x, y, 0.35 * unit + 1, (0, 0, 0))
-            disc(canvas, x, y, 0.35 * unit, posture.colour)
+            circle(canvas, x, y, 0.35 * unit + 1, (0, 0, 0))
+            circle(canvas, x, y, 0.35 * unit, posture.colour)

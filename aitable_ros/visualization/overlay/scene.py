@@ -8,7 +8,6 @@ Readings come as the observers give them, or as messages: both have the fields o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,9 +22,11 @@ from aitable_ros.perception.maths.rotation import Quaternion, Vector
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoints
 from aitable_ros.perception.posture.calibration import Calibration
 from aitable_ros.perception.posture.rule import Posture
-from aitable_ros.visualization.overlay.face_overlay import FaceOverlay
+from aitable_ros.visualization.overlay.drawing import canvas_of, text_height
+from aitable_ros.visualization.overlay.face_card import place_cards
+from aitable_ros.visualization.overlay.face_marks import draw_face
+from aitable_ros.visualization.overlay.face_overlay import FaceOverlay, eye_regions
 from aitable_ros.visualization.overlay.head_axes import head_axes_px
-from aitable_ros.visualization.overlay.overlay import draw_overlay, plan_layout
 from aitable_ros.visualization.overlay.posture_overlay import PostureOverlay, draw_posture
 
 LEVEL_NAMES = {int(one): one.name.lower() for one in FatigueLevel if one.name != 'UNKNOWN'}
@@ -51,30 +52,26 @@ def face_overlay(
     :param fatigue: what has the fields of its Fatigue; None: there is none.
     :param pose: position [m] and orientation (xyzw) of the head in this very image.
     """
-    nan = math.nan
-    if emotion is not None and emotion.expression == UNKNOWN:
-        emotion = None
-    eyes_closed = None
-    if fatigue is not None and fatigue.eye_state != EyeState.UNKNOWN:
-        eyes_closed = bool(fatigue.eyes_closed)
-    axes_px = None
+    values: dict[str, Any] = {}
+    if emotion is not None and emotion.expression != UNKNOWN:
+        values = {
+            'expression': emotion.label,
+            'confidence': emotion.confidence,
+            'valence': emotion.valence,
+            'arousal': emotion.arousal,
+        }
+    if fatigue is not None:
+        known = fatigue.eye_state != EyeState.UNKNOWN
+        values |= {
+            'left_ear': fatigue.left_ear,
+            'right_ear': fatigue.right_ear,
+            'eyes_closed': bool(fatigue.eyes_closed) if known else None,
+            'perclos': fatigue.perclos,
+            'level': LEVEL_NAMES.get(fatigue.level, ''),
+        }
     if pose is not None and face.landmarks_px is not None:
-        axes_px = head_axes_px(face.landmarks_px, *pose)
-    return FaceOverlay(
-        face_id=face.face_id,
-        xywh_px=face.xywh_px,
-        landmarks_px=face.landmarks_px,
-        expression='' if emotion is None else emotion.label,
-        confidence=nan if emotion is None else emotion.confidence,
-        valence=nan if emotion is None else emotion.valence,
-        arousal=nan if emotion is None else emotion.arousal,
-        left_ear=nan if fatigue is None else fatigue.left_ear,
-        right_ear=nan if fatigue is None else fatigue.right_ear,
-        eyes_closed=eyes_closed,
-        perclos=nan if fatigue is None else fatigue.perclos,
-        level='' if fatigue is None else LEVEL_NAMES.get(fatigue.level, ''),
-        head_axes_px=axes_px,
-    )
+        values['head_axes_px'] = head_axes_px(face.landmarks_px, *pose)
+    return FaceOverlay(face.face_id, face.xywh_px, face.landmarks_px, **values)
 
 
 def posture_overlay(posture: Any, body: BodyKeypoints | None) -> PostureOverlay:
@@ -120,8 +117,15 @@ def draw_scene(
     :returns: a new (H, W, 3) uint8 RGB image.
     :raises ValueError: when the image has another shape or element type.
     """
+    canvas = canvas_of(image)
+    height, width = canvas.shape[:2]
+    placed = [one for one in place_cards(height, width, faces) if one is not None]
     if posture is not None:
-        layout = plan_layout(image.shape[0], image.shape[1], faces)
-        cards = (card for card in layout.cards if card is not None)
-        image = draw_posture(image, posture, avoid=(*layout.eyes, *cards), head=not faces)
-    return draw_overlay(image, faces, mesh=mesh, axes=axes)
+        eyes = (region for face in faces for region in eye_regions(face))
+        avoid = (*eyes, *(rect for _, rect in placed))
+        draw_posture(canvas, posture, avoid=avoid, head=not faces)
+    for face in faces:
+        draw_face(canvas, face, text_height(height, width), mesh=mesh, axes=axes)
+    for card, rect in placed:
+        card.draw(canvas, rect)
+    return canvas

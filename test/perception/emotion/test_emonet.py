@@ -37,7 +37,7 @@ from aitable_ros.perception.emotion.expression import (
     UNKNOWN,
 )
 from aitable_ros.perception.faces.detector import FaceDetector
-from aitable_ros.perception.faces.landmarks import CHIN, FOREHEAD, LEFT_TRAGION
+from aitable_ros.perception.faces.landmarks import LEFT_TRAGION
 from aitable_ros.perception.faces.mesh import FaceMesh, roi_from_detection
 from aitable_ros.simulation.astronaut_sequence import AstronautSequence
 
@@ -137,14 +137,6 @@ def test_outside_of_the_image_is_black() -> None:
     assert crop[4:-4, 132:].min() == 200
 
 
-def test_roll_is_kept() -> None:
-    image = np.zeros((200, 200, 3), np.uint8)
-    cv2.line(image, (60, 60), (140, 140), (255, 255, 255), 5)
-    crop = crop_face(image, box(75, 75, 50, 50), EXACT)
-    assert crop is not None
-    assert np.diagonal(crop[..., 0])[40:-40].min() == 255
-
-
 @pytest.mark.parametrize(
     'face',
     [
@@ -164,23 +156,22 @@ def test_a_face_that_is_nowhere_has_no_crop(face: Face) -> None:
 def _oval() -> npt.NDArray[np.float32]:
     landmarks = np.zeros((468, 3), np.float32)
     landmarks[:, :2] = (100, 100)
-    landmarks[CHIN, :2] = (100, 160)
+    landmarks[152, :2] = (100, 160)
     landmarks[LEFT_TRAGION, :2] = (150, 100)
     landmarks[234, :2] = (50, 100)
     landmarks[105, :2] = (90, 60)  # upper edge of the right brow
-    landmarks[FOREHEAD, :2] = (100, 40)
+    landmarks[10, :2] = (100, 40)
     landmarks[:, 2] = 1000
     return landmarks
 
 
 def test_the_box_reaches_from_brows_to_chin_and_from_ear_to_ear() -> None:
-    found = landmarks_box(_oval())
-    assert (found.cx, found.cy, found.side) == (100.0, 110.0, 100.0)
+    assert landmarks_box(_oval()) == (100.0, 110.0, 100.0)
 
 
 def test_the_forehead_does_not_count() -> None:
     landmarks = _oval()
-    landmarks[[FOREHEAD, 109, 67, 103, 54, 338, 297, 332, 284], 1] -= 50
+    landmarks[[10, 109, 67, 103, 54, 338, 297, 332, 284], 1] -= 50
     assert landmarks_box(landmarks) == landmarks_box(_oval())
 
 
@@ -199,7 +190,7 @@ def test_landmarks_are_preferred_to_the_box() -> None:
 def test_a_detection_is_scaled_and_shifted_down() -> None:
     settings = CropSettings(detection_scale=0.9, detection_shift=0.05)
     found = detection_box(np.array((10, 20, 100, 100), np.float32), settings)
-    assert (found.cx, found.cy, found.side) == pytest.approx((60.0, 75.0, 90.0))
+    assert found == pytest.approx((60.0, 75.0, 90.0))
 
 
 @pytest.mark.models
@@ -216,10 +207,10 @@ def test_detector_and_landmarks_lead_to_nearly_the_same_crop(engines_dir: Path) 
             (detection,) = detector.detect(frame)
             (result,) = mesh.run(frame, [roi_from_detection(detection)])
             assert result is not None
-            wanted = landmarks_box(result.landmarks_px)
-            found = detection_box(detection.xywh_px)
-            ratios.append(found.side / wanted.side)
-            shifts.append((found.cy - wanted.cy) / wanted.side)
+            _, wanted_cy, wanted_side = landmarks_box(result.landmarks_px)
+            _, found_cy, found_side = detection_box(detection.xywh_px)
+            ratios.append(found_side / wanted_side)
+            shifts.append((found_cy - wanted_cy) / wanted_side)
     assert np.median(ratios) == pytest.approx(1.0, abs=0.04)
     assert min(ratios) > 0.9
     assert max(ratios) < 1.1
@@ -303,17 +294,11 @@ def test_all_faces_of_an_image_are_one_batch_in_their_order(engine: FakeEmoNet) 
 
 
 def test_more_faces_than_a_batch_takes_are_split(engine: FakeEmoNet) -> None:
+    engine.max_batch = 3  # type: ignore[attr-defined]
     image, faces = _faces_in_colours(7)
-    estimates = EmoNet(engine, settings=EXACT, max_batch=3).run(image, faces)
+    estimates = EmoNet(engine, settings=EXACT).run(image, faces)
     assert engine.batches == [3, 3, 1]
     assert [estimate.expression for estimate in estimates] == list(range(7))
-
-
-def test_an_engine_s_own_limit_is_kept(engine: FakeEmoNet) -> None:
-    engine.max_batch = 2  # type: ignore[attr-defined]
-    image, faces = _faces_in_colours(5)
-    EmoNet(engine, settings=EXACT).run(image, faces)
-    assert engine.batches == [2, 2, 1]
 
 
 def test_faces_outside_of_the_image_are_unknown_and_cost_nothing(engine: FakeEmoNet) -> None:
@@ -358,15 +343,12 @@ def test_estimates_name_the_model_file(engine: FakeEmoNet) -> None:
     assert describe_model(engine.path) == expected
     image, faces = _faces_in_colours(1)
     assert EmoNet(engine).run(image, faces)[0].model == expected
-    assert EmoNet(engine, model='x').run(image, faces)[0].model == 'x'
     engine.path.unlink()
     with pytest.raises(InferenceError, match='cannot be read'):
         EmoNet(engine)
 
 
 def test_another_network_is_refused(engine: FakeEmoNet) -> None:
-    with pytest.raises(ValueError, match='max_batch'):
-        EmoNet(engine, max_batch=0)
     engine.outputs = engine.outputs[1:]
     with pytest.raises(InferenceError, match=r'expected an output expression\[N,8\]'):
         EmoNet(engine)

@@ -22,11 +22,7 @@ from aitable_ros.perception.emotion.face_measures import (
     NeutralFace,
     frontalise,
 )
-from aitable_ros.perception.emotion.neutral_face import (
-    NeutralFaceLearner,
-    NeutralFaceSettings,
-    NeutralState,
-)
+from aitable_ros.perception.emotion.neutral_face import NeutralFaceLearner
 
 GEOMETRY = GeometryExpression()
 FPS = 4.0
@@ -47,14 +43,14 @@ def seen(offset, rng=None, **placement):
     shape = NEUTRAL_SHAPE + offset
     if rng is not None:
         shape = shape + rng.normal(0.0, NOISE, shape.shape)
-    return to_image(shape, **placement)
+    return frontalise(to_image(shape, **placement))
 
 
 class Person:
     """Somebody who is watched from time 0 on."""
 
-    def __init__(self, resting=0.0, seed=0, **settings):
-        self.learner = NeutralFaceLearner(NeutralFaceSettings(**settings))
+    def __init__(self, resting=0.0, seed=0):
+        self.learner = NeutralFaceLearner()
         self.resting = resting
         self.rng = np.random.default_rng(seed)
         self.stamp_s = 0.0
@@ -63,12 +59,12 @@ class Person:
         for _ in range(round(duration_s * FPS)):
             self.stamp_s += 1.0 / FPS
             landmarks = seen(self.resting + expression, self.rng, **placement)
-            self.learner.update(self.stamp_s, landmarks)
+            self.learner.update_face(self.stamp_s, landmarks)
         return self
 
     def read(self, expression=0.0):
         """The estimate for this expression against what was learned."""
-        return GEOMETRY.estimate(seen(self.resting + expression), self.learner.neutral)
+        return GEOMETRY.estimate_face(seen(self.resting + expression), self.learner.neutral)
 
 
 def distance(a: NeutralFace, b: NeutralFace) -> float:
@@ -85,7 +81,6 @@ def distance(a: NeutralFace, b: NeutralFace) -> float:
 def test_before_anything_is_seen_the_population_is_given():
     learner = NeutralFaceLearner()
     assert learner.neutral is POPULATION_NEUTRAL
-    assert learner.state is NeutralState.CALIBRATING
     assert (learner.trust, learner.evidence_s) == (0.0, 0.0)
 
 
@@ -95,7 +90,6 @@ def test_a_resting_face_of_ones_own_is_neutral_after_calibration(resting):
     before = person.read()
     assert before.expression != NEUTRAL
     person.watch(240.0)
-    assert person.learner.state is NeutralState.CALIBRATED
     assert person.learner.trust == 1.0
     after = person.read()
     assert after.expression == NEUTRAL
@@ -113,7 +107,7 @@ def test_a_smile_is_still_happy_after_calibration(resting):
 @pytest.mark.parametrize('strength', [0.5, 0.6, 0.8, 1.0])
 def test_a_smile_of_20_seconds_at_the_start_does_not_become_neutral(strength):
     smiling = Person().watch(20.0, strength * SMILE)
-    assert smiling.learner.state is NeutralState.CALIBRATING
+    assert smiling.learner.trust == 0.0
     assert smiling.read(strength * SMILE).valence == Person().read(strength * SMILE).valence
     for _ in range(8):
         smiling.watch(10.0)
@@ -156,7 +150,7 @@ def test_a_wrong_neutral_face_is_unlearned():
 
 
 def test_nothing_changes_until_there_is_enough_evidence_and_then_slowly():
-    person = Person(min_evidence_s=15.0, full_evidence_s=60.0)
+    person = Person()
     trust = []
     for _ in range(80):
         before = person.learner.neutral
@@ -190,7 +184,7 @@ def test_a_frame_stands_for_its_time_at_any_frame_rate():
     for fps in (2.5, 10.0, 30.0):
         learner = NeutralFaceLearner()
         for i in range(round(20.0 * fps) + 1):
-            learner.update(i / fps, seen(0.0))
+            learner.update_face(i / fps, seen(0.0))
         rates.append(learner.evidence_s)
     assert rates == pytest.approx([20.0] * 3, rel=0.02)
 
@@ -198,19 +192,16 @@ def test_a_frame_stands_for_its_time_at_any_frame_rate():
 def test_a_gap_is_no_evidence():
     learner = NeutralFaceLearner()
     for i in range(10):
-        learner.update(60.0 * i, seen(0.0))
-    assert learner.evidence_s <= 9 * learner.settings.max_gap_s
+        learner.update_face(60.0 * i, seen(0.0))
+    assert learner.evidence_s <= 9 * 0.5
 
 
 def test_what_is_not_measured_leaves_no_trace():
     person = Person().watch(100.0)
     before = person.learner.neutral
-    bad = seen(0.0)
-    bad[200] = math.nan
-    for landmarks in (None, bad, np.zeros((468, 3)), np.full((468, 3), np.inf)):
-        for _ in range(20):
-            person.stamp_s += 1.0 / FPS
-            person.learner.update(person.stamp_s, landmarks)
+    for _ in range(20):
+        person.stamp_s += 1.0 / FPS
+        person.learner.update_face(person.stamp_s, None)
     assert person.learner.neutral is before
     person.watch(10.0)
     assert all(
@@ -222,65 +213,20 @@ def test_what_is_not_measured_leaves_no_trace():
 def test_an_equal_stamp_changes_nothing():
     person = Person().watch(30.0)
     before = (person.learner.evidence_s, person.learner.neutral)
-    person.learner.update(person.stamp_s, seen(0.6 * SMILE))
+    person.learner.update_face(person.stamp_s, seen(0.6 * SMILE))
     assert (person.learner.evidence_s, person.learner.neutral) == before
 
 
 def test_time_going_backwards_forgets():
     person = Person(RESTING['a smile']).watch(240.0)
-    person.learner.update(1.0, seen(0.0))
+    person.learner.update_face(1.0, seen(0.0))
     assert person.learner.neutral is POPULATION_NEUTRAL
     assert person.learner.evidence_s == 0.0
     person.stamp_s = 1.0
     assert person.watch(5.0).learner.evidence_s > 0.0
 
 
-def test_the_way_from_the_population_is_limited():
-    person = Person(RESTING['a smile'], max_offset=0.2).watch(240.0)
-    for f in dataclasses.fields(NeutralFace):
-        own, population = (
-            getattr(n, f.name) for n in (person.learner.neutral, POPULATION_NEUTRAL)
-        )
-        shift = 0.5 * abs(own.low + own.high - population.low - population.high)
-        assert shift <= 0.2 * (population.high - population.low) + 1e-9
-
-
 @pytest.mark.parametrize('stamp_s', [math.nan, math.inf])
 def test_a_stamp_that_is_none_is_refused(stamp_s):
     with pytest.raises(ValueError, match='stamp_s'):
-        NeutralFaceLearner().update(stamp_s, seen(0.0))
-
-
-def test_a_face_that_was_turned_to_the_front_teaches_the_same():
-    one, other = NeutralFaceLearner(), NeutralFaceLearner()
-    rng = np.random.default_rng(3)
-    for i in range(300):
-        landmarks = seen(RESTING['a frown'], rng, yaw=0.1)
-        one.update(i / FPS, landmarks)
-        other.update_face(i / FPS, frontalise(landmarks))
-    assert one.evidence_s == other.evidence_s > 0.0
-    assert one.neutral == other.neutral != POPULATION_NEUTRAL
-
-
-def test_landmarks_of_another_shape_are_refused():
-    with pytest.raises(ValueError, match=r'must have shape \(468, 3\)'):
-        NeutralFaceLearner().update(0.0, np.zeros((5, 3)))
-
-
-@pytest.mark.parametrize(
-    'changes',
-    [
-        {'min_evidence_s': 0.0},
-        {'full_evidence_s': 10.0},
-        {'memory_s': 0.0},
-        {'min_rest': 1.0},
-        {'max_turn_rad': math.nan},
-        {'min_eye_span_px': -1.0},
-        {'max_offset': 4.0},
-        {'min_width': 0.0},
-        {'max_gap_s': math.inf},
-    ],
-)
-def test_settings_out_of_order_are_refused(changes):
-    with pytest.raises(ValueError, match=next(iter(changes))):
-        NeutralFaceSettings(**changes)
+        NeutralFaceLearner().update_face(stamp_s, seen(0.0))

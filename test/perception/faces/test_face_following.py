@@ -20,10 +20,10 @@ RATE_HZ = 30.0
 
 @pytest.fixture
 def make_pipeline(detection_engine, mesh_engine):
-    def make(mesh=True, **settings):
+    def make(**settings):
         return FacePipeline(
             FaceDetector(detection_engine),
-            FaceMesh(mesh_engine) if mesh else None,
+            FaceMesh(mesh_engine),
             settings=PipelineSettings(**settings),
         )
 
@@ -98,18 +98,11 @@ def test_a_jump_of_a_whole_face_is_recovered_in_the_same_image(make_pipeline, pl
 
 
 @pytest.mark.parametrize(
-    ('front', 'speed_px_s', 'mesh'),
-    [
-        ('left', 60.0, True),
-        ('right', 150.0, True),
-        ('left', 300.0, True),
-        ('right', 300.0, False),
-        ('left', 150.0, False),
-    ],
+    ('front', 'speed_px_s'), [('left', 60.0), ('right', 150.0), ('left', 300.0)]
 )
-def test_two_crossing_people_keep_their_ids(make_pipeline, paste_head, front, speed_px_s, mesh):
+def test_two_crossing_people_keep_their_ids(make_pipeline, paste_head, front, speed_px_s):
     # One passes in front of the other, who is hidden for a while and then found again.
-    pipeline = make_pipeline(mesh, max_faces=2)
+    pipeline = make_pipeline(max_faces=2)
     background = np.full((480, 640, 3), 110, dtype=np.uint8)
     owner = {}
     frames = int(400 / speed_px_s * RATE_HZ)

@@ -43,13 +43,13 @@ def test_every_set_has_distinct_landmarks_that_exist():
 
 
 def test_the_ear_points_are_on_the_lids_of_their_eye():
-    for ear, ring, upper, lower in (
-        (fl.RIGHT_EYE_EAR, fl.RIGHT_EYE_RING, fl.RIGHT_UPPER_LID, fl.RIGHT_LOWER_LID),
-        (fl.LEFT_EYE_EAR, fl.LEFT_EYE_RING, fl.LEFT_UPPER_LID, fl.LEFT_LOWER_LID),
+    for ear, ring in (
+        (fl.RIGHT_EYE_EAR, fl.RIGHT_EYE_RING),
+        (fl.LEFT_EYE_EAR, fl.LEFT_EYE_RING),
     ):
-        assert {ear[1], ear[2]} <= set(upper)
-        assert {ear[4], ear[5]} <= set(lower)
-        assert {ear[0], ear[3]} == set(ring) - set(upper) - set(lower)
+        assert {ear[1], ear[2]} <= set(ring[9:])
+        assert {ear[4], ear[5]} <= set(ring[1:8])
+        assert {ear[0], ear[3]} == {ring[0], ring[8]}
 
 
 def test_eye_points_of_the_ear_mirror_each_other():
@@ -79,7 +79,6 @@ def test_left_and_right_are_the_subjects_own(face):
 
     assert x(fl.RIGHT_EYE_RING) < x(fl.NOSE_BRIDGE) < x(fl.LEFT_EYE_RING)
     assert x(fl.RIGHT_BROW_UPPER) < x(fl.LEFT_BROW_UPPER)
-    assert x((fl.MOUTH_RIGHT_CORNER,)) < x((fl.MOUTH_LEFT_CORNER,))
     assert x((fl.RIGHT_TRAGION,)) < x((fl.RIGHT_EYE_OUTER_CORNER,))
     assert x((fl.RIGHT_EYE_OUTER_CORNER,)) < x((fl.RIGHT_EYE_INNER_CORNER,))
     assert x((fl.LEFT_EYE_INNER_CORNER,)) < x((fl.LEFT_EYE_OUTER_CORNER,))
@@ -92,16 +91,16 @@ def test_from_forehead_to_chin(face):
         return face[list(points), 1].mean()
 
     order = [
-        y(fl.FOREHEAD),
+        y(10),
         y(*fl.RIGHT_BROW_UPPER),
         y(*fl.RIGHT_BROW_LOWER),
-        y(*fl.RIGHT_UPPER_LID),
-        y(*fl.RIGHT_LOWER_LID),
+        y(*fl.RIGHT_EYE_RING[9:]),
+        y(*fl.RIGHT_EYE_RING[1:8]),
         y(fl.NOSE_TIP),
         y(fl.UPPER_LIP_INNER_MIDDLE),
-        y(fl.CHIN),
+        y(152),
     ]
     assert order == sorted(order)
-    assert y(*fl.LEFT_BROW_UPPER) < y(*fl.LEFT_BROW_LOWER) < y(*fl.LEFT_UPPER_LID)
-    assert y(*fl.LEFT_UPPER_LID) < y(*fl.LEFT_LOWER_LID)
+    assert y(*fl.LEFT_BROW_UPPER) < y(*fl.LEFT_BROW_LOWER) < y(*fl.LEFT_EYE_RING[9:])
+    assert y(*fl.LEFT_EYE_RING[9:]) < y(*fl.LEFT_EYE_RING[1:8])
     assert y(fl.SELLION) < y(fl.NOSE_TIP)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.perception.faces.detector import FaceDetection, FaceDetector
+from aitable_ros.perception.faces.detector import FaceDetector
 from aitable_ros.perception.faces.landmarks import keypoints_from_landmarks
 from aitable_ros.perception.faces.mesh import (
     FaceMesh,
@@ -20,6 +20,7 @@ from aitable_ros.perception.faces.mesh import (
     roi_from_landmarks,
 )
 from aitable_ros.perception.images.roi import RotatedRoi
+from aitable_ros.perception.images.ssd import Detection
 
 IMAGE = np.zeros((480, 640, 3), dtype=np.uint8)
 
@@ -97,7 +98,7 @@ def test_roi_of_a_detection_is_one_and_a_half_times_its_longer_side_with_level_e
     keypoints = np.zeros((6, 2), dtype=np.float32)
     keypoints[0], keypoints[1] = (100, 100), (140, 140)
     box = np.array((80, 90, 60, 100), dtype=np.float32)
-    roi = roi_from_detection(FaceDetection(box, 0.9, keypoints))
+    roi = roi_from_detection(Detection(box, 0.9, keypoints))
     assert (roi.cx, roi.cy, roi.size) == (110, 140, 150)
     assert roi.angle_rad == pytest.approx(math.radians(45))
 
@@ -106,11 +107,12 @@ def test_roi_of_landmarks_is_one_and_a_half_times_their_longer_side_with_level_e
     landmarks = np.full((468, 3), (150.0, 120.0, 0.0), dtype=np.float32)
     landmarks[0], landmarks[1] = (100, 80, 0), (200, 160, 0)
     landmarks[33], landmarks[263] = (120, 120, 5), (180, 120, -5)
-    roi = roi_from_landmarks(landmarks)
+    roi = roi_from_landmarks(landmarks, landmark_box(landmarks))
     assert (roi.cx, roi.cy, roi.size, roi.angle_rad) == (150, 120, 150, 0)
     landmarks[33], landmarks[263] = (180, 120, 0), (120, 120, 0)  # upside down
-    assert abs(roi_from_landmarks(landmarks).angle_rad) == pytest.approx(math.pi)
-    assert roi_from_landmarks(landmarks, landmark_box(landmarks)) == roi_from_landmarks(landmarks)
+    assert abs(roi_from_landmarks(landmarks, landmark_box(landmarks)).angle_rad) == pytest.approx(
+        math.pi
+    )
 
 
 @pytest.mark.models
@@ -136,7 +138,7 @@ def test_landmarks_turn_with_the_picture(mesh_engine, detection_engine, astronau
     matrix[:, 2] += (31.0, 136.0)
     turned_image = cv2.warpAffine(astronaut, matrix, (512, 512))
     expected = upright.landmarks_px[:, :2] @ matrix[:, :2].T + matrix[:, 2]
-    roi = roi_from_landmarks(expected)
+    roi = roi_from_landmarks(expected, landmark_box(expected))
     (turned,) = mesh.run(turned_image, [roi])
     eye_distance = np.linalg.norm(expected[33] - expected[263])
     distances = np.linalg.norm(turned.landmarks_px[:, :2] - expected, axis=1)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from aitable_ros.perception.faces.detector import FaceDetection
 from aitable_ros.perception.faces.landmarks import keypoints_from_landmarks
 from aitable_ros.perception.faces.mesh import FaceMeshResult
 from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings
+from aitable_ros.perception.images.ssd import Detection
 
 IMAGE = np.zeros((480, 640, 3), dtype=np.uint8)
 FRAME_S = 1.0 / 30.0
@@ -59,7 +59,7 @@ class World:
         self.detections += 1
         faces = sorted(self.people, key=lambda person: -person.score)
         return [
-            FaceDetection(
+            Detection(
                 np.array((p.x - p.size / 2, p.y - p.size / 2, p.size, p.size), np.float32),
                 p.score,
                 p.detected_keypoints_px(),
@@ -88,8 +88,8 @@ class World:
         return results
 
 
-def pipeline(world, *, mesh=True, **settings):
-    return FacePipeline(world, world if mesh else None, settings=PipelineSettings(**settings))
+def pipeline(world, **settings):
+    return FacePipeline(world, world, settings=PipelineSettings(**settings))
 
 
 def ids(faces):
@@ -324,21 +324,6 @@ def test_a_face_that_shrinks_below_the_minimum_or_leaves_the_image_is_dropped():
     assert faces.process(IMAGE, 0.2) == []
 
 
-def test_without_landmarks_every_image_is_detected_and_ids_stay():
-    world = World([Person(100, 100), Person(400, 300)])
-    faces = pipeline(world, mesh=False, max_faces=2)
-    for i in range(20):
-        world.people[0].x += 5
-        world.people[1].x -= 5
-        first, second = faces.process(IMAGE, i * FRAME_S)
-        assert ids((first, second)) == ['f1', 'f2']
-        assert first.landmarks_px is None
-        assert math.isnan(first.presence)
-        np.testing.assert_allclose(first.keypoints_px, world.people[0].detected_keypoints_px())
-    assert world.detections == 20
-    assert world.mesh_runs == []
-
-
 def test_time_going_backwards_begins_anew_with_new_ids():
     world = World([Person(200, 200)])
     faces = pipeline(world, max_faces=1)
@@ -398,25 +383,3 @@ def test_what_is_not_an_image_or_a_time_is_refused_and_the_stream_goes_on():
     with pytest.raises(ValueError, match='stamp_s'):
         faces.process(IMAGE, math.nan)
     assert ids(faces.process(IMAGE, 0.1)) == ['f1']
-
-
-@pytest.mark.parametrize(
-    'setting',
-    [
-        {'max_faces': 0},
-        {'max_faces': 65},
-        {'min_presence': 1.5},
-        {'min_presence': math.nan},
-        {'min_face_px': -1.0},
-        {'redetect_interval_s': math.inf},
-        {'max_gap_s': -1.0},
-        {'max_shift': math.nan},
-        {'max_slip': -0.1},
-        {'detection_iou': -0.1},
-        {'merge_iou': 2.0},
-        {'merge_surprise': math.nan},
-    ],
-)
-def test_settings_out_of_range_are_refused(setting):
-    with pytest.raises(ValueError, match=next(iter(setting))):
-        PipelineSettings(**setting)

@@ -36,7 +36,7 @@ def test_a_blink_is_timed_within_one_frame(rate_hz, duration_s):
     (closure,) = closures
     assert closure.start_s == pytest.approx(3.0, abs=1 / rate_hz)
     assert closure.duration_s == pytest.approx(duration_s, abs=1.001 / rate_hz)
-    assert closure.amplitude == pytest.approx(0.95)
+    assert closure.size == pytest.approx(0.95)
     assert not closure.truncated
     assert detector.blink_count == 1
     assert detector.blinks_valid
@@ -87,17 +87,7 @@ def test_a_gap_cuts_a_closure_and_says_so():
     assert before.duration_s == pytest.approx(1.0, abs=0.07)
     assert after.truncated
     assert after.duration_s == pytest.approx(2.0, abs=0.07)
-    assert detector.blink_count == 0
-
-
-def test_going_back_in_time_starts_anew_and_equal_stamps_are_harmless():
-    detector, _ = run(shut_between(3.0, 3.2))
-    assert detector.blink_count == 1
-    detector.update(9.9999, 1.0, 1.0)
-    detector.update(9.9999, 0.0, 0.0)
-    assert detector.state is EyeState.OPEN
-    detector.update(1.0, 1.0, 1.0)
-    assert detector.blink_count == 0
+    assert (detector.blink_count, detector.microsleep_count) == (0, 1)
 
 
 def test_lids_that_do_not_move_together_are_no_wink():
@@ -151,7 +141,7 @@ def test_a_quick_dip_that_no_sample_saw_closed_is_a_blink():
     assert not closures
     assert detector.blink_count == 1
     assert detector.last_blink.duration_s < 1 / 30
-    assert detector.last_blink.amplitude == pytest.approx(0.67, abs=0.01)
+    assert detector.last_blink.size == pytest.approx(0.67, abs=0.01)
 
 
 def test_lids_that_stay_half_down_for_long_are_no_blink():
@@ -177,16 +167,6 @@ def test_long_closures_and_microsleeps_are_counted_while_they_last():
     assert counts[59] == (1, 0)
     assert counts[61] == (1, 1)
     assert counts[-1] == (1, 1)
-
-
-def test_a_closure_before_and_after_a_gap_is_counted_once():
-    def openness(t):
-        return math.nan if 5.0 <= t < 6.0 else (0.05 if 3.0 <= t < 8.0 else 1.0)
-
-    detector, (before, after) = run(openness)
-    assert after.continued
-    assert not before.continued
-    assert detector.microsleep_count == 1
 
 
 def test_open_eyes_between_two_closures_make_them_two():
@@ -275,7 +255,7 @@ def test_closures_follow_each_other_and_counts_only_rise(samples):
         closure = detector.update(stamp_s, left, right, excused=excused)
         if closure:
             assert last_end_s <= closure.start_s <= closure.end_s <= stamp_s
-            assert 0 <= closure.amplitude <= 1
+            assert 0 <= closure.size <= 1
             last_end_s = closure.end_s
         assert not detector.closure_duration_s < 0
         unknown = math.isnan(left) or math.isnan(right)

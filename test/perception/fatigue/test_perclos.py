@@ -92,16 +92,6 @@ def test_a_long_gap_counts_up_to_the_maximum_only():
     assert value.p80 == pytest.approx(SETTINGS.max_gap_s / value.observed_s)
 
 
-def test_equal_stamps_change_nothing_and_going_back_starts_anew():
-    perclos = Perclos(SETTINGS)
-    for t in np.arange(0, 20, 0.1):
-        perclos.add(t, 1.0)
-        perclos.add(t, 0.0)
-    assert perclos.value().p80 == pytest.approx(1.0)
-    perclos.add(5.0, 0.0)
-    assert perclos.value().observed_s == 0.0
-
-
 samples = st.lists(
     st.tuples(
         st.floats(0.001, 1.0),

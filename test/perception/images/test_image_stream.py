@@ -13,32 +13,23 @@ IMAGE = np.zeros((4, 6, 3), dtype=np.uint8)
 
 
 def test_any_image_can_be_the_first():
-    stream = ImageStream()
-    assert stream.continues(IMAGE, -7.0)
-    assert stream.advance(IMAGE, -7.0) == 0.0
+    assert ImageStream().advance(IMAGE, -7.0) == 0.0
 
 
 def test_the_next_has_the_same_size_and_is_not_earlier():
     stream = ImageStream()
     stream.advance(IMAGE, 5.0)
-    assert stream.continues(IMAGE, 5.0)
-    assert stream.continues(IMAGE, 8.0)
-    assert not stream.continues(IMAGE, 4.9)
-    assert not stream.continues(IMAGE[:, :5], 8.0)
-
-
-def test_asking_changes_nothing_and_advancing_tells_the_gap():
-    stream = ImageStream()
-    stream.advance(IMAGE, 5.0)
-    stream.continues(IMAGE, 9.0)
     assert stream.advance(IMAGE, 5.25) == 0.25
     assert stream.advance(IMAGE, 5.25) == 0.0
+    assert stream.advance(IMAGE, 4.9) is None
+    assert stream.advance(IMAGE[:, :5], 8.0) is None
+    assert stream.advance(IMAGE[:, :5], 8.5) == 0.5
 
 
 @pytest.mark.parametrize('stamp_s', [float('nan'), float('inf')])
 def test_what_is_not_an_image_or_a_time_is_refused(stamp_s):
     stream = ImageStream()
     with pytest.raises(ValueError, match='stamp_s: expected a finite number'):
-        stream.continues(IMAGE, stamp_s)
+        stream.advance(IMAGE, stamp_s)
     with pytest.raises(ValueError, match='expected an image'):
-        stream.continues(IMAGE[0], 1.0)
+        stream.advance(IMAGE[0], 1.0)

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from aitable_ros.perception.maths import rotation
 from aitable_ros.perception.maths.one_euro import (
-    OneEuroFilter,
     OneEuroSettings,
     QuaternionOneEuroFilter,
     VectorOneEuroFilter,
@@ -51,7 +50,7 @@ class Component:
         return second
 
 
-FILTERS = [OneEuroFilter, Component, Angle]
+FILTERS = [Component, Angle]
 each_filter = pytest.mark.parametrize('make', FILTERS)
 
 
@@ -139,7 +138,7 @@ def test_a_stamp_must_be_a_time(make, stamp_s):
     st.floats(0.0, 30.0),
 )
 def test_the_output_stays_within_the_inputs(steps, min_cutoff, beta):
-    one = OneEuroFilter(OneEuroSettings(min_cutoff, beta))
+    one = Component(OneEuroSettings(min_cutoff, beta))
     stamp_s, seen = 0.0, []
     for interval_s, value in steps:
         stamp_s += interval_s
@@ -172,11 +171,6 @@ def test_a_rotation_through_half_a_turn_does_not_jump():
         out = one.update(i / 30, q)
         assert math.hypot(*out) == pytest.approx(1.0)
         if last is not None:
-            assert rotation.angle_between(last, out) < 0.15
+            turned = rotation.product(rotation.inverse(last), out)
+            assert math.hypot(*rotation.to_rotation_vector(turned)) < 0.15
         last = out
-
-
-@pytest.mark.parametrize('values', [(0, 0, 1), (1, -1, 1), (1, 0, 0), (math.inf, 0, 1)])
-def test_settings_out_of_range_are_refused(values):
-    with pytest.raises(ValueError, match='cutoffs must be positive'):
-        OneEuroSettings(*values)

@@ -16,6 +16,10 @@ RANDOM = np.random.default_rng(1843)
 QUATERNIONS = [rotation.normalized(RANDOM.normal(size=4)) for _ in range(50)]
 
 
+def angle_between(a, b):
+    return math.hypot(*rotation.to_rotation_vector(rotation.product(rotation.inverse(a), b)))
+
+
 def matrix_about(axis, angle):
     """Right-handed rotation about axis 0, 1 or 2, written out."""
     c, s = math.cos(angle), math.sin(angle)
@@ -54,7 +58,7 @@ def test_products_are_those_of_matrices():
 def test_a_matrix_and_its_quaternion_are_the_same():
     for q in (*QUATERNIONS, (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0)):
         back = rotation.from_matrix(rotation.to_matrix(q))
-        assert rotation.angle_between(q, back) == pytest.approx(0.0, abs=1e-7)
+        assert angle_between(q, back) == pytest.approx(0.0, abs=1e-7)
 
 
 def test_yaw_pitch_roll_turn_about_fixed_axes_x_then_y_then_z():
@@ -71,15 +75,15 @@ def test_slerp_goes_the_shortest_way_at_constant_speed():
     whole = 2 * math.pi - 6.0
     for share in (0.0, 0.25, 0.5, 1.0):
         between = rotation.slerp(a, b, share)
-        assert rotation.angle_between(a, between) == pytest.approx(share * whole, abs=1e-7)
-        assert rotation.angle_between(between, b) == pytest.approx((1 - share) * whole, abs=1e-7)
+        assert angle_between(a, between) == pytest.approx(share * whole, abs=1e-7)
+        assert angle_between(between, b) == pytest.approx((1 - share) * whole, abs=1e-7)
 
 
 def test_the_sign_of_a_quaternion_does_not_matter():
     for a, b in itertools.pairwise(QUATERNIONS):
         negative = tuple(-v for v in b)
         assert rotation.slerp(a, negative, 0.3) == pytest.approx(rotation.slerp(a, b, 0.3))
-        assert rotation.angle_between(b, negative) == pytest.approx(0.0, abs=1e-7)
+        assert angle_between(b, negative) == pytest.approx(0.0, abs=1e-7)
         assert rotation.normalized(negative) == pytest.approx(b)
 
 

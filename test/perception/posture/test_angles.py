@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sitting_person import SittingPerson, depth_image, film_body
 
 from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.maths import rotation
@@ -19,7 +20,6 @@ from aitable_ros.perception.posture.body_keypoints import BodyKeypoint, BodyKeyp
 from aitable_ros.perception.posture.distance import DepthImage, DistanceSource
 from aitable_ros.perception.posture.frames import CameraPlacement
 from aitable_ros.perception.posture.measure import PostureMeter, SeenFace
-from aitable_ros.simulation.synthetic_body import SittingPerson, depth_image, film_body
 
 K = BodyKeypoint
 SIZE = (640, 480)
@@ -44,7 +44,7 @@ RANGES = {
 
 def measure(person, placement=LEVEL, intrinsics=INTRINSICS, meter=None, **film):
     body = film_body(person, intrinsics, placement, **film)
-    meter = meter or PostureMeter(world_along_sight=film.get('along_sight', True))
+    meter = meter or PostureMeter()
     return meter.measure(body, SIZE, intrinsics=intrinsics, placement=placement)
 
 
@@ -66,14 +66,13 @@ def errors_deg(angles, person):
     }
 
 
-@pytest.mark.parametrize('along_sight', [True, False])
 @pytest.mark.parametrize('intrinsics', [INTRINSICS, LENS], ids=['pinhole', 'lens'])
-def test_every_angle_is_within_one_degree_without_noise(along_sight, intrinsics):
+def test_every_angle_is_within_one_degree_without_noise(intrinsics):
     rng = np.random.default_rng(1)
     seen = dict.fromkeys(ANGLE_NAMES, 0)
     for _ in range(150):
         person, placement = random_person(rng), random_placement(rng)
-        angles = measure(person, placement, intrinsics, along_sight=along_sight).angles
+        angles = measure(person, placement, intrinsics).angles
         assert angles.basis is Basis.WORLD
         assert angles.hips_seen
         for name, error in errors_deg(angles, person).items():
@@ -170,7 +169,7 @@ POSITIVE = {
 
 @pytest.mark.parametrize('name', POSITIVE)
 def test_signs_of_bodies_placed_by_hand(name):
-    meter = PostureMeter(world_along_sight=False)
+    meter = PostureMeter()
     straight, changed = (
         meter.measure(body, SIZE, intrinsics=INTRINSICS, placement=CameraPlacement()).angles
         for body in (body_at(), body_at(**POSITIVE[name]))

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import pytest
+from sitting_person import SittingPerson, depth_image, film_body
 
 from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint
@@ -19,7 +20,6 @@ from aitable_ros.perception.posture.distance import (
 )
 from aitable_ros.perception.posture.frames import CameraPlacement
 from aitable_ros.perception.posture.measure import PostureMeter
-from aitable_ros.simulation.synthetic_body import SittingPerson, depth_image, film_body
 
 K = BodyKeypoint
 SIZE = (640, 480)

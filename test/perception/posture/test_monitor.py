@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sitting_person import SittingPerson, film_body
 
 from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.posture.angles import ANGLE_NAMES, Basis, PostureAngles
@@ -26,7 +27,6 @@ from aitable_ros.perception.posture.monitor import (
 )
 from aitable_ros.perception.posture.rule import Posture, RuleSettings
 from aitable_ros.perception.posture.stillness import StillnessSettings
-from aitable_ros.simulation.synthetic_body import SittingPerson, film_body
 
 SIZE = (640, 480)
 INTRINSICS = CameraIntrinsics(*SIZE, (600.0, 0, 320.0, 0, 600.0, 240.0, 0, 0, 1))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sitting_person import SittingPerson, film_body
 
 from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.head.canonical_face import RIGID_POINTS_M
@@ -13,7 +14,6 @@ from aitable_ros.perception.head.head_pose import HeadPoseEstimator
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint, BodyKeypoints
 from aitable_ros.perception.posture.frames import CameraPlacement
 from aitable_ros.perception.posture.person import match_face, seen_face
-from aitable_ros.simulation.synthetic_body import SittingPerson, film_body
 
 INTRINSICS = CameraIntrinsics(640, 480, (600.0, 0, 320.0, 0, 600.0, 240.0, 0, 0, 1))
 

@@ -23,7 +23,7 @@ from ros_fixtures import RosGraph, image_message, until
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
-from aitable_ros.nodes.component_container import PLUGINS
+from aitable_ros.nodes.registry import PLUGINS
 from aitable_ros.ros_support.container.component_manager import ComponentManager
 from aitable_ros.ros_support.container.plugins import PluginRegistry
 from aitable_ros.ros_support.container.request import ComponentError, ComponentRequest

@@ -10,9 +10,10 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 
 from plugin_packages import strangers
 
-from aitable_ros.nodes.component_container import COMPONENTS, PLUGINS
 from aitable_ros.nodes.face_detection_node import FaceDetectionNode
-from aitable_ros.ros_support.container.plugins import PluginError, PluginRegistry
+from aitable_ros.nodes.registry import PLUGINS
+from aitable_ros.ros_support.container.plugins import PluginRegistry
+from aitable_ros.ros_support.container.request import ComponentError
 
 __all__ = ['strangers']
 
@@ -24,7 +25,7 @@ def registry(strangers):
 
 def test_our_nodes_are_there_from_the_source_tree(registry):
     assert registry.find('aitable_ros', 'aitable_ros::FaceDetectionNode') is FaceDetectionNode
-    assert len(registry.names('aitable_ros')) == len(COMPONENTS)
+    assert len(registry.names('aitable_ros')) == len(PLUGINS)
     for name in registry.names('aitable_ros'):
         assert registry.find('aitable_ros', name).__name__ == name.partition('::')[2]
 
@@ -56,7 +57,7 @@ def test_a_package_without_colons_in_its_plugin_names_is_known_by_its_distributi
     ],
 )
 def test_what_cannot_be_loaded_is_said(registry, package, plugin, reason):
-    with pytest.raises(PluginError, match=reason):
+    with pytest.raises(ComponentError, match=reason):
         registry.find(package, plugin)
 
 
@@ -65,5 +66,5 @@ def test_cpp_components_are_told_from_missing_ones(registry, tmp_path, monkeypat
     resources.mkdir(parents=True)
     (resources / 'image_proc').write_text('image_proc::RectifyNode;lib/librectify.so\n')
     monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
-    with pytest.raises(PluginError, match='package image_proc are C\\+\\+'):
+    with pytest.raises(ComponentError, match='package image_proc are C\\+\\+'):
         registry.find('image_proc', 'image_proc::RectifyNode')

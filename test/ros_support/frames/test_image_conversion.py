@@ -25,7 +25,11 @@ from aitable_ros.perception.images.decoding import (
     UnsupportedEncodingError,
     image_to_rgb,
 )
-from aitable_ros.ros_support.frames.image_conversion import rgb_to_compressed, rgb_to_image
+from aitable_ros.ros_support.frames.image_conversion import (
+    message_to_rgb,
+    rgb_to_compressed,
+    rgb_to_image,
+)
 
 HEIGHT, WIDTH = 6, 8
 # (Y, U, V) of pure colours in BT.601 limited range (ITU-R BT.601-7, table 3, rounded).
@@ -428,7 +432,7 @@ def install_cv_bridge(monkeypatch, imgmsg_to_cv2) -> None:
 def test_without_cv_bridge_the_error_names_what_is_supported(monkeypatch, float_message):
     monkeypatch.setitem(sys.modules, 'cv_bridge', None)
     with pytest.raises(UnsupportedEncodingError) as caught:
-        image_to_rgb(float_message)
+        message_to_rgb(float_message)
     for part in ("'32FC1'", 'apt install', *SUPPORTED_ENCODINGS):
         assert part in str(caught.value)
 
@@ -439,7 +443,7 @@ def test_other_encodings_go_through_cv_bridge(monkeypatch, float_message):
         return np.full((msg.height, msg.width, 3), 9, np.uint8)
 
     install_cv_bridge(monkeypatch, imgmsg_to_cv2)
-    converted = image_to_rgb(float_message)
+    converted = message_to_rgb(float_message)
     assert converted.shape == (HEIGHT, WIDTH, 3)
     assert (converted == 9).all()
 
@@ -450,13 +454,13 @@ def test_failure_of_cv_bridge_is_reported(monkeypatch, float_message):
 
     install_cv_bridge(monkeypatch, imgmsg_to_cv2)
     with pytest.raises(UnsupportedEncodingError, match=r'32FC1.*is not a color format'):
-        image_to_rgb(float_message)
+        message_to_rgb(float_message)
 
 
 def test_cv_bridge_result_of_another_kind_is_refused(monkeypatch, float_message):
     install_cv_bridge(monkeypatch, lambda *_: np.zeros((HEIGHT, WIDTH), np.float32))
     with pytest.raises(UnsupportedEncodingError, match=r'made float32\[6, 8\] of it'):
-        image_to_rgb(float_message)
+        message_to_rgb(float_message)
 
 
 SMALL = st.integers(0, 20)

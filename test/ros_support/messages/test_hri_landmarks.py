@@ -28,31 +28,6 @@ SHAPE = (
 TABLE = np.array(FACEMESH_OF_IBUG)
 
 
-def mirror(index):
-    """The landmark on the other side of the face."""
-    other = SHAPE[index] * (-1.0, 1.0, 1.0)
-    return int(np.abs(SHAPE - other).sum(axis=1).argmin())
-
-
-# iBUG's numbering mirrored: jaw, brows, nose, nostrils, eyes, lips
-MIRRORED = [
-    *range(16, -1, -1),
-    *range(26, 16, -1),
-    *range(27, 31),
-    *range(35, 30, -1),
-    *(45, 44, 43, 42, 47, 46),
-    *(39, 38, 37, 36, 41, 40),
-    *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),
-    *(64, 63, 62, 61, 60, 67, 66, 65),
-]
-
-
-def test_the_left_half_is_the_mirror_of_the_right_one():
-    assert sorted(MIRRORED) == list(range(68))
-    for right, left in enumerate(MIRRORED):
-        assert mirror(TABLE[right]) == TABLE[left], f'{right} and {left}'
-
-
 def test_the_nose_tip_is_the_foremost_point_and_the_chin_the_lowest():
     assert SHAPE[:, 2].argmax() == TABLE[30]
     assert SHAPE[:, 1].argmin() == TABLE[8]
@@ -118,8 +93,3 @@ def test_what_is_not_finite_has_no_confidence(bad):
     assert np.isfinite(points).all()
     assert points[5, 2] == 0.0
     assert points[6, 2] > 0.0
-
-
-def test_an_image_without_size_is_refused():
-    with pytest.raises(ValueError, match='no size'):
-        hri_landmarks(face_px(), (0, 480), 0.9)

@@ -13,6 +13,7 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 
 from geometry_msgs.msg import TransformStamped
 from sensor_msgs.msg import CameraInfo, Image
+from sitting_person import SittingPerson, film_body
 from std_msgs.msg import Header
 
 from aitable_msgs.msg import Posture
@@ -27,12 +28,12 @@ from aitable_ros.perception.posture.distance import DistanceSource
 from aitable_ros.perception.posture.frames import CameraPlacement, PlacementSource
 from aitable_ros.perception.posture.measure import PostureMeter
 from aitable_ros.perception.posture.monitor import PostureMonitor
+from aitable_ros.perception.posture.observer import PostureReading
 from aitable_ros.perception.posture.rule import Posture as Verdict
 from aitable_ros.ros_support.messages.camera_calibration import CameraCalibration
 from aitable_ros.ros_support.messages.depth import depth_from_message
 from aitable_ros.ros_support.messages.posture import keypoints_of, posture_to_message
 from aitable_ros.ros_support.messages.static_transforms import StaticTransforms
-from aitable_ros.simulation.synthetic_body import SittingPerson, film_body
 
 INTRINSICS = CameraIntrinsics(640, 480, (600.0, 0, 320.0, 0, 600.0, 240.0, 0, 0, 1))
 
@@ -171,8 +172,9 @@ class TestCameraCalibration:
     def test_one_that_does_not_fit_is_used_no_more(self):
         known = CameraCalibration(Listener())
         known.take(self.info())
-        known.refuse(ValueError('another shape'))
-        assert known.intrinsics is None
+        assert known.for_size((320, 240)) is not None, 'a resized image'
+        assert known.for_size((640, 360)) is None, 'a cropped one'
+        assert 'camera_info is not used' in known.problem
         known.take(self.info())
         assert known.intrinsics is None, 'the same message says nothing new'
 
@@ -213,7 +215,9 @@ class TestMessage:
             sample = meter.measure(body, (640, 480), intrinsics=INTRINSICS, placement=placement)
             state = monitor.update(100.0 + i / 10, sample)
         header = Header(frame_id='camera')
-        message = posture_to_message(state, body, header, (640, 480), 'pose: x', 'f3')
+        message = posture_to_message(
+            PostureReading(state, body, 'f3', (640, 480), 'pose: x'), header
+        )
         assert message.header is header or message.header == header
         assert (message.person_id, message.backend) == ('f3', 'pose: x')
         assert message.state == Posture.UPRIGHT
@@ -239,7 +243,7 @@ class TestMessage:
 
     def test_nobody_is_nan_and_not_zero(self):
         state = PostureMonitor().update(1.0, PostureMeter().measure(None, (640, 480)))
-        message = posture_to_message(state, None, Header(), (640, 480), '')
+        message = posture_to_message(PostureReading(state, None, '', (640, 480), ''), Header())
         assert keypoints_of(message) is None
         for name in (
             *('shoulder_tilt', 'torso_yaw', 'trunk_pitch', 'trunk_roll', 'forward_head'),

@@ -70,16 +70,14 @@ def test_all_findings_are_said_the_worst_first():
 
 def test_thresholds_are_those_that_are_given():
     vitals = Vitals(**{**GOOD, 'latency_s': 0.2, 'input_rate_hz': 8.0, 'idle_s': 1.5})
-    limits = HealthLimits(
-        warn_latency_s=0.1, error_latency_s=0.15, min_rate_hz=10.0, stale_after_s=2.0
-    )
+    limits = HealthLimits(warn_latency=0.1, error_latency=0.15, min_rate=10.0, stale_after=2.0)
     level, message = judge(vitals, limits)
     assert level == Level.ERROR
     assert message == 'latency 200 ms; input comes at 8.0 Hz'
-    relaxed = HealthLimits(min_rate_hz=0.0, stale_after_s=2.0)
+    relaxed = HealthLimits(min_rate=0.0, stale_after=2.0)
     assert judge(vitals, relaxed) == (Level.OK, 'running')
 
 
 def test_an_error_below_the_warning_is_refused():
     with pytest.raises(ValueError, match='error_latency'):
-        HealthLimits(warn_latency_s=1.0, error_latency_s=0.5)
+        HealthLimits(warn_latency=1.0, error_latency=0.5)

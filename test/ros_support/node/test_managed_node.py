@@ -149,7 +149,7 @@ def test_an_error_in_a_frame_is_counted_and_the_next_one_works(graph):
     doubled = graph.collect(Int32, 'doubled')
     assert until(lambda: node.is_active)
     publisher = send(graph, -1)
-    assert until(lambda: node.failures == 1)
+    assert until(lambda: node.meters.failures == 1)
     publisher.publish(Int32(data=4))
     assert until(lambda: [m.data for m in doubled] == [8])
     status = status_of(graph, 'doubler', lambda s: 'inputs failed' in s.message)

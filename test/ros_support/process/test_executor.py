@@ -123,7 +123,7 @@ def test_what_a_callback_raises_ends_the_spinning(executor):
 SLEEPER = """
 import sys, time
 from rclpy.node import Node
-from aitable_ros.ros_support import executor
+from aitable_ros.ros_support.process import executor
 
 class Sleeper(Node):
     def __init__(self):

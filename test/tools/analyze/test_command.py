@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 import sys
@@ -12,11 +14,13 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from aitable_ros.bags import BagTarget, BagWriter, SampleBag, make_sample_bag
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.model_zoo import store
+from aitable_ros.model_zoo import loading, store
 from aitable_ros.model_zoo.files import ModelFilesError
 from aitable_ros.simulation import AstronautSequence
 from aitable_ros.tools.analyze import command as analyze
+from aitable_ros.tools.analyze import summary
 
 pytestmark = pytest.mark.models
 
@@ -28,6 +32,7 @@ FACE_KEYS = [
     'landmarks',
     'left_ear',
     'right_ear',
+    'visibility',
     'emotion',
     'ear_model',
 ]
@@ -237,8 +242,8 @@ def test_plot_writes_a_picture_per_face_of_a_video_and_per_folder(
     run, folder, tmp_path, astronaut, monkeypatch
 ):
     tracks = []
-    draw = analyze.draw_emotion
-    monkeypatch.setattr(analyze, 'draw_emotion', lambda *a: (tracks.append(a[0]), draw(*a))[1])
+    draw = summary.draw_emotion
+    monkeypatch.setattr(summary, 'draw_emotion', lambda *a: (tracks.append(a[0]), draw(*a))[1])
     moving_face(tmp_path / 'v.avi', astronaut, frames=4)
     plots = tmp_path / 'plots'
     status, lines, _ = run(folder, tmp_path / 'v.avi', '--no-landmarks', '--plot', plots)
@@ -373,7 +378,7 @@ def test_models_that_cannot_be_fetched_end_in_one_line_each(offline, tmp_path, f
 def test_a_file_that_cannot_be_fetched_does_not_stop_the_backends_that_work(
     offline, tmp_path, engines_dir, folder, capsys
 ):
-    for name in analyze.MODELS:
+    for name in ('face_detection', 'face_mesh', 'iris_landmark'):
         for suffix in ('.onnx', '.json'):
             shutil.copyfile(engines_dir / f'{name}{suffix}', tmp_path / f'{name}{suffix}')
     assert analyze.main([str(folder / 'b.png'), '--engines-dir', str(tmp_path)]) == 0
@@ -387,7 +392,7 @@ def test_a_network_that_does_not_load_ends_in_one_line(monkeypatch, folder, engi
     def fail(spec, backend, **_kwargs):
         raise InferenceError(f'{spec.name} cannot run on {backend}')
 
-    monkeypatch.setattr(analyze, 'load_engine', fail)
+    monkeypatch.setattr(loading, 'load_engine', fail)
     arguments = ['--backend', 'onnxruntime', '--engines-dir', str(engines_dir)]
     assert analyze.main([str(folder / 'b.png'), *arguments]) == 1
     captured = capsys.readouterr()
@@ -410,3 +415,60 @@ def test_options_out_of_range_are_refused(option, capsys):
         analyze.main(['x.png', option, '0'])
     assert stopped.value.code == 2
     assert 'expected 1 or more' in capsys.readouterr().err
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory):
+    path = tmp_path_factory.mktemp('bag') / 'sample.mcap'
+    make_sample_bag(BagTarget(path, 'mcap'), SampleBag(seconds=0.8, fps=10))
+    return path
+
+
+class TestBags:
+    """A bag is read without ROS, its images in order and its calibration with them."""
+
+    def test_lines_and_rows_of_each_image(self, run, bag, tmp_path):
+        table = tmp_path / 'out.csv'
+        status, lines, _ = run(bag, '--no-landmarks', '--csv', table)
+        assert status == 0
+        assert [line['frame'] for line in lines] == list(range(8))
+        assert lines[1]['stamp'] == pytest.approx(1_700_000_000.1)
+        assert [line['faces'][0]['id'] for line in lines] == ['f1'] * 8
+        rows = list(csv.DictReader(table.open()))
+        assert [row['source'] for row in rows] == [str(bag)] * 8
+        assert [float(row['left_ear']) for row in rows] == pytest.approx(
+            [line['faces'][0]['left_ear'] for line in lines], abs=1e-5
+        )
+        assert {row['head_pose_calibrated'] for row in rows} == {'1'}
+
+    def test_a_damaged_bag_is_reported(self, run, bag, tmp_path):
+        (tmp_path / 'cut.mcap').write_bytes(bag.read_bytes()[:20_000])
+        status, _, err = run(tmp_path / 'cut.mcap')
+        assert status == 1
+        assert 'cut.mcap: damaged' in err
+
+    def test_a_bag_without_images_is_reported(self, run, tmp_path):
+        with BagWriter(BagTarget(tmp_path / 'none.mcap', 'mcap')):
+            pass
+        status, _, err = run(tmp_path / 'none.mcap')
+        assert status == 1
+        assert 'no images in it' in err
+
+    def test_seconds_end_it(self, run, bag):
+        _, lines, _ = run(bag, '--seconds', '0.35', '--no-landmarks')
+        assert len(lines) == 4
+
+
+def test_the_sample_is_a_stream_too(run):
+    status, lines, _ = run('sample', '--seconds', '0.2', '--no-landmarks')
+    assert status == 0
+    assert len(lines) == 6
+    assert 'fatigue' in lines[0]['faces'][0]
+
+
+def test_rows_on_standard_output(folder, engines_dir, capsys):
+    arguments = [str(folder / 'b.png'), '--csv', '-', '--engines-dir', str(engines_dir)]
+    assert analyze.main(arguments) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row['face_id'], row['expression'], row['visibility']) == ('f1', 'happy', 'measured')
+    assert row['perclos'] == ''

@@ -11,12 +11,9 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from aitable_ros.perception.faces.pipeline import TrackedFace
-from aitable_ros.perception.fatigue.eye_openness import EyeAspectRatios
 from aitable_ros.simulation import AstronautSequence
 from aitable_ros.tools.analyze import command as analyze
-from aitable_ros.tools.analyze import fatigue as analyze_fatigue
-from aitable_ros.tools.analyze.fatigue import PersonFatigue, fatigue_settings
+from aitable_ros.tools.analyze import run, summary
 from aitable_ros.visualization.plots import FatigueTrack
 
 FATIGUE_KEYS = [
@@ -64,12 +61,10 @@ def analysis(closing_eyes, engines_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp('analysis')
     said: list[str] = []
     plotted: list[FatigueTrack] = []
-    draw = analyze_fatigue.draw_fatigue
+    draw = summary.draw_fatigue
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(analyze._Run, 'say', lambda _self, line: said.append(line))
-        patch.setattr(
-            analyze_fatigue, 'draw_fatigue', lambda *a: (plotted.append(a[0]), draw(*a))[1]
-        )
+        patch.setattr(run.Run, 'info', lambda _self, line: said.append(line))
+        patch.setattr(summary, 'draw_fatigue', lambda *a: (plotted.append(a[0]), draw(*a))[1])
         status = analyze.main(
             [
                 *(str(closing_eyes), '--no-landmarks', '--engines-dir', str(engines_dir)),
@@ -79,8 +74,8 @@ def analysis(closing_eyes, engines_dir, tmp_path_factory):
         )
     assert status == 0
     lines = [json.loads(line) for line in (folder / 'out.jsonl').read_text().splitlines()]
-    (summary,) = (line for line in said if 'mean valence' in line)
-    return folder, lines, summary, *plotted
+    (told,) = (line for line in said if 'mean valence' in line)
+    return folder, lines, told, *plotted
 
 
 @pytest.mark.models
@@ -151,9 +146,9 @@ def test_the_head_follows_the_sample(analysis, sequence):
 
 @pytest.mark.models
 def test_the_summary_names_the_closure(analysis):
-    _, lines, summary, _ = analysis
+    _, lines, told, _ = analysis
     level = lines[-1]['faces'][0]['fatigue']['level']
-    assert summary.endswith(
+    assert told.endswith(
         '; 1 blink, 1 long closure, of them 1 microsleep, 0 yawns, 0 nods, PERCLOS not valid,'
         f' level {level}' + ('' if level == 'microsleep' else ' (highest microsleep)')
     )
@@ -180,8 +175,8 @@ def test_the_overlay_shows_the_closure(analysis, monkeypatch, closing_eyes, engi
     folder, lines, *_ = analysis
     assert len(list((folder / 'drawn').iterdir())) == len(lines)
     drawn = []
-    draw = analyze.draw_overlay
-    monkeypatch.setattr(analyze, 'draw_overlay', lambda *a: (drawn.append(a[1]), draw(*a))[1])
+    draw = run.draw_scene
+    monkeypatch.setattr(run, 'draw_scene', lambda *a: (drawn.append(a[1]), draw(*a))[1])
     arguments = ['--stride', '3', '--overlay', str(tmp_path / 'd')]
     assert analyze.main([str(closing_eyes), *arguments, '--engines-dir', str(engines_dir)]) == 0
     faces = [face for faces in drawn for face in faces]
@@ -215,58 +210,3 @@ def test_two_people_side_by_side_do_not_mix(sequence, engines_dir, tmp_path, cap
     summaries = {line.split(': ')[1]: line for line in capsys.readouterr().err.splitlines()}
     assert '1 long closure, of them 1 microsleep' in summaries[f'{video} face {tired}']
     assert '0 blinks, 0 long closures' in summaries[f'{video} face {fresh}']
-
-
-@pytest.mark.models
-def test_without_the_eyelid_network_the_closed_ratio_is_that_of_the_mesh(
-    closing_eyes, engines_dir, monkeypatch, tmp_path
-):
-    made = []
-
-    def remember(settings, **options):
-        made.append(settings)
-        return PersonFatigue(settings, **options)
-
-    monkeypatch.setattr(analyze, 'PersonFatigue', remember)
-    arguments = ['--no-landmarks', '--stride', '20', '--jsonl', str(tmp_path / 'o.jsonl')]
-    arguments += ['--engines-dir', str(engines_dir)]
-    for extra in ([], ['--no-refine-eyes']):
-        assert analyze.main([str(closing_eyes), *arguments, *extra]) == 0
-    refined, unrefined = (settings.baseline for settings in made)
-    assert (unrefined.closed_ratio, unrefined.max_closed_ratio) == (0.62, 0.8)
-    assert refined == fatigue_settings(refine_eyes=True).baseline
-    assert refined.closed_ratio < 0.4
-
-
-def face_seen(presence=0.99, landmarks=None):
-    """A face of which only what the tests need is told."""
-    keypoints = np.array([(100, 100), (160, 100), (130, 130), (130, 160), (80, 110), (180, 110)])
-    box = np.array((70, 60, 120, 130), np.float32)
-    return TrackedFace('f1', box, 0.9, presence, keypoints.astype(np.float32), landmarks, 0.0)
-
-
-def test_a_face_without_landmarks_is_neither_open_nor_closed():
-    person = PersonFatigue(fatigue_settings(refine_eyes=True), keep_timeline=False)
-    for i in range(300):
-        reading = person.update(i / 15.0, face_seen(), EyeAspectRatios(0.02, 0.02), (640, 480))
-    told = reading.describe()
-    assert told['visibility'] == 'no_face'
-    assert told['eye_state'] == 'unknown'
-    assert told['level'] == 'unknown'
-    assert reading.eyes_closed is None
-    assert reading.level == ''
-    assert math.isnan(told['perclos'])
-    assert math.isnan(told['head_yaw'])
-    assert person.summary() == (
-        '0 blinks (not valid), 0 long closures, of them 0 microsleeps, 0 yawns, 0 nods,'
-        ' PERCLOS not valid, level unknown'
-    )
-
-
-def test_nothing_is_summarised_or_drawn_of_nobody(tmp_path):
-    settings = fatigue_settings(refine_eyes=True)
-    with pytest.raises(ValueError, match='nothing to summarise'):
-        PersonFatigue(settings, keep_timeline=True).summary()
-    with pytest.raises(ValueError, match='no timeline'):
-        PersonFatigue(settings, keep_timeline=False).write_plot(tmp_path / 'p.png', '')
-    assert not list(tmp_path.iterdir())

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,8 @@ from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.tools.benchmark import command as benchmark
 from aitable_ros.tools.benchmark import measure as benchmark_measure
+from aitable_ros.tools.benchmark import runners as benchmark_runners
 from aitable_ros.tools.benchmark.inputs import Cases, load_cases, save_cases
-from aitable_ros.tools.benchmark.measure import Options
 from aitable_ros.tools.benchmark.runners import EngineRunner
 from aitable_ros.tools.support.isolation import Outcome
 
@@ -110,7 +112,7 @@ class TestCommand:
         really = benchmark_measure.run_isolated
 
         def isolated(probe: Callable[..., Any], *arguments: Any, **how: Any) -> Outcome:
-            if probe is benchmark_measure.probe_cycles:
+            if probe is benchmark_measure.probe_endurance:
                 return Outcome((result,))
             return really(probe, *arguments, **how)
 
@@ -209,7 +211,7 @@ class TestCommand:
     ) -> None:
         make_cases = benchmark_measure.cases_of
 
-        def interrupted(spec: ModelSpec, options: Options) -> tuple[Cases, str]:
+        def interrupted(spec: ModelSpec, options: argparse.Namespace) -> tuple[Cases, str]:
             if spec.name == interrupted_at:
                 raise KeyboardInterrupt
             return make_cases(spec, options)
@@ -241,10 +243,10 @@ class TestCommand:
                     (packages / path.name).symlink_to(path)
         code = (
             f'import sys; sys.path += [{str(ROOT)!r}, {str(packages)!r}]\n'
-            'from aitable_ros.tools import benchmark, benchmark_measure\n'
+            'from aitable_ros.tools.benchmark import command, measure\n'
             'from aitable_ros.tools.support.isolation import Outcome\n'
-            'benchmark_measure.run_isolated = lambda *a, **k: Outcome((), "not tried")\n'
-            'benchmark.main(sys.argv[1:])\n'
+            'measure.run_isolated = lambda *a, **k: Outcome((), "not tried")\n'
+            'command.main(sys.argv[1:])\n'
             'print("loaded:", [m for m in ("cv2", "onnxruntime", "skimage", "rclpy", "torch")'
             ' if m in sys.modules])\n'
         )
@@ -351,14 +353,12 @@ def test_a_python_for_pytorch_that_does_not_start_is_an_error(
 def test_a_variant_of_pytorch_that_does_not_run_is_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Torch:
-        def variants(self) -> tuple[str, ...]:
-            return ('torch fp16 graph',)
+    def runner(variant: str) -> None:
+        raise RuntimeError(f'{variant}: CUDA out of memory')
 
-        def runner(self, variant: str) -> None:
-            raise RuntimeError(f'{variant}: CUDA out of memory')
-
-    monkeypatch.setattr(benchmark.Benchmark, '_open_torch', lambda _: Torch())
+    torch = SimpleNamespace(variants=lambda: ('torch fp16 graph',), TorchRunner=runner)
+    monkeypatch.setattr(benchmark.Benchmark, '_open_torch', lambda _: torch)
+    monkeypatch.setattr(benchmark_runners, 'load_torch', lambda _: torch)
     options = ['--backend', 'onnxruntime', '--compare', 'torch', '--engines-dir', str(tmp_path)]
     assert benchmark.main(['emonet', *options]) == 1
     assert 'benchmark: torch fp16 graph: CUDA out of memory' in capsys.readouterr().err

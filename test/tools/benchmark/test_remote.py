@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from aitable_ros.tools.benchmark import remote as benchmark_remote
-from aitable_ros.tools.benchmark.remote import RemoteTorch, RemoteTorchError
+from aitable_ros.tools.benchmark.remote import RemoteTorch, RemoteTorchError, RemoteTorchRunner
 
 
 def test_another_python_answers_as_this_one_does_and_times_itself() -> None:
@@ -29,14 +29,14 @@ def test_another_python_answers_as_this_one_does_and_times_itself() -> None:
         expected = benchmark_torch.reference_answers(images)
         for name, values in remote.reference_answers(images).items():
             assert np.allclose(values, expected[name], 1e-4, 1e-4)
-        runner = remote.runner('torch fp32')
+        runner = RemoteTorchRunner(remote, 'torch fp32')
         for name, values in runner.infer(images).items():
             assert np.allclose(values, expected[name], 1e-3, 1e-3 * np.abs(values).max())
         start = time.perf_counter()
         seconds = runner.infer_s(images)
         assert 0 < seconds < time.perf_counter() - start
         runner.close()
-        with pytest.raises(RemoteTorchError, match='KeyError'):
+        with pytest.raises(RemoteTorchError, match='AssertionError'):
             runner.infer(images)
     finally:
         remote.close()
@@ -103,13 +103,14 @@ def test_ctrl_c_ends_it_without_a_word(tmp_path: Path) -> None:
         process = subprocess.Popen(
             [
                 *(sys.executable, '-c', benchmark_remote._START),
-                *(str(benchmark_remote._ROOT), str(there.fileno())),
+                *(str(benchmark_remote._ROOT), str(there.fileno()), '1'),
             ],
             env={**os.environ, 'PYTHONPATH': str(tmp_path)},
             pass_fds=[there.fileno()],
             stderr=subprocess.PIPE,
         )
         try:
+            benchmark_remote.Connection(os.dup(here.fileno())).send(('', 'version'))
             while not begun.exists():
                 assert process.poll() is None
                 time.sleep(0.05)

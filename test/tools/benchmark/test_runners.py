@@ -19,7 +19,7 @@ from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.tools.benchmark import memory as benchmark_memory
 from aitable_ros.tools.benchmark import report as benchmark_report
 from aitable_ros.tools.benchmark import runners as benchmark_runners
-from aitable_ros.tools.benchmark.runners import EngineRunner
+from aitable_ros.tools.benchmark.runners import Opening
 
 IRIS = CONTRACTS['iris_landmark']
 PLAN = b'the engine'
@@ -64,9 +64,8 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_what_tensorrt_tells_of_itself_goes_into_the_report(
     loaded: SimpleNamespace, tmp_path: Path
 ) -> None:
-    runner = EngineRunner(IRIS, 'tensorrt', tmp_path, threads=1)
+    runner = Opening(IRIS.name, 'tensorrt', str(tmp_path)).open()
     assert (loaded.backend, loaded.spec) == ('tensorrt', IRIS)
-    assert runner.max_batch == 2
     assert runner.details == {
         'file': str(tmp_path / 'iris_landmark.engine'),
         'tensorrt_version': '10.3.0',
@@ -84,7 +83,7 @@ def test_what_tensorrt_tells_of_itself_goes_into_the_report(
 def test_the_device_alone_is_timed_where_a_batch_runs_in_one_piece(
     loaded: SimpleNamespace, tmp_path: Path
 ) -> None:
-    runner = EngineRunner(IRIS, 'tensorrt', tmp_path, threads=1)
+    runner = Opening(IRIS.name, 'tensorrt', str(tmp_path)).open()
     seconds = [runner.device_s(batch) for batch in (1, 2, 3)]
     assert [value is None for value in seconds] == [False, False, True]
     assert loaded.engine.replayed == [1, 2]
@@ -93,10 +92,10 @@ def test_the_device_alone_is_timed_where_a_batch_runs_in_one_piece(
 def test_code_is_allowed_for_that_file_alone_and_memory_mapped_when_asked_for(
     loaded: SimpleNamespace, tmp_path: Path
 ) -> None:
-    EngineRunner(IRIS, 'tensorrt', tmp_path, 1, allow_host_code=True, mapped_memory=True)
+    Opening(IRIS.name, 'tensorrt', str(tmp_path), 1, True, True).open()
     assert loaded.spec.host_code_sha256 == hashlib.sha256(PLAN).hexdigest()
     assert loaded.spec.mapped_memory
-    EngineRunner(IRIS, 'litert', tmp_path, 1, allow_host_code=True, mapped_memory=True)
+    Opening(IRIS.name, 'litert', str(tmp_path), 1, True, True).open()
     assert loaded.spec == IRIS
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.tools.benchmark.inputs import Cases, make_cases
-from aitable_ros.tools.benchmark.timing import ROUNDS, Cell, time_in_turns
+from aitable_ros.tools.benchmark.timing import ROUNDS, Cell, Runner, time_in_turns
 
 
 @pytest.fixture(scope='module')
@@ -20,10 +20,8 @@ def cases() -> Cases:
     return make_cases(CONTRACTS['iris_landmark'])  # the smallest network
 
 
-class Recorder:
+class Recorder(Runner):
     """A runner that remembers when it was called."""
-
-    max_batch = None
 
     def __init__(self, label: str, calls: list[tuple[str, int]], on_device: bool = False) -> None:
         self.label, self.calls, self.on_device = label, calls, on_device

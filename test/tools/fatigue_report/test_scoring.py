@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aitable_ros.simulation.script import Span
-from aitable_ros.tools.fatigue_report.scoring import match, score
+from aitable_ros.tools.fatigue_report.scoring import EventScore, score
 from aitable_ros.tools.fatigue_report.situations import PEOPLE
 
 
@@ -34,7 +34,8 @@ def test_perclos_is_right_at_every_rate_and_with_drops(rate_hz, points):
 def test_matching_is_one_to_one():
     true = [Span(1.0, 1.2), Span(2.0, 2.2), Span(3.0, 3.2)]
     found = [(1.0, 1.3), (1.05, 1.1), (3.4, 3.5), (5.0, 5.1)]
-    result = match(true, found, [Span(4.9, 5.2)], tolerance_s=0.1, interval_s=0.1)
+    result = EventScore()
+    result.add(true, found, [Span(4.9, 5.2)], interval_s=0.1, tolerance_s=0.1)
     assert (result.hits, result.missed, result.false) == (1, 2, 2)
     assert result.errors == [pytest.approx(1.0)]
     assert result.precision == pytest.approx(1 / 3)

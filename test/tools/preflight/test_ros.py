@@ -18,27 +18,14 @@ class TestRos:
         assert check.status is Status.ERROR
         assert '_rclpy_pybind11' in check.summary
 
-    @pytest.mark.parametrize(
-        ('environment', 'advice'),
-        [
-            (
-                {'ROS_DISTRO': 'jazzy', 'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'},
-                'RMW_IMPLEMENTATION asks for rmw_cyclonedds_cpp: install it (sudo apt install'
-                ' ros-jazzy-rmw-cyclonedds-cpp), or unset RMW_IMPLEMENTATION',
-            ),
-            ({'ROS_DISTRO': 'jazzy'}, 'rclpy works with the Python that it was built for'),
-        ],
-    )
-    def test_a_middleware_that_is_not_installed(
-        self, environment: dict[str, str], advice: str, modules: Callable[..., None]
-    ) -> None:
+    def test_a_middleware_that_is_not_installed(self, modules: Callable[..., None]) -> None:
         """As rcl does when it is loaded: it prints the reason and ends the process."""
         reason = 'RMW implementation not installed (expected rmw_cyclonedds_cpp)'
         modules('rclpy.__init__', f'import os; os.write(2, {reason!r}.encode()); os._exit(1)')
-        (check,) = check_ros(environment)
+        (check,) = check_ros({'ROS_DISTRO': 'jazzy', 'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'})
         assert check.status is Status.ERROR
         assert check.summary.endswith(f'exited with status 1 ({reason})')
-        assert check.advice.startswith(advice)
+        assert 'unset RMW_IMPLEMENTATION' in check.advice
 
     @pytest.mark.ros
     def test_here(self) -> None:

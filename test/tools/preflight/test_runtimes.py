@@ -59,13 +59,11 @@ def test_a_driver_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_jetson_is_named(tmp_path: Path) -> None:
     assert jetson(tmp_path) == ''
-    (tmp_path / 'proc' / 'device-tree').mkdir(parents=True)
     (tmp_path / 'etc').mkdir()
-    (tmp_path / 'proc' / 'device-tree' / 'model').write_bytes(b'NVIDIA Jetson Orin Nano\0')
     (tmp_path / 'etc' / 'nv_tegra_release').write_text(
         '# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\n'
     )
-    assert jetson(tmp_path) == 'NVIDIA Jetson Orin Nano, Jetson Linux 36.4.3'
+    assert jetson(tmp_path) == 'Jetson Linux 36.4.3'
 
 
 @pytest.mark.parametrize(
@@ -111,7 +109,7 @@ def test_a_tensorrt_that_works(builder: str, kind: str, modules: Callable[..., N
             Status.WARNING,
             'libcuda.so.1',
         ),
-        ('pycuda', 'pycuda.driver', '', Status.OK, 'installed'),
+        ('pycuda', 'pycuda.driver', '', Status.OK, 'pycuda of unknown version'),
         (
             'litert',
             'ai_edge_litert.interpreter',
@@ -147,7 +145,10 @@ def test_one_that_is_there_but_broken(
 
 @pytest.mark.parametrize(
     ('name', 'module', 'told'),
-    [('onnxruntime', 'onnxruntime', 'CPU'), ('litert', 'ai_edge_litert', 'ai_edge_litert 2')],
+    [
+        ('onnxruntime', 'onnxruntime', 'onnxruntime 1'),
+        ('litert', 'ai_edge_litert', 'ai_edge_litert 2'),
+    ],
 )
 def test_one_that_works(name: str, module: str, told: str) -> None:
     pytest.importorskip(module)

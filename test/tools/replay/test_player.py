@@ -271,4 +271,4 @@ class TestPlaying:
         monkeypatch.setattr(BagReader, 'messages', damaged)
         with pytest.raises(BagError, match='a hole'):
             Stage(graph, five).run()
-        assert 'read_bag' not in [thread.name for thread in threading.enumerate()]
+        assert not [t for t in threading.enumerate() if t.name.startswith('read_bag')]

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from aitable_ros.perception.head.canonical_face import RIGID_POINTS_M, SELLION
 from aitable_ros.perception.maths.rotation import from_yaw_pitch_roll, product, to_matrix
-from aitable_ros.visualization.overlay.head_axes import head_axes_px
+from aitable_ros.visualization.overlay.head_axes import AXIS_LENGTH_M, head_axes_px
 
 FOCAL_PX, CENTRE_PX = 600.0, np.array((320.0, 240.0))
-LENGTH_M = 0.05
 
 # a face that looks against the camera's viewing direction, in the optical frame
 FACING = (0.5, 0.5, -0.5, 0.5)
@@ -66,9 +65,9 @@ def test_the_axes_lie_where_the_camera_sees_them(pose, size):
     orientation = product(from_yaw_pitch_roll(*pose[3:]), FACING)
     rotation = matrix(orientation)
     seen = landmarks(position_m * size, orientation, size)
-    axes = head_axes_px(seen, position_m, orientation, LENGTH_M)
+    axes = head_axes_px(seen, position_m, orientation)
     nose_m = position_m + rotation @ np.array(RIGID_POINTS_M[4])
-    truth = project(np.vstack((nose_m, nose_m + LENGTH_M * rotation.T)))
+    truth = project(np.vstack((nose_m, nose_m + AXIS_LENGTH_M * rotation.T)))
     np.testing.assert_allclose(axes, truth, atol=1e-6)
 
 

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aitable_ros.visualization.overlay.drawing import Rect
+from aitable_ros.visualization.overlay.face_card import place_cards
 from aitable_ros.visualization.overlay.face_marks import AXIS_COLOURS
-from aitable_ros.visualization.overlay.overlay import (
+from aitable_ros.visualization.overlay.face_overlay import (
     LEVEL_COLOURS,
     FaceOverlay,
-    Rect,
-    draw_overlay,
     eye_regions,
-    plan_layout,
 )
+from aitable_ros.visualization.overlay.scene import draw_scene
 
 SHAPE = (
     np.loadtxt(
@@ -66,13 +66,16 @@ def inside(rect: Rect, image) -> np.ndarray:
     return image[rect.top : rect.bottom, rect.left : rect.right]
 
 
+def cards_of(height, width, faces) -> list[Rect | None]:
+    """Where the cards are."""
+    return [placed and placed[1] for placed in place_cards(height, width, faces)]
+
+
 @pytest.mark.parametrize(('height', 'width'), SIZES)
 def test_draws_onto_a_copy(height, width):
     image = picture(height, width)
     before = image.copy()
-    drawn = draw_overlay(
-        image, [face((width / 2, height / 3), height / 6)], status='29.9 fps   12 ms'
-    )
+    drawn = draw_scene(image, [face((width / 2, height / 3), height / 6)])
     np.testing.assert_array_equal(image, before)
     assert (drawn.shape, drawn.dtype) == (image.shape, np.uint8)
     assert (drawn != image).any()
@@ -81,13 +84,13 @@ def test_draws_onto_a_copy(height, width):
 
 def test_nothing_to_draw_gives_the_image_itself():
     image = picture()
-    np.testing.assert_array_equal(draw_overlay(image, []), image)
+    np.testing.assert_array_equal(draw_scene(image, []), image)
 
 
 def test_an_image_that_cannot_be_written_to_is_no_hindrance():
     image = picture()[:, ::-1]
     image.flags.writeable = False
-    assert draw_overlay(image, [face()]).flags.writeable
+    assert draw_scene(image, [face()]).flags.writeable
 
 
 placements = st.lists(
@@ -107,13 +110,14 @@ def test_cards_stay_inside_and_off_all_eyes(size, placed, landmarks):
         )
         for x, y, s in placed
     ]
-    layout = plan_layout(height, width, faces, status='30.0 fps   9 ms')
-    rects = [r for r in (*layout.cards, layout.status) if r is not None]
+    cards = cards_of(height, width, faces)
+    eyes = [region for one in faces for region in eye_regions(one)]
+    rects = [r for r in cards if r is not None]
     for i, rect in enumerate(rects):
         assert rect.inside(width, height)
-        assert all(rect.overlap(region) == 0 for region in layout.eyes)
+        assert all(rect.overlap(region) == 0 for region in eyes)
         assert all(rect.overlap(other) == 0 for other in rects[:i])
-    for one, card in zip(faces, layout.cards):
+    for one, card in zip(faces, cards):
         for other in faces:
             if card is not None and other is not one:
                 x, y, w, h = other.xywh_px
@@ -124,9 +128,8 @@ def test_cards_stay_inside_and_off_all_eyes(size, placed, landmarks):
 def test_what_is_drawn_leaves_the_eyes_free():
     one = face(centre_px=(320, 220), eye_span_px=250.0, landmarks_px=None)
     image = picture()
-    drawn = draw_overlay(image, [one], status='30.0 fps   9 ms')
-    layout = plan_layout(480, 640, [one], status='30.0 fps   9 ms')
-    assert layout.cards[0] is not None
+    drawn = draw_scene(image, [one])
+    assert cards_of(480, 640, [one])[0] is not None
     (eyes,) = eye_regions(one)
     within = Rect(eyes.left + 8, eyes.top + 20, eyes.right - 8, eyes.bottom)
     np.testing.assert_array_equal(inside(within, drawn), inside(within, image))
@@ -134,13 +137,13 @@ def test_what_is_drawn_leaves_the_eyes_free():
 
 def test_a_single_face_has_a_full_card_beside_it():
     one = face()
-    (card,) = plan_layout(480, 640, [one]).cards
+    (card,) = cards_of(480, 640, [one])
     x, y, w, h = one.xywh_px
     assert card.overlap(Rect(int(x), int(y), int(x + w), int(y + h))) == 0
     header_only = face(
         valence=math.nan, left_ear=math.nan, right_ear=math.nan, perclos=math.nan, level=''
     )
-    (small,) = plan_layout(480, 640, [header_only]).cards
+    (small,) = cards_of(480, 640, [header_only])
     assert card.bottom - card.top > 2.5 * (small.bottom - small.top)
 
 
@@ -149,7 +152,7 @@ def test_a_single_face_has_a_full_card_beside_it():
 )
 def test_eye_contours_show_whether_the_eyes_are_closed(closed, colour):
     one = face(centre_px=(900, 500), eye_span_px=300.0, eyes_closed=closed, level='')
-    drawn = draw_overlay(picture(1080, 1920), [one], mesh=False)
+    drawn = draw_scene(picture(1080, 1920), [one], mesh=False)
     for region in eye_regions(one):
         assert len(coloured(inside(region, drawn), colour)) > 10
         for other in {OPEN, CLOSED} - {colour}:
@@ -159,29 +162,17 @@ def test_eye_contours_show_whether_the_eyes_are_closed(closed, colour):
 @pytest.mark.parametrize('level', LEVEL_COLOURS)
 def test_the_box_has_the_colour_of_the_level(level):
     one = face(level=level, landmarks_px=None)
-    drawn = draw_overlay(picture(), [one])
+    drawn = draw_scene(picture(), [one])
     x, y = one.xywh_px[:2].round().astype(int)
     corner = drawn[y - 3 : y + 4, x - 3 : x + 12]
     assert len(coloured(corner, LEVEL_COLOURS[level])) > 5
 
 
-def test_the_perclos_bar_grows():
-    def filled(share):
-        one = face(perclos=share, level='severe', eyes_closed=None)
-        (card,) = plan_layout(480, 640, [one]).cards
-        return len(coloured(inside(card, draw_overlay(picture(), [one])), LEVEL_COLOURS['severe']))
-
-    lengths = [filled(share) for share in (0.0, 0.1, 0.2, 0.4)]
-    assert lengths == sorted(lengths)
-    assert lengths[-1] - lengths[1] > 2.5 * (lengths[1] - lengths[0])
-    assert filled(1.0) == lengths[-1]
-
-
 def test_the_circumplex_shows_valence_to_the_right_and_arousal_upwards():
     def dot(valence, arousal):
         one = face(valence=valence, arousal=arousal)
-        (card,) = plan_layout(480, 640, [one]).cards
-        return coloured(inside(card, draw_overlay(picture(), [one])), EMOTION).mean(axis=0)
+        (card,) = cards_of(480, 640, [one])
+        return coloured(inside(card, draw_scene(picture(), [one])), EMOTION).mean(axis=0)
 
     middle = dot(0.0, 0.0)
     assert dot(0.9, 0.0)[0] > middle[0] + 5 > dot(-0.9, 0.0)[0] + 10
@@ -192,7 +183,7 @@ def test_the_circumplex_shows_valence_to_the_right_and_arousal_upwards():
 def test_the_mesh_can_be_left_out():
     one = face(eyes_closed=None, level='')
     image = picture()
-    with_mesh, without = (draw_overlay(image, [one], mesh=mesh) for mesh in (True, False))
+    with_mesh, without = (draw_scene(image, [one], mesh=mesh) for mesh in (True, False))
     nose = one.landmarks_px[4, :2].round().astype(int)
     around = (slice(nose[1] - 10, nose[1] + 10), slice(nose[0] - 10, nose[0] + 10))
     np.testing.assert_array_equal(without[around], image[around])
@@ -209,14 +200,14 @@ def test_the_axes_of_the_head_are_red_green_and_blue():
     plain = face(eye_span_px=150.0, level='', eyes_closed=None)
     axes = axes_of(plain)
     one = face(eye_span_px=150.0, level='', eyes_closed=None, head_axes_px=axes)
-    drawn = draw_overlay(picture(), [one], mesh=False)
+    drawn = draw_scene(picture(), [one], mesh=False)
     for end, colour in zip(axes[1:], AXIS_COLOURS):
         found = coloured(drawn, colour)
         assert len(found) > 15
         assert np.hypot(*(found - end).T).min() < 3.0
     np.testing.assert_array_equal(
-        draw_overlay(picture(), [one], mesh=False, axes=False),
-        draw_overlay(picture(), [plain], mesh=False),
+        draw_scene(picture(), [one], mesh=False, axes=False),
+        draw_scene(picture(), [plain], mesh=False),
     )
 
 
@@ -225,19 +216,8 @@ def test_axes_that_cannot_be_drawn_are_left_out(bad):
     axes = axes_of(face())
     axes[2, 0] = bad
     np.testing.assert_array_equal(
-        draw_overlay(picture(), [face(head_axes_px=axes)]), draw_overlay(picture(), [face()])
+        draw_scene(picture(), [face(head_axes_px=axes)]), draw_scene(picture(), [face()])
     )
-
-
-def test_the_status_line_stands_in_the_lower_left_corner():
-    image = picture()
-    status = plan_layout(480, 640, [], status='30.0 fps').status
-    assert status.left < 20
-    assert status.bottom > 460
-    drawn = draw_overlay(image, [], status='30.0 fps')
-    assert inside(status, drawn).max() > 200
-    assert len(plan_layout(480, 640, []).eyes) == 0
-    assert plan_layout(480, 640, []).status is None
 
 
 @pytest.mark.parametrize(
@@ -257,15 +237,13 @@ def test_the_status_line_stands_in_the_lower_left_corner():
     ],
 )
 def test_what_was_not_measured_is_left_out(changes):
-    drawn = draw_overlay(picture(), [face(**changes)])
+    drawn = draw_scene(picture(), [face(**changes)])
     assert drawn.shape == (480, 640, 3)
 
 
 @pytest.mark.parametrize(('height', 'width'), [(1, 1), (8, 8), (20, 300), (300, 20), (48, 64)])
 def test_tiny_images_are_drawn_as_far_as_there_is_room(height, width):
-    drawn = draw_overlay(
-        picture(height, width), [face((width / 2, height / 2), height / 3)], status='30 fps'
-    )
+    drawn = draw_scene(picture(height, width), [face((width / 2, height / 2), height / 3)])
     assert drawn.shape == (height, width, 3)
 
 
@@ -274,7 +252,7 @@ def test_tiny_images_are_drawn_as_far_as_there_is_room(height, width):
 )
 def test_faces_outside_the_image_do_no_harm(box):
     one = FaceOverlay('f1', np.array(box, float), expression='sad', confidence=0.3)
-    assert draw_overlay(picture(), [one]).shape == (480, 640, 3)
+    assert draw_scene(picture(), [one]).shape == (480, 640, 3)
 
 
 @pytest.mark.parametrize(
@@ -288,4 +266,4 @@ def test_faces_outside_the_image_do_no_harm(box):
 )
 def test_other_images_are_refused(image):
     with pytest.raises(ValueError, match=r'must be \(H, W, 3\) uint8'):
-        draw_overlay(image, [])
+        draw_scene(image, [])

@@ -8,18 +8,18 @@ import math
 
 import numpy as np
 import pytest
+from sitting_person import SittingPerson, film_body
 
 from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint
 from aitable_ros.perception.posture.frames import CameraPlacement
-from aitable_ros.simulation.synthetic_body import SittingPerson, film_body
 from aitable_ros.visualization.overlay.drawing import Rect
 from aitable_ros.visualization.overlay.posture_overlay import (
     POSTURE_COLOURS,
     PostureOverlay,
     badge_rect,
-    draw_posture,
 )
+from aitable_ros.visualization.overlay.scene import draw_scene
 
 INTRINSICS = CameraIntrinsics(640, 480, (600.0, 0, 320.0, 0, 600.0, 240.0, 0, 0, 1))
 GREY = np.full((480, 640, 3), 128, np.uint8)
@@ -34,7 +34,7 @@ def body():
 def test_a_bone_has_the_posture_s_colour_and_the_image_is_left_alone(body):
     before = GREY.copy()
     overlay = PostureOverlay(body.xy_px, body.visibility, posture='slouching')
-    picture = draw_posture(GREY, overlay)
+    picture = draw_scene(GREY, [], overlay)
     assert np.array_equal(GREY, before)
     x, y = body.xy_px[[BodyKeypoint.LEFT_SHOULDER, BodyKeypoint.RIGHT_SHOULDER]].mean(axis=0)
     assert tuple(picture[round(y), round(x)]) == POSTURE_COLOURS['slouching']
@@ -43,17 +43,17 @@ def test_a_bone_has_the_posture_s_colour_and_the_image_is_left_alone(body):
 def test_what_is_not_seen_is_not_drawn(body):
     body.visibility[:] = 0.2
     overlay = PostureOverlay(body.xy_px, body.visibility)
-    assert np.array_equal(draw_posture(GREY, overlay), GREY)
+    assert np.array_equal(draw_scene(GREY, [], overlay), GREY)
     for wild in (math.nan, math.inf, -1e30):
         body.xy_px[:] = wild
         body.visibility[:] = 0.9
-        assert np.array_equal(draw_posture(GREY, overlay), GREY)
+        assert np.array_equal(draw_scene(GREY, [], overlay), GREY)
 
 
 def test_nobody_is_a_badge_alone():
     overlay = PostureOverlay(posture='away')
     rect = badge_rect(480, 640, overlay)
-    picture = draw_posture(GREY, overlay)
+    picture = draw_scene(GREY, [], overlay)
     changed = np.argwhere((picture != GREY).any(axis=2))
     assert (changed.min(axis=0) >= (rect.top, rect.left)).all()
     assert (changed.max(axis=0) < (rect.bottom, rect.right)).all()
@@ -81,4 +81,4 @@ def test_unmeasured_distances_are_left_out():
 def test_any_size(body, size):
     overlay = PostureOverlay(body.xy_px, body.visibility, posture='upright', note='calibrating')
     image = np.zeros((*size, 3), np.uint8)
-    assert draw_posture(image, overlay).shape == image.shape
+    assert draw_scene(image, [], overlay).shape == image.shape

@@ -6,19 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from aitable_ros.tools.preflight import machine as preflight_machine
+from aitable_ros.tools.preflight import cameras as preflight_cameras
+from aitable_ros.tools.preflight.cameras import check_cameras
 from aitable_ros.tools.preflight.check import Status
-from aitable_ros.tools.preflight.machine import check_cameras, check_shared_memory
-
-
-def test_shared_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (check,) = check_shared_memory(tmp_path)
-    assert 'MB free' in check.summary
-    (absent,) = check_shared_memory(tmp_path / 'absent')
-    assert (absent.status, 'UDP' in absent.advice) == (Status.WARNING, True)
-    monkeypatch.setattr(preflight_machine, 'MIN_FREE_SHM_BYTES', 2**63)
-    (full,) = check_shared_memory(tmp_path)
-    assert (full.status, '--shm-size' in full.advice) == (Status.WARNING, True)
 
 
 class TestCameras:
@@ -31,13 +21,13 @@ class TestCameras:
 
     def test_no_permission(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: object) -> int:
-            raise PermissionError
+            raise PermissionError(13, 'Permission denied')
 
         (tmp_path / 'video0').touch()
-        monkeypatch.setattr(preflight_machine.os, 'open', refuse)
+        monkeypatch.setattr(preflight_cameras.os, 'open', refuse)
         (check,) = check_cameras(tmp_path)
         assert check.status is Status.WARNING
-        assert check.summary == f'{tmp_path}/video0: no permission'
+        assert check.summary == f'{tmp_path}/video0: Permission denied'
         assert 'usermod -aG video' in check.advice
 
     def test_what_captures_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,9 +45,9 @@ class TestCameras:
             assert (request, len(buffer)) == (0x80685600, 104)
             name = Path(f'/proc/self/fd/{descriptor}').readlink().name
             texts = (b'uvcvideo', b'HD Webcam', b'usb-1')
-            return preflight_machine._CAPABILITY.pack(*texts, 0x60000, *answers[name], 0, 0, 0)
+            return preflight_cameras._CAPABILITY.pack(*texts, 0x60000, *answers[name], 0, 0, 0)
 
-        monkeypatch.setattr(preflight_machine.fcntl, 'ioctl', ioctl)
+        monkeypatch.setattr(preflight_cameras.fcntl, 'ioctl', ioctl)
         (check,) = check_cameras(tmp_path)
         assert check.status is Status.OK
         assert check.summary == f'{tmp_path}/video2 (HD Webcam), {tmp_path}/video10 (HD Webcam)'

@@ -6,8 +6,7 @@ A synthetic sitting person of known angles in front of a camera, for measuring t
 The person is made of rigid parts that are turned by the given angles: trunk (hips to shoulders),
 the shoulder line, the neck (shoulders to ears) and the head. Frames, signs and names are those of
 :mod:`aitable_ros.perception.posture.angles`, but the joints are built here the other way round,
-    from
-angles to points, and projected with OpenCV's camera model.
+from angles to points, and projected with OpenCV's camera model.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
 from aitable_ros.perception.head.camera import Camera, CameraIntrinsics
 from aitable_ros.perception.posture.body_keypoints import (
@@ -112,9 +112,8 @@ class SittingPerson:
 
     def head_in_torso(self) -> Array:
         """Give the head's rotation Rz(yaw) Ry(pitch) Rx(roll) in the torso frame, (3, 3)."""
-        return (
-            _turn_z(self.head_yaw_rad) @ _turn_y(self.head_pitch_rad) @ _turn_x(self.head_roll_rad)
-        )
+        turns = (self.head_yaw_rad, self.head_pitch_rad, self.head_roll_rad)
+        return Rotation.from_euler('ZYX', turns).as_matrix()
 
     @staticmethod
     def torso_frame(trunk: Array, across: Array) -> Array:
@@ -180,12 +179,9 @@ def depth_image(
     person: SittingPerson,
     intrinsics: CameraIntrinsics,
     placement: CameraPlacement,
-    *,
-    background_m: float = 2.5,
-    radius_m: float = 0.03,
 ) -> Array:
     """
-    Render what a registered depth camera sees: a body in patches, and a wall.
+    Render what a registered depth camera sees: a body in patches of 3 cm, and a wall at 2.5 m.
 
     Every pixel near the body shows the depth of the keypoint that is nearest to it in the image;
     the middle of the eyes counts as one.
@@ -193,8 +189,6 @@ def depth_image(
     :param person: who sits there.
     :param intrinsics: of the camera, without distortion.
     :param placement: how it is tilted.
-    :param background_m: depth of the wall.
-    :param radius_m: how far around its keypoints the body reaches.
     :returns: (H, W) depths along the optical axis [m].
     """
     points = person.points_m() @ placement.level_from_optical()
@@ -203,25 +197,10 @@ def depth_image(
     camera = Camera.from_intrinsics(intrinsics, intrinsics.image_size_px)
     width, height = intrinsics.image_size_px
     rows, columns = np.mgrid[:height, :width]
-    image = np.full((height, width), background_m)
+    image = np.full((height, width), 2.5)
     nearest = np.full((height, width), np.inf)
     for (x, y), z in zip(camera.project(points).tolist(), points[:, 2].tolist()):
         away_px = np.hypot(columns - x, rows - y)
-        own = (away_px < nearest) & (away_px <= camera.focal_px * radius_m / z)
+        own = (away_px < nearest) & (away_px <= camera.focal_px * 0.03 / z)
         image[own], nearest[own] = z, away_px[own]
     return image
-
-
-def _turn_x(angle_rad: float) -> Array:
-    c, s = math.cos(angle_rad), math.sin(angle_rad)
-    return np.array(((1.0, 0.0, 0.0), (0.0, c, -s), (0.0, s, c)))
-
-
-def _turn_y(angle_rad: float) -> Array:
-    c, s = math.cos(angle_rad), math.sin(angle_rad)
-    return np.array(((c, 0.0, s), (0.0, 1.0, 0.0), (-s, 0.0, c)))
-
-
-def _turn_z(angle_rad: float) -> Array:
-    c, s = math.cos(angle_rad), math.sin(angle_rad)
-    return np.array(((c, -s, 0.0), (s, c, 0.0), (0.0, 0.0, 1.0)))

@@ -1,0 +1,130 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from posed_faces import seen_face
+
+from aitable_ros.inference.engine import InferenceError
+from aitable_ros.perception.faces.observer import SeenFaces
+from aitable_ros.perception.fatigue.blinks import EyeState
+from aitable_ros.perception.fatigue.monitor import FatigueSettings
+from aitable_ros.perception.fatigue.observer import FatigueObserver, FatigueObserverSettings
+from aitable_ros.perception.fatigue.visibility import Visibility
+from aitable_ros.perception.head.camera import CameraIntrinsics
+
+SIZE = (640, 480)
+
+
+def nothing():
+    raise AssertionError('no network looks at images here')
+
+
+def look_away(observer, seconds, fps=15.0, start_s=0.0, **face):
+    """Show a face for so long; gives the last reading."""
+    for i in range(round(seconds * fps)):
+        seen = SeenFaces(start_s + i / fps, SIZE, [seen_face(**face)], 'face_mesh: test')
+        (reading,) = observer.observe(seen, nothing)
+    return reading
+
+
+def test_a_face_is_measured_over_time_without_a_network():
+    observer = FatigueObserver(why_unrefined='refine_eyes is false')
+    reading = look_away(observer, 6.0)
+    assert reading.state.visibility is Visibility.MEASURED
+    assert reading.backend == 'face_mesh: test'
+    assert reading.pose is not None
+    assert reading.pose.calibrated is False
+    assert (observer.refined, observer.people) == (False, 1)
+
+
+def test_a_face_without_landmarks_is_neither_open_nor_closed():
+    fields = look_away(FatigueObserver(), 20.0, landmarks=None, presence=math.nan).fields()
+    assert fields['eye_state'] is EyeState.UNKNOWN
+    assert fields['head_pose_valid'] is False
+    assert math.isnan(fields['perclos'])
+    assert math.isnan(fields['head_yaw'])
+
+
+def test_of_each_face_its_own():
+    observer = FatigueObserver()
+    for i in range(30):
+        faces = [seen_face(face_id='f1'), seen_face(face_id='f2', landmarks=None)]
+        one, other = observer.observe(SeenFaces(i / 15.0, SIZE, faces), nothing)
+    assert (one.face.face_id, other.face.face_id) == ('f1', 'f2')
+    assert math.isfinite(one.state.left_ear)
+    assert math.isnan(other.state.left_ear)
+
+
+def test_who_left_is_forgotten_and_everybody_when_time_goes_back():
+    observer = FatigueObserver((), FatigueObserverSettings(forget_after_s=2.0))
+    look_away(observer, 1.0)
+    observer.observe(SeenFaces(3.5, SIZE, []), nothing)
+    assert observer.people == 0
+    counted = look_away(observer, 4.0, start_s=4.0).state.perclos.observed_s
+    assert look_away(observer, 0.1, start_s=1.0).state.perclos.observed_s < counted
+
+
+def test_the_lens_counts_where_it_is_known():
+    intrinsics = CameraIntrinsics(640, 480, (600.0, 0, 320.0, 0, 600.0, 240.0, 0, 0, 1))
+    (reading,) = FatigueObserver().observe(
+        SeenFaces(0.0, SIZE, [seen_face()]), nothing, intrinsics
+    )
+    assert reading.pose.calibrated
+
+
+def test_a_picture_knows_of_nothing_before():
+    observer = FatigueObserver()
+    look_away(observer, 3.0)
+    image = np.zeros((480, 640, 3), np.uint8)
+    still = observer.observe_still(SeenFaces(0.0, SIZE, [seen_face()]), image)
+    assert still[0].state.perclos.observed_s == 0.0
+    assert look_away(observer, 0.1, start_s=3.0).state.perclos.observed_s > 1.0
+
+
+def test_without_a_network_the_closed_ratio_is_that_of_the_mesh():
+    settings = FatigueObserverSettings()
+    baseline = settings.of_eyes(refined=False).baseline
+    assert (baseline.closed_ratio, baseline.max_closed_ratio) == (0.62, 0.8)
+    assert settings.of_eyes(refined=True) == FatigueSettings()
+
+
+def test_other_thresholds_keep_the_people_and_other_windows_do_not():
+    observer = FatigueObserver()
+    before = look_away(observer, 3.0).state.perclos.observed_s
+    fatigue = observer.settings.fatigue
+    level = replace(fatigue.level, severe_perclos=fatigue.level.severe_perclos + 0.01)
+    observer.adopt(replace(observer.settings, fatigue=replace(fatigue, level=level)))
+    after = look_away(observer, 0.1, start_s=3.0).state.perclos.observed_s
+    assert after > before
+    perclos = replace(fatigue.perclos, window_s=fatigue.perclos.window_s / 2)
+    observer.adopt(replace(observer.settings, fatigue=replace(fatigue, perclos=perclos)))
+    assert look_away(observer, 0.1, start_s=3.2).state.perclos.observed_s < after
+
+
+def test_another_observer_goes_on_with_the_people():
+    first, second = FatigueObserver(), FatigueObserver()
+    before = look_away(first, 3.0).state.perclos.observed_s
+    second.continue_from(first)
+    assert look_away(second, 0.1, start_s=3.0).state.perclos.observed_s > before
+
+
+class TestLoading:
+    def fail(self, names):
+        raise InferenceError(f'{names[0]} has no working backend')
+
+    def test_by_itself_it_does_without_the_network_and_says_why(self):
+        observer = FatigueObserver.load(self.fail)
+        assert observer.why_unrefined == 'iris_landmark has no working backend'
+
+    def test_a_named_backend_is_that_one_or_an_error(self):
+        with pytest.raises(InferenceError, match='no working backend'):
+            FatigueObserver.load(self.fail, backend='tensorrt')
+
+    def test_unrefined_asks_for_nothing(self):
+        observer = FatigueObserver.load(self.fail, refine_eyes=False)
+        assert observer.why_unrefined == 'refine_eyes is false'

@@ -10,7 +10,6 @@ network.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import itertools
 import sys
 import time
@@ -34,8 +33,7 @@ _GPU_BACKENDS = ('tensorrt', 'pytorch', TORCH)
 
 
 def _prepared(opening: Sequence[Any]) -> tuple[Opening, npt.NDArray[np.uint8]]:
-    """Load what the benchmark itself imports, no part of what a network costs; a black image."""
-    importlib.import_module('aitable_ros.tools.benchmark.command')
+    """Return how the network is opened, and a black image."""
     how = Opening(*opening)
     return how, np.zeros((1, *SPECS[how.model].inputs[0].shape[1:]), np.uint8)
 

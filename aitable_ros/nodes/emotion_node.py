@@ -15,7 +15,7 @@ from aitable_ros.model_zoo.loading import loader
 from aitable_ros.perception.emotion.emonet import CropSettings
 from aitable_ros.perception.emotion.expression_geometry import BACKEND as GEOMETRY
 from aitable_ros.perception.emotion.observer import EmotionObserver, EmotionSettings
-from aitable_ros.ros_support.messages.results import emotion_to_message, faces_from_message
+from aitable_ros.ros_support.messages.results import emotion_to_message
 from aitable_ros.ros_support.node.faces_input import FacesInputNode
 from aitable_ros.ros_support.parameters.network_parameters import (
     BACKEND_PARAMETERS,
@@ -96,7 +96,6 @@ class EmotionNode(FacesInputNode):
         super().__init__(name, **kwargs)
         self._publisher = self.create_publisher(Emotion, 'emotion', 10)
         self.loaded: EmotionObserver | None = None
-        self._face_count = 0
 
     def load(self, values: Mapping[str, Any]) -> EmotionObserver:
         """Load the network, or say why the landmarks have to do."""
@@ -111,31 +110,20 @@ class EmotionNode(FacesInputNode):
             self.get_logger().info(f'emotion runs on {GEOMETRY}; skipped: {why}')
         return observer
 
-    def carry_over(self, previous: EmotionObserver, loaded: EmotionObserver) -> None:
-        """Keep the people: what is their neutral face, and the smoothing."""
-        loaded.continue_from(previous)
-
     def apply(self, values: Mapping[str, Any]) -> None:
         """Take over the thresholds, the crop and the smoothing."""
         assert self.loaded is not None
         self.loaded.adopt(_settings(values))
 
-    def reset(self) -> None:
-        """Forget everybody."""
-        self._face_count = 0
-        if self.loaded is not None:
-            self.loaded.reset()
-
     def results(self, item: FaceArray) -> Iterator[tuple[Publisher, Any]]:
         """Estimate the expression of every face."""
         assert self.loaded is not None
-        self._face_count = len(item.faces)
-        for reading in self.loaded.observe(faces_from_message(item), self.look_at(item.header)):
+        for reading in self.loaded.observe(self.seen_in(item), self.look_at(item.header)):
             yield self._publisher, emotion_to_message(reading, item.header)
 
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
         """Add what estimates, why nothing better does, and the faces of the last image."""
-        yield 'faces', self._face_count
+        yield 'faces', self.face_count
         observer = self.loaded
         if observer is None:
             return

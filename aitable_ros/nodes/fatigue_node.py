@@ -19,7 +19,7 @@ from aitable_ros.nodes.fatigue_parameters import (
 from aitable_ros.perception.fatigue.observer import NETWORK, FatigueObserver
 from aitable_ros.ros_support.messages.camera_calibration import CameraCalibration
 from aitable_ros.ros_support.messages.face_transforms import FaceTransforms
-from aitable_ros.ros_support.messages.results import faces_from_message, fatigue_to_message
+from aitable_ros.ros_support.messages.results import fatigue_to_message
 from aitable_ros.ros_support.node.faces_input import FacesInputNode
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
@@ -44,7 +44,6 @@ class FatigueNode(FacesInputNode):
         self._transforms = FaceTransforms(self)
         self._camera = CameraCalibration(self)
         self.loaded: FatigueObserver | None = None
-        self._face_count = 0
 
     def load(self, values: Mapping[str, Any]) -> FatigueObserver:
         """Load the network; read the thresholds, which are checked together here."""
@@ -58,10 +57,6 @@ class FatigueNode(FacesInputNode):
             self.get_logger().warning(_unrefined(observer))
         return observer
 
-    def carry_over(self, previous: FatigueObserver, loaded: FatigueObserver) -> None:
-        """Keep the people, as far as their windows fit."""
-        loaded.continue_from(previous)
-
     def apply(self, values: Mapping[str, Any]) -> None:
         """Take over the thresholds; whose windows do not fit them starts anew."""
         assert self.loaded is not None
@@ -73,12 +68,6 @@ class FatigueNode(FacesInputNode):
         refined = values['refine_eyes'] and (self.loaded is None or self.loaded.refined)
         if any(name.partition('.')[0] in CHECKED for name in changed):
             fatigue_settings(values).of_eyes(refined=refined)
-
-    def reset(self) -> None:
-        """Forget everybody."""
-        self._face_count = 0
-        if self.loaded is not None:
-            self.loaded.reset()
 
     def start(self) -> None:
         """Subscribe to the faces, the camera's calibration, and the images if they are needed."""
@@ -94,8 +83,7 @@ class FatigueNode(FacesInputNode):
     def results(self, item: FaceArray) -> Iterator[tuple[Publisher, Any]]:
         """Update the state of every face."""
         assert self.loaded is not None
-        self._face_count = len(item.faces)
-        seen = faces_from_message(item)
+        seen = self.seen_in(item)
         readings = self.loaded.observe(
             seen, self.look_at(item.header), self._camera.for_size(seen.size_px)
         )
@@ -109,7 +97,7 @@ class FatigueNode(FacesInputNode):
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
         """Add what measures the eyes, the camera's calibration, and how many people are kept."""
         observer = self.loaded
-        yield 'faces', self._face_count
+        yield 'faces', self.face_count
         yield 'head pose', self._camera.description
         yield 'tf', self._transforms.problem or 'face_<id>'
         if observer is None:

@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from std_msgs.msg import Header
 
 from aitable_msgs.msg import FaceArray
-from aitable_ros.perception.faces.observer import Look
+from aitable_ros.perception.faces.observer import Look, SeenFaces
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
+from aitable_ros.ros_support.messages.results import faces_from_message
 from aitable_ros.ros_support.node.managed_node import ManagedNode
 
 
@@ -20,6 +22,9 @@ class FacesInputNode(ManagedNode):
     def __init__(self, name: str, **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         self._faces: Any = None
+        self.face_count = 0
+        """How many faces the last image had."""
+        self._last_stamp_s = -math.inf
 
     @property
     def wants_images(self) -> bool:
@@ -45,6 +50,30 @@ class FacesInputNode(ManagedNode):
         if faces is not None:
             self.destroy_subscription(faces)
         self.frames.clear()
+
+    def seen_in(self, message: FaceArray) -> SeenFaces:
+        """
+        Return the faces of a message.
+
+        Where time went backwards observers forget everybody, which the log tells.
+        """
+        seen = faces_from_message(message)
+        if seen.stamp_s < self._last_stamp_s:
+            self.get_logger().info('time went backwards: everybody starts anew')
+        self._last_stamp_s = seen.stamp_s
+        self.face_count = len(seen.faces)
+        return seen
+
+    def reset(self) -> None:
+        """Forget everybody."""
+        self.face_count = 0
+        self._last_stamp_s = -math.inf
+        if self.loaded is not None:
+            self.loaded.reset()
+
+    def carry_over(self, previous: Any, loaded: Any) -> None:
+        """Keep the people."""
+        loaded.continue_from(previous)
 
     def look_at(self, header: Header) -> Look:
         """Return what gives the image with a result's header, if it was received."""

@@ -9,6 +9,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TextIO
@@ -281,6 +282,8 @@ def annotated(
     body = None
     if posture is not None:
         body = posture_overlay(SimpleNamespace(**posture.fields()), posture.body)
+        if not is_stream:
+            body = replace(body, posture='', note='')
     return draw_scene(image, overlays, body)
 
 

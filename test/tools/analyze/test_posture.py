@@ -12,16 +12,22 @@ import pytest
 import skimage.data
 
 from aitable_ros.tools.analyze import command as analyze
+from aitable_ros.tools.analyze import run
 
 
 @pytest.mark.models
-def test_the_tool_writes_and_draws_it(engines_dir, tmp_path):
+def test_the_tool_writes_and_draws_it(engines_dir, tmp_path, monkeypatch):
+    shown = []
+    draw = run.draw_scene
+    monkeypatch.setattr(run, 'draw_scene', lambda *a: (shown.append(a[2:]), draw(*a))[1])
     picture = tmp_path / 'a.png'
     cv2.imwrite(str(picture), cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2BGR))
     out, drawn = tmp_path / 'out.jsonl', tmp_path / 'drawn'
     arguments = [picture, '--posture', '--jsonl', out, '--overlay', drawn, '--no-landmarks']
     status = analyze.main([*map(str, arguments), '--engines-dir', str(engines_dir)])
     assert status == 0
+    ((body, *_),) = shown
+    assert (body.posture, body.note) == ('', ''), 'nothing over time'
     (line,) = map(json.loads, out.read_text().splitlines())
     assert line['posture']['person_id'] == line['faces'][0]['id']
     assert line['posture']['basis'] == 'world'

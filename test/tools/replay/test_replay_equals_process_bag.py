@@ -6,7 +6,8 @@ A bag replayed live at any rate gives what process_bag gives, of the frames that
 Fatigue is a state over time: where a frame is overtaken, all that follows has seen one frame less.
 So what is asked for, byte for byte, is: everything up to the first frame that was missed, and
 everything when offline only those frames are fed that the live run saw (as long as the fatigue
-node still had their images: where it had not, its message says so).
+node still had their images: where it had not, its message says so). Emotion and posture, whose
+nodes work on the newest input, are compared up to the first image that they left out.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ from rclpy.context import Context
 from rclpy.parameter import Parameter
 from rclpy.serialization import deserialize_message
 
-from aitable_msgs.msg import FaceArray, Fatigue
+from aitable_msgs.msg import Emotion, FaceArray, Fatigue, Posture
 from aitable_ros.bags import BagReader, BagTarget, SampleBag, find_definition, make_sample_bag
 from aitable_ros.bags.definitions import Canonical
 from aitable_ros.bags.topics import choose_images
+from aitable_ros.nodes.emotion_node import EmotionNode
 from aitable_ros.nodes.face_detection_node import FaceDetectionNode
 from aitable_ros.nodes.fatigue_node import FatigueNode
+from aitable_ros.nodes.posture_node import PostureNode
 from aitable_ros.ros_support.process.executor import make_executor
 from aitable_ros.tools.process_bag.offline_pipeline import OfflinePipeline
 
@@ -42,11 +45,15 @@ pytestmark = [pytest.mark.models, pytest.mark.ros]
 ROOT = Path(__file__).resolve().parents[3]
 CONTENT = SampleBag(seconds=4.0, fps=15, size_px=(320, 240))
 TRANSPORT = {'image_transport': 'compressed'}  # as in the sample bag
-FATIGUE = 'aitable_msgs/msg/Fatigue'
+KINDS = {f'aitable_msgs/msg/{kind.__name__}': kind for kind in (Fatigue, Emotion, Posture)}
+FATIGUE, EMOTION, POSTURE = KINDS
 QUIET_S = 1.5
 
 ByStamp = dict[int, list[bytes]]
-"""Serialised Fatigue messages, canonical, by header stamp [ns]; one per face."""
+"""Serialised messages, canonical, by header stamp [ns]; one per face."""
+
+Results = dict[str, ByStamp]
+"""By type."""
 
 
 @dataclass
@@ -56,13 +63,13 @@ class Live:
 
     :param sent: stamps of the images of the bag, in order [ns].
     :param seen: stamps of the images that face detection worked on [ns].
-    :param fatigue: what was published.
+    :param results: what was published.
     :param fatigue_overtaken: face messages that the fatigue node did not work on.
     """
 
     sent: list[int]
     seen: set[int] = field(default_factory=set)
-    fatigue: ByStamp = field(default_factory=dict)
+    results: Results = field(default_factory=lambda: {kind: {} for kind in KINDS})
     fatigue_overtaken: int = 0
 
     @property
@@ -79,12 +86,12 @@ class Live:
         """
         without_image = [
             stamp_ns
-            for stamp_ns, messages in self.fatigue.items()
+            for stamp_ns, messages in self.results[FATIGUE].items()
             for data in messages
             if deserialize_message(data, Fatigue).visibility == Fatigue.NO_IMAGE
         ]
         first = min(without_image, default=sys.maxsize)
-        return {stamp_ns for stamp_ns in self.fatigue if stamp_ns < first}
+        return {stamp_ns for stamp_ns in self.results[FATIGUE] if stamp_ns < first}
 
     @property
     def before_first_missed(self) -> set[int]:
@@ -99,14 +106,15 @@ def stamp_of(data: bytes) -> int:
     return seconds * 1_000_000_000 + nanoseconds
 
 
-def offline(bag_path: Path, only: Collection[int] | None = None) -> ByStamp:
+def offline(bag_path: Path, only: Collection[int] | None = None) -> Results:
     """Process a bag offline, or of its images only those with these stamps [ns]."""
-    fatigue: ByStamp = {}
+    results: Results = {kind: {} for kind in KINDS}
     with BagReader(bag_path) as bag:
         images = choose_images(bag, '')
-        nodes = ('face_detection', 'fatigue')
+        nodes = ('face_detection', 'emotion', 'fatigue', 'posture')
         with OfflinePipeline(nodes, parameters=TRANSPORT) as pipeline:
-            topics = {kind: topic for topic, kind in pipeline.inputs.items()}
+            recorded = {t.type_name for t in bag.topics}
+            topics = {kind: t for t, kind in pipeline.inputs.items() if kind in recorded}
             fed = [t for t in bag.topics if t.type_name in topics]
             for message in bag.messages([t for t in fed if not t.is_image or t is images]):
                 kind = message.topic.type_name
@@ -114,9 +122,10 @@ def offline(bag_path: Path, only: Collection[int] | None = None) -> ByStamp:
                 if is_left_out and message.topic is images:
                     continue
                 for result in pipeline.feed(topics[kind], kind, message.data):
-                    if result.type_name == FATIGUE:
-                        fatigue.setdefault(stamp_of(result.data), []).append(result.data)
-    return fatigue
+                    if result.type_name in KINDS:
+                        of_kind = results[result.type_name]
+                        of_kind.setdefault(stamp_of(result.data), []).append(result.data)
+    return results
 
 
 def live(bag_path: Path, rate: float) -> Live:
@@ -132,24 +141,30 @@ def live(bag_path: Path, rate: float) -> Live:
     parameters = [Parameter(name, value=value) for name, value in TRANSPORT.items()]
     nodes = [
         node_class(context=context, parameter_overrides=parameters)
-        for node_class in (FaceDetectionNode, FatigueNode)
+        for node_class in (FaceDetectionNode, FatigueNode, EmotionNode, PostureNode)
     ]
     heard = rclpy.create_node('heard', context=context)
-    definition = find_definition(FATIGUE)
-    assert definition is not None
-    canonical = Canonical(definition)
     last_s = time.monotonic()
 
     def hear_faces(data: bytes) -> None:
         run.seen.add(stamp_of(data))
 
-    def hear_fatigue(data: bytes) -> None:
-        nonlocal last_s
-        last_s = time.monotonic()
-        run.fatigue.setdefault(stamp_of(data), []).append(canonical(data))
+    def hear(kind: str) -> Callable[[bytes], None]:
+        definition = find_definition(kind)
+        assert definition is not None
+        canonical = Canonical(definition)
+
+        def take(data: bytes) -> None:
+            nonlocal last_s
+            last_s = time.monotonic()
+            run.results[kind].setdefault(stamp_of(data), []).append(canonical(data))
+
+        return take
 
     heard.create_subscription(FaceArray, 'faces', hear_faces, 1000, raw=True)
-    heard.create_subscription(Fatigue, 'fatigue', hear_fatigue, 1000, raw=True)
+    for kind, message_class in KINDS.items():
+        topic = message_class.__name__.lower()
+        heard.create_subscription(message_class, topic, hear(kind), 1000, raw=True)
     stopping = threading.Event()
 
     def spin() -> None:
@@ -198,42 +213,53 @@ def bag(engines_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope='module')
-def everything(bag: Path) -> ByStamp:
+def everything(bag: Path) -> Results:
     return offline(bag)
 
 
-def test_offline_there_is_something_to_compare(everything: ByStamp) -> None:
+def test_offline_there_is_something_to_compare(everything: Results) -> None:
     """Every frame has its message, the eyes open and close, blinks are counted."""
-    messages = [deserialize_message(data, Fatigue) for one in everything.values() for data in one]
+    messages = [
+        deserialize_message(data, Fatigue) for one in everything[FATIGUE].values() for data in one
+    ]
     assert len(messages) == 60
     assert {Fatigue.EYES_OPEN, Fatigue.EYES_CLOSED} <= {message.eye_state for message in messages}
     assert messages[-1].blink_count == 1
+    assert (len(everything[EMOTION]), len(everything[POSTURE])) == (60, 40)
 
 
 # 40: more than any machine keeps up with, so that frames are overtaken for certain
 @pytest.mark.parametrize('rate', [1.0, 40.0])
-def test_live_equals_offline(bag: Path, everything: ByStamp, rate: float) -> None:
+def test_live_equals_offline(bag: Path, everything: Results, rate: float) -> None:
     run = live(bag, rate)
     print(f'rate {rate}: {len(run.missed)} of {len(run.sent)} frames were missed')
     assert len(run.sent) == 60
     assert run.fatigue_overtaken == 0
-    assert set(run.fatigue) == run.seen
+    fatigue = run.results[FATIGUE]
+    assert set(fatigue) == run.seen
     comparable = run.comparable
     before = run.before_first_missed & comparable
-    assert equal(everything, run.fatigue, before) == len(before)
+    assert equal(everything[FATIGUE], fatigue, before) == len(before)
     same_frames = everything if not run.missed else offline(bag, run.seen)
-    assert set(same_frames) == set(run.fatigue)
-    assert equal(same_frames, run.fatigue, comparable) == len(comparable)
+    assert set(same_frames[FATIGUE]) == set(fatigue)
+    assert equal(same_frames[FATIGUE], fatigue, comparable) == len(comparable)
+    for kind in (EMOTION, POSTURE):
+        live_ones, offline_ones = run.results[kind], same_frames[kind]
+        first = min(set(offline_ones) ^ set(live_ones), default=sys.maxsize)
+        compared = {stamp_ns for stamp_ns in live_ones if stamp_ns < first} & comparable
+        print(f'{kind}: {len(compared)} of {len(offline_ones)} compared')
+        assert equal(offline_ones, live_ones, compared) == len(compared)
+        assert rate > 1.0 or len(compared) > 5
     if rate <= 1.0:
         assert len(comparable) > len(run.sent) * 3 / 4, 'there is little left to compare'
     if rate == 40.0:
         assert run.missed
 
 
-def test_a_frame_less_is_seen(bag: Path, everything: ByStamp) -> None:
+def test_a_frame_less_is_seen(bag: Path, everything: Results) -> None:
     """The comparison can fail: one frame less in the closing of an eye changes what follows."""
-    stamps = sorted(everything)
-    without = offline(bag, set(stamps) - {stamps[44]})
+    stamps = sorted(everything[FATIGUE])
+    without = offline(bag, set(stamps) - {stamps[44]})[FATIGUE]
     later = stamps[45:]
-    assert equal(everything, without, stamps[:44]) == 44
-    assert equal(everything, without, later) < len(later)
+    assert equal(everything[FATIGUE], without, stamps[:44]) == 44
+    assert equal(everything[FATIGUE], without, later) < len(later)

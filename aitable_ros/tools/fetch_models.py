@@ -25,6 +25,7 @@ from aitable_ros.model_zoo.store import (
     inspect_model,
     missing_for_conversion,
 )
+from aitable_ros.tools.support.interrupts import settle_interrupt
 
 EMONETS = {'emonet': 8, 'emonet_5': 5}
 """Number of expressions by the model's name."""
@@ -56,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f'fetch_models: error: {error}', file=sys.stderr)
             failed = True
         except KeyboardInterrupt:
+            settle_interrupt()
             print('fetch_models: interrupted; run it again to go on', file=sys.stderr)
             return 1
     states = [inspect_model(name, folder) for name in names]

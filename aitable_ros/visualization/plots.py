@@ -106,8 +106,9 @@ class FatigueTrack:
         found = {'blink': state.ended_blink, 'yawn': state.ended_yawn, 'nod': state.ended_nod}
         closure, blinks = state.ended_closure, self.settings.blinks
         if closure and closure.duration_s >= blinks.long_closure_s:
-            is_sleep = closure.duration_s >= blinks.microsleep_s
-            found['microsleep' if is_sleep else 'long closure'] = closure
+            found['long closure'] = closure
+            if closure.duration_s >= blinks.microsleep_s:
+                found['microsleep'] = closure
         for name, event in found.items():
             if event:
                 self.events[name].append((event.start_s, event.end_s - event.start_s))
@@ -151,7 +152,9 @@ def draw_emotion(track: EmotionTrack, title: str) -> Figure:
     names = (*EXPRESSIONS, UNKNOWN_NAME)
     shares = track.shares()
     values = [shares.get(name, 0.0) for name in names]
-    bars = axes['shares'].barh(names, values, color=_COLOURS, edgecolor='grey')
+    # as wide as their colour can be seen, which is the legend of the probabilities
+    widths = np.maximum(values, 0.02)
+    bars = axes['shares'].barh(names, widths, color=_COLOURS, edgecolor='grey')
     axes['shares'].bar_label(bars, [f'{value:.0%}' for value in values], padding=4)
     unit = 'frames' if track.is_time else 'faces'
     axes['shares'].set(xlim=(0, 1.2), xticks=(), title=f'share of {len(track)} {unit}')

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from types import FrameType
 import cv2
 import rclpy
 from rclpy.context import Context
+from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
@@ -69,6 +71,8 @@ def ros_process(args: Sequence[str] | None = None) -> Iterator[None]:
             yield
     except KeyboardInterrupt:
         pass
+    except ParameterException as error:  # of the command line or a parameter file
+        sys.exit(f'error: {" ".join(str(error).split())}')
     finally:
         ignore_interrupts()
         rclpy.try_shutdown()

@@ -18,6 +18,7 @@ from aitable_ros.model_zoo.catalog import CatalogError
 from aitable_ros.perception.emotion.expression_geometry import BACKEND as GEOMETRY
 from aitable_ros.perception.posture.body_source import BLAZEPOSE, NETWORKS
 from aitable_ros.tools.analyze.run import Run
+from aitable_ros.tools.support.interrupts import settle_interrupt
 from aitable_ros.visualization.plots import require_matplotlib
 
 
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         run.info(f'error: {error}')
     except KeyboardInterrupt:
+        settle_interrupt()
         run.info('interrupted; the lines written so far are whole')
     return 1
 

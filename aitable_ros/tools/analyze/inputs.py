@@ -221,7 +221,9 @@ def find_inputs(
     for name in names:
         path = Path(name)
         try:
-            if is_bag(path):
+            if name == 'sample' or name.isdecimal():  # files of these names are meant by ./sample
+                yield StreamInput(name)
+            elif is_bag(path):
                 yield BagInput(name, path, image_topic)
             elif path.is_dir():
                 for picture in list_pictures(path):
@@ -229,7 +231,7 @@ def find_inputs(
             elif path.is_file():
                 is_picture = path.suffix.lower() in PICTURE_SUFFIXES
                 yield (PictureInput if is_picture else VideoInput)(name, path)
-            elif name == 'sample' or name.isdecimal() or name.startswith('/dev/'):
+            elif name.startswith('/dev/'):
                 yield StreamInput(name)
             elif path.exists():
                 yield VideoInput(name, path)

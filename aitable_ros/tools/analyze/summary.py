@@ -38,9 +38,11 @@ class Summaries:
         self._expressions: dict[tuple[str, str], _Expressions] = {}
         self._fatigues: dict[tuple[str, str], _Fatigue] = {}
         self._postures: dict[str, _Postures] = {}
+        self._first_s: dict[str, float] = {}
 
     def add(self, item: Input, stamp_s: float, observation: Observation) -> None:
-        """Take what was seen in the next image of an input."""
+        """Take what was seen in the next image of an input; plots begin at its first."""
+        stamp_s -= self._first_s.setdefault(item.name, stamp_s)
         for reading in observation.fatigue if item.is_stream else ():
             key = (item.name, reading.face.face_id)
             if key not in self._fatigues:

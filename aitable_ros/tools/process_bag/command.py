@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aitable_ros.inference.selection import AUTO, BACKENDS
+from aitable_ros.perception.emotion.expression_geometry import BACKEND as GEOMETRY
+from aitable_ros.tools.support.interrupts import settle_interrupt
 from aitable_ros.tools.support.ros_arguments import split_ros_arguments
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (BagError, PipelineError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
+        settle_interrupt()
         return _fail('interrupted; nothing was written')
     if not arguments.quiet:
         print(f'{request.target.path}:')
@@ -94,6 +97,7 @@ def _request(arguments: argparse.Namespace, ros_arguments: Sequence[str]) -> Req
         duration_s=arguments.duration,
         arguments=tuple(ros),
         backend=arguments.backend,
+        emotion_backend=arguments.emotion_backend,
         namespace=arguments.namespace,
         force=arguments.force,
         csv=arguments.csv,
@@ -183,7 +187,14 @@ def _parser() -> argparse.ArgumentParser:
         '--backend',
         choices=(AUTO, *BACKENDS),
         default='',
-        help='what runs the networks, instead of what the parameter files say',
+        help='what runs the networks of faces, eyes and body, instead of what the parameter files'
+        ' say',
+    )
+    parser.add_argument(
+        '--emotion-backend',
+        choices=(AUTO, *BACKENDS, GEOMETRY),
+        default='',
+        help='what reads expressions, likewise',
     )
     parser.add_argument(
         '--image-topic',

@@ -100,8 +100,8 @@ class OfflinePipeline:
 
     :param nodes: of those that perceive (:mod:`aitable_ros.nodes.registry`).
     :param arguments: ROS arguments for all of them, such as ``('--params-file', 'x.yaml')``.
-    :param parameters: values for all nodes that have a parameter of this name; they overrule
-        the arguments.
+    :param parameters: values for all nodes that have a parameter of this name, or, as
+        ``node:name``, for one; they overrule the arguments.
     :param namespace: in which the nodes are.
     :param optional: a node that is not required and cannot be configured is left out, and said
         in :attr:`skipped`; else that is an error.
@@ -236,7 +236,7 @@ class OfflinePipeline:
                 namespace=self._namespace or None,
                 use_global_arguments=False,
                 cli_args=['--ros-args', *self._arguments] if self._arguments else None,
-                parameter_overrides=self._overrides(node_class),
+                parameter_overrides=self._overrides(name, node_class),
             )
         except Exception as error:
             raise PipelineError(f'{name}: {_one_line(error)}') from error
@@ -259,11 +259,16 @@ class OfflinePipeline:
                 route = (subscription.topic_name, _type_name(subscription.msg_type))
                 self._routes.setdefault(route, []).append(subscription)
 
-    def _overrides(self, node_class: Any) -> list[Any]:
+    def _overrides(self, node_name: str, node_class: Any) -> list[Any]:
         from rclpy.parameter import Parameter
 
         known = {spec.name for spec in node_class.PARAMETERS}
-        chosen = {name: value for name, value in self._parameters.items() if name in known}
+        chosen = {
+            name: value
+            for key, value in self._parameters.items()
+            for of_node, _, name in [key.rpartition(':')]
+            if name in known and of_node in ('', node_name)
+        }
         return [
             Parameter(name, value=value) for name, value in {**chosen, 'autostart': False}.items()
         ]

@@ -30,6 +30,7 @@ from aitable_ros.bags.images import require_images
 from aitable_ros.bags.reading import CAMERA_INFO, IMAGE
 from aitable_ros.bags.topics import choose_camera_info, choose_images
 from aitable_ros.bags.writing import offered_qos
+from aitable_ros.nodes.registry import PERCEIVING
 from aitable_ros.tools.process_bag.offline_pipeline import (
     MalformedFrame,
     OfflinePipeline,
@@ -114,7 +115,8 @@ class Request:
     :param start_s: begin so far into the bag [s].
     :param duration_s: process no more than this [s].
     :param arguments: ROS arguments for the nodes (parameter files, remaps).
-    :param backend: replaces the parameter ``backend`` of all nodes; empty: leave it.
+    :param backend: replaces the parameter ``backend`` of all nodes but emotion; empty: leave it.
+    :param emotion_backend: and of emotion.
     :param namespace: in which the nodes are.
     :param force: replace the bag that is there.
     :param csv: file for a table of the readings; None: none is wanted.
@@ -132,6 +134,7 @@ class Request:
     duration_s: float = math.inf
     arguments: tuple[str, ...] = ()
     backend: str = ''
+    emotion_backend: str = ''
     namespace: str = ''
     force: bool = False
     csv: Path | None = None
@@ -161,8 +164,10 @@ def process_bag(request: Request, *, quiet: bool = True) -> Summary:
         if images is not None:
             transport = 'raw' if images.type_name == IMAGE else 'compressed'
             parameters['image_transport'] = transport
-        if request.backend:
-            parameters['backend'] = request.backend
+        for node in PERCEIVING:
+            backend = request.emotion_backend if node == 'emotion' else request.backend
+            if backend:
+                parameters[f'{node}:backend'] = backend
         pipeline = OfflinePipeline(
             request.nodes or available_nodes(),
             arguments=request.arguments,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aitable_ros.tools.replay.keyboard import space_bar
+from aitable_ros.tools.support.interrupts import settle_interrupt
 from aitable_ros.tools.support.ros_arguments import split_ros_arguments
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BagError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        pass
+        settle_interrupt()
     finally:
         rclpy.try_shutdown()
     return 0

@@ -211,7 +211,7 @@ class PostureNode(ManagedNode):
         stamp_s = frame.stamp_ns * 1e-9
         if math.isnan(self._faces_heard_s) and self._faces is not None:
             # the first image's faces are still being looked for, where somebody does
-            awaited = self.count_publishers('faces') > 0
+            awaited = self.count_publishers(self._faces.topic_name) > 0
             self._faces_heard_s = stamp_s if awaited else -math.inf
         if not 0.0 <= stamp_s - self._faces_heard_s <= FACES_TIMEOUT_S:
             self.offer(frame)

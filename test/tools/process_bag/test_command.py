@@ -246,6 +246,16 @@ class TestChoices:
         assert run(bag, tmp_path / 'x', *NODES, *remap) == 0
         assert {t for t, _, _ in messages(tmp_path / 'x')} >= {'/table1/people', '/table1/fatigue'}
 
+    def test_posture_awaits_its_faces_whatever_their_topic_is_called(
+        self, bag: Path, tmp_path: Path
+    ) -> None:
+        first = ('--results-only', '--duration', '0.05', '--nodes', 'face_detection', 'posture')
+        for name, remap in (('a.mcap', ()), ('b.mcap', ('-r', 'faces:=/table/faces'))):
+            assert run(bag, tmp_path / name, *first, *remap) == 0
+        found, remapped = (messages(tmp_path / name, '/posture') for name in ('a.mcap', 'b.mcap'))
+        assert len(found) == 1
+        assert remapped == found
+
     def test_storage_of_the_input_unless_asked_for(self, bag: Path, tmp_path: Path) -> None:
         assert run(bag, tmp_path / 'a', *NODES) == 0
         assert run(bag, tmp_path / 'b', *NODES, '--storage', 'sqlite3') == 0

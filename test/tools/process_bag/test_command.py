@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import importlib.util
 import re
 import signal
@@ -413,6 +414,30 @@ class TestMistakes:
         assert out.read_bytes() == b'precious'
         assert run(bag, out, *NODES, '--force') == 0
         assert len(messages(out, '/faces')) == FRAMES
+
+    @pytest.mark.parametrize('place', ['sample.mcap', 'x.mcap', 'folder'])
+    def test_table_where_something_else_is(
+        self, bag: Path, tmp_path: Path, capsys, place: str
+    ) -> None:
+        source, table = tmp_path / bag.name, tmp_path / place
+        source.write_bytes(bag.read_bytes())
+        (tmp_path / 'folder').mkdir()
+        assert run(source, tmp_path / 'x.mcap', *NODES, '--csv', table) == 1
+        assert f'process_bag: error: {table}' in capsys.readouterr().err
+        assert source.read_bytes() == bag.read_bytes()
+        assert {path.name for path in tmp_path.iterdir()} == {source.name, 'folder'}
+
+    def test_table_that_cannot_be_written_to_its_end(
+        self, bag: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+
+        monkeypatch.setattr('aitable_ros.tools.process_bag.rows.ResultRows.add', fail)
+        assert run(bag, tmp_path / 'x.mcap', *NODES, '--csv', tmp_path / 'x.csv') == 1
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert last.endswith('x.csv cannot be written: No space left on device')
+        assert not list(tmp_path.iterdir())
 
     def test_output_on_the_input(self, bag: Path, capsys) -> None:
         before = bag.read_bytes()

@@ -23,7 +23,7 @@ from rclpy.serialization import deserialize_message
 from ros_fixtures import graph  # noqa: F401
 from string_bags import STRING, string_cdr
 
-from aitable_msgs.msg import FaceArray, Fatigue
+from aitable_msgs.msg import FaceArray, Fatigue, Posture
 from aitable_ros.bags import (
     BagReader,
     BagTarget,
@@ -256,6 +256,17 @@ class TestChoices:
         found, remapped = (messages(tmp_path / name, '/posture') for name in ('a.mcap', 'b.mcap'))
         assert len(found) == 1
         assert remapped == found
+
+    def test_posture_awaits_its_faces_however_few_images_there_are(self, tmp_path: Path) -> None:
+        slow = SampleBag(seconds=4.0, fps=1, size_px=(320, 240))
+        make_sample_bag(BagTarget(tmp_path / 'slow.mcap', 'mcap'), slow)
+        nodes = ('--nodes', 'face_detection', 'posture')
+        assert run(tmp_path / 'slow.mcap', tmp_path / 'out.mcap', *nodes) == 0
+        found = [
+            deserialize_message(data, Posture)
+            for _, _, data in messages(tmp_path / 'out.mcap', '/posture')
+        ]
+        assert [one.head_source for one in found] == [Posture.HEAD_FACE] * 4
 
     def test_storage_of_the_input_unless_asked_for(self, bag: Path, tmp_path: Path) -> None:
         assert run(bag, tmp_path / 'a', *NODES) == 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,7 +78,7 @@ class Run:
             if out not in (None, '-') and any(_is_same(Path(out), item.path) for item in inputs):
                 self.info(f'error: {out} would overwrite an input')
                 return 2
-        if lines and rows and Path(lines).resolve() == Path(rows).resolve():
+        if lines and rows and os.path.realpath(lines) == os.path.realpath(rows):
             self.info(f'error: --jsonl and --csv would both be written to {rows}')
             return 2
         self._taken = {item.path.resolve() for item in inputs if item.path}

@@ -367,7 +367,7 @@ def _table(request: Request) -> Iterator[TextIO | None]:
     if request.csv is None:
         yield None
         return
-    place = request.csv.resolve()
+    place = Path(os.path.realpath(request.csv))
     temporary = place.with_name(f'.{place.name}.{os.getpid()}.tmp')
     try:
         try:
@@ -415,7 +415,7 @@ def _check_table(request: Request) -> None:
         return
     _check_apart(request.source, table)
     _check_apart(request.target.path, table, 'other output')
-    if table.exists() and not table.is_file():
+    if os.path.lexists(table) and not table.is_file():
         raise BagError(f'{table} is there and no file: not overwriting it')
 
 
@@ -425,6 +425,7 @@ def _check_apart(source: Path, target: Path, what: str = 'input') -> None:
 
     :raises BagError: when the two overlap.
     """
-    there, here = source.resolve(), target.resolve()
+    # unlike resolve() it takes links that go round in circles
+    there, here = (Path(os.path.realpath(path)) for path in (source, target))
     if there == here or there in here.parents or here in there.parents:
         raise BagError(f'{target}: the output would lie on the {what} {source}')

@@ -426,17 +426,18 @@ class TestMistakes:
         assert run(bag, out, *NODES, '--force') == 0
         assert len(messages(out, '/faces')) == FRAMES
 
-    @pytest.mark.parametrize('place', ['sample.mcap', 'x.mcap', 'folder'])
+    @pytest.mark.parametrize('place', ['sample.mcap', 'x.mcap', 'folder', 'circle'])
     def test_table_where_something_else_is(
         self, bag: Path, tmp_path: Path, capsys, place: str
     ) -> None:
         source, table = tmp_path / bag.name, tmp_path / place
         source.write_bytes(bag.read_bytes())
         (tmp_path / 'folder').mkdir()
+        (tmp_path / 'circle').symlink_to('circle')
         assert run(source, tmp_path / 'x.mcap', *NODES, '--csv', table) == 1
         assert f'process_bag: error: {table}' in capsys.readouterr().err
         assert source.read_bytes() == bag.read_bytes()
-        assert {path.name for path in tmp_path.iterdir()} == {source.name, 'folder'}
+        assert {path.name for path in tmp_path.iterdir()} == {source.name, 'folder', 'circle'}
 
     def test_table_that_cannot_be_written_to_its_end(
         self, bag: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch

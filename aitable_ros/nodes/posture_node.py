@@ -62,7 +62,7 @@ class PostureNode(ManagedNode):
         self._reading: PostureReading | None = None
         self._without_image = 0
         self._faces: Any = None
-        self._faces_heard_s = math.nan
+        self._faces_heard_s = self._image_s = math.nan
         reply_later(
             self.create_service(
                 Trigger,
@@ -211,9 +211,12 @@ class PostureNode(ManagedNode):
         stamp_s = frame.stamp_ns * 1e-9
         if math.isnan(self._faces_heard_s) and self._faces is not None:
             # the first image's faces are still being looked for, where somebody does
-            awaited = self.count_publishers('faces') > 0
+            awaited = self.count_publishers(self._faces.topic_name) > 0
             self._faces_heard_s = stamp_s if awaited else -math.inf
-        if not 0.0 <= stamp_s - self._faces_heard_s <= FACES_TIMEOUT_S:
+        # by the image before, since images may be few, and time may jump
+        before_s = stamp_s if math.isnan(self._image_s) else self._image_s
+        self._image_s = stamp_s
+        if not 0.0 <= before_s - self._faces_heard_s <= FACES_TIMEOUT_S:
             self.offer(frame)
 
     def _take_faces(self, message: FaceArray) -> None:
@@ -224,7 +227,7 @@ class PostureNode(ManagedNode):
         faces, self._faces = self._faces, None
         if faces is not None:
             self.destroy_subscription(faces)
-        self._faces_heard_s = math.nan
+        self._faces_heard_s = self._image_s = math.nan
 
 
 def main(args: Sequence[str] | None = None) -> None:

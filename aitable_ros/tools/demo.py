@@ -384,9 +384,8 @@ def _report(recording: Recording, folder: Path) -> int:
     print('\nsummary')
     share = recording.images_with_face / max(recording.images, 1)
     print(f'  images analysed   {recording.images}, with a face in {share:.1%}')
-    print(
-        f'  identities        {", ".join(sorted(recording.ids, key=lambda one: (len(one), one))) or "none"}'
-    )
+    ids = sorted(recording.ids, key=lambda one: (len(one), one))
+    print(f'  identities        {", ".join(ids) or "none"}')
     if recording.expressions:
         total = sum(recording.expressions.values())
         print(

@@ -214,8 +214,10 @@ def test_the_face_that_goes_with_the_body_gives_its_id(camera, actor):
     assert until(lambda: camera.answers)
     assert camera.answers[-1].person_id == 'f7'
     assert dict(camera.node.diagnostics())['faces without their image'] == 1
-    # and when they no longer do, it does not
-    message = camera.film(101.0, 0.5)
+    # and when they no longer do, one waits in vain, and the others do not
+    camera.images.publish(image_message(PIXELS, 101.0))
+    assert until(lambda: camera.node.frames.get(101_000_000_000) is not None)
+    message = camera.film(101.1, 0.5)
     assert message.person_id == 'f7', 'the id stays while the face is hidden'
     actor.person = None
     assert camera.film(102.0, 3.0).person_id == ''

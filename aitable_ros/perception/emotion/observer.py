@@ -142,6 +142,7 @@ class EmotionObserver:
     def continue_from(self, previous: EmotionObserver) -> None:
         """Go on with the people of an observer that is not used any more."""
         self._people, self._limit = previous._people, previous._limit
+        self._people.make = self._new_person
         self.adopt(self.settings)
 
     def close(self) -> None:

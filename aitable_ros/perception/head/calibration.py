@@ -46,8 +46,6 @@ class Calibration:
             return
         self._last = intrinsics, problem
         self.intrinsics, self.problem = intrinsics, problem
-        if intrinsics is not None:
-            self.for_size(intrinsics.image_size_px)
 
     def for_size(self, size_px: tuple[int, int]) -> CameraIntrinsics | None:
         """
@@ -55,10 +53,12 @@ class Calibration:
 
         :param size_px: width and height of the image.
         """
-        if self.intrinsics is None or min(size_px) <= 0:
-            return self.intrinsics
+        intrinsics = self.intrinsics  # another thread may take others meanwhile
+        if intrinsics is None or min(size_px) <= 0:
+            return intrinsics
         try:
-            Camera.from_intrinsics(self.intrinsics, size_px)
+            Camera.from_intrinsics(intrinsics, size_px)
         except ValueError as error:
             self.intrinsics, self.problem = None, f'camera_info is not used: {error}'
-        return self.intrinsics
+            return None
+        return intrinsics

@@ -90,6 +90,7 @@ class CameraIntrinsics:
             min(*self.binning_xy, *self.roi_xywh_px) < 0
             or x + width > self.width_px
             or y + height > self.height_px
+            or min(self.image_size_px) <= 0
         ):
             raise ValueError(
                 f'binning {self.binning_xy} and region of interest {self.roi_xywh_px} do not fit '

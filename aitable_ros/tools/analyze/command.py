@@ -28,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :param argv: arguments; None for those of the process.
     :returns: 0; 1 when a file could not be read in full, nothing can be written or no network
-        can be loaded; 2 when there is nothing to analyze.
+        can be loaded; 2 when there is nothing to analyze, or an output would overwrite an
+        input or another output.
     """
     options = _parser().parse_args(argv)
     logging.basicConfig(format='analyze: %(message)s', level=logging.WARNING)
@@ -40,13 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CatalogError, InferenceError, ImportError) as error:
         run.info(f'error: {error}')
     except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain again when flushing at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        pass  # whoever read our output has gone
     except OSError as error:
         run.info(f'error: {error}')
     except KeyboardInterrupt:
         settle_interrupt()
         run.info('interrupted; the lines written so far are whole')
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Python would try, and complain, again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
 
 
@@ -65,10 +70,11 @@ def _parser() -> argparse.ArgumentParser:
             'Pictures are independent of each other; the faces of a video, a camera or a bag are'
             ' tracked and keep their ids. A file that cannot be read is reported and left out.'
             ' Exit status: 0; 1 when a file could not be read or a network not be loaded; 2 when'
-            ' there is nothing to analyze. At the end standard error gets a line per face of a'
-            ' stream and per folder of pictures: the share of each expression, mean valence and'
-            ' arousal; for streams also blinks, long closures (0.5 s and more), microsleeps (1 s'
-            ' and more), yawns, nods, PERCLOS of the last minute and the level of fatigue.'
+            ' there is nothing to analyze, or an output would overwrite an input or another'
+            ' output. At the end standard error gets a line per face of a stream and per folder of'
+            ' pictures: the share of each expression, mean valence and arousal; for streams also'
+            ' blinks, long closures (0.5 s and more), microsleeps (1 s and more), yawns, nods,'
+            ' PERCLOS of the last minute and the level of fatigue.'
         ),
     )
     parser.add_argument(

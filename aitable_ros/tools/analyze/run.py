@@ -7,8 +7,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +33,7 @@ from aitable_ros.perception.posture.observer import PostureObserver, PostureObse
 from aitable_ros.sources import SourceError
 from aitable_ros.tools.analyze.describe import describe
 from aitable_ros.tools.analyze.inputs import Input, Shot, find_inputs
-from aitable_ros.tools.analyze.summary import Summaries
+from aitable_ros.tools.analyze.summary import Summaries, free_path
 from aitable_ros.tools.support.tables import ReadingTable
 from aitable_ros.visualization.overlay.scene import draw_scene, face_overlay, posture_overlay
 
@@ -49,7 +50,7 @@ class Run:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._failed = False
-        self._pictures: set[str] = set()
+        self._taken: set[Path] = set()
 
     def info(self, line: str) -> None:
         """Print a line to standard error, above the progress bar."""
@@ -74,10 +75,14 @@ class Run:
                 self.info('nothing to analyze: name pictures, videos, folders, cameras or bags')
             return 1 if self._failed else 2
         lines, rows = self._outputs()
-        for out in {lines, rows} - {'-'}:
-            if out and any(_is_same(Path(out), item.path) for item in inputs):
+        for out in (lines, rows):
+            if out not in (None, '-') and any(_is_same(Path(out), item.path) for item in inputs):
                 self.info(f'error: {out} would overwrite an input')
                 return 2
+        if lines and rows and os.path.realpath(lines) == os.path.realpath(rows):
+            self.info(f'error: --jsonl and --csv would both be written to {rows}')
+            return 2
+        self._taken = {item.path.resolve() for item in inputs if item.path}
         for folder in (options.overlay, options.plot):
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -100,30 +105,31 @@ class Run:
             bar = stack.enter_context(
                 tqdm(total=total, unit='frame', desc='analyze', file=sys.stderr, disable=None)
             )
-            for item, shot, observation in self._observe(observers, inputs):
-                line = self._describe(item, shot, observation, observers)
-                if json_lines is not None:
-                    # ASCII: any terminal can show it, and file names need not be valid UTF-8.
-                    text = json.dumps(line, allow_nan=False, separators=(',', ':'))
-                    json_lines.write(text + '\n')
-                    json_lines.flush()
-                if table is not None:
-                    posture = observation.posture
-                    table.add_image(
-                        item.name,
-                        shot.stamp_s,
-                        observation.seen.faces,
-                        {one.face.face_id: one.estimate for one in observation.emotion},
-                        {one.face.face_id: one.fields() for one in observation.fatigue},
-                        None if posture is None else posture.fields(),
-                    )
-                if options.overlay is not None:
-                    self._draw(item, shot, observation)
-                summaries.add(item, shot.stamp_s, observation)
-                bar.update()
+            for item in inputs:
+                observers.reset()
+                try:
+                    for shot in self._shots(item):
+                        observation = _observe(observers, item, shot)
+                        if json_lines is not None:
+                            line = self._describe(item, shot, observation, observers)
+                            # ASCII: any terminal can show it, and file names need not be UTF-8.
+                            text = json.dumps(line, allow_nan=False, separators=(',', ':'))
+                            json_lines.write(text + '\n')
+                            json_lines.flush()
+                        if table is not None:
+                            _add_rows(table, item, shot, observation)
+                        if options.overlay is not None:
+                            self._draw(item, shot, observation)
+                        summaries.add(item, shot.stamp_s, observation)
+                        bar.update()
+                except SourceError as error:
+                    self._fail(str(error))
+                except KeyboardInterrupt:
+                    if not item.live:
+                        raise
         for text in summaries.lines():
             self.info(text)
-        summaries.write_plots({item.path.resolve() for item in inputs if item.path})
+        summaries.write_plots(self._taken)
         return 1 if self._failed else 0
 
     def _outputs(self) -> tuple[str | None, str | None]:
@@ -138,24 +144,6 @@ class Run:
 
     def _stride(self, item: Input) -> int:
         return int(self._options.stride) if item.is_stream else 1
-
-    def _observe(
-        self, observers: Observers, inputs: Sequence[Input]
-    ) -> Iterator[tuple[Input, Shot, Observation]]:
-        for item in inputs:
-            observers.reset()
-            try:
-                for shot in self._shots(item):
-                    if item.is_stream:
-                        seen = observers.observe(shot.image, shot.stamp_s, shot.intrinsics)
-                    else:
-                        seen = observers.observe_still(shot.image)
-                    yield item, shot, seen
-            except SourceError as error:
-                self._fail(str(error))
-            except KeyboardInterrupt:
-                if not item.live:
-                    raise
 
     def _shots(self, item: Input) -> Iterator[Shot]:
         stride, first_s = self._stride(item), None
@@ -185,17 +173,13 @@ class Run:
 
     def _draw(self, item: Input, shot: Shot, observation: Observation) -> None:
         stem = item.stem + ('' if shot.frame is None else f'_{shot.frame:06d}')
-        name, number = stem, 2
-        while name in self._pictures:
-            name, number = f'{stem}_{number}', number + 1
-        self._pictures.add(name)
         picture = cv2.cvtColor(
             annotated(shot.image, observation, is_stream=item.is_stream), cv2.COLOR_RGB2BGR
         )
         done, data = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         if not done:
             raise OSError(f'{item.name}: the annotated picture cannot be encoded as JPEG')
-        (self._options.overlay / f'{name}.jpg').write_bytes(data.tobytes())
+        free_path(self._options.overlay, stem, '.jpg', self._taken).write_bytes(data.tobytes())
 
 
 def load_observers(options: argparse.Namespace, logger: Any) -> Observers:
@@ -287,6 +271,24 @@ def annotated(
     return draw_scene(image, overlays, body)
 
 
+def _observe(observers: Observers, item: Input, shot: Shot) -> Observation:
+    if item.is_stream:
+        return observers.observe(shot.image, shot.stamp_s, shot.intrinsics)
+    return observers.observe_still(shot.image)
+
+
+def _add_rows(table: ReadingTable, item: Input, shot: Shot, observation: Observation) -> None:
+    posture = observation.posture
+    table.add_image(
+        item.name,
+        shot.stamp_s,
+        observation.seen.faces,
+        {one.face.face_id: one.estimate for one in observation.emotion},
+        {one.face.face_id: one.fields() for one in observation.fatigue},
+        None if posture is None else posture.fields(),
+    )
+
+
 def _is_same(a: Path, b: Path | None) -> bool:
     try:
         return b is not None and a.samefile(b)
@@ -298,6 +300,7 @@ def _open(out: str | None, stack: contextlib.ExitStack) -> TextIO | None:
     if out is None:
         return None
     if out == '-':
+        stack.callback(sys.stdout.flush)  # at exit nobody would hear that it failed
         return sys.stdout
     path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -81,11 +81,12 @@ class Summaries:
             return
         for key, expressions in self._expressions.items():
             figure = draw_emotion(expressions.track, expressions.title)
-            figure.savefig(_free_path(folder, expressions.stem, taken))
+            figure.savefig(free_path(folder, expressions.stem, '.png', taken))
             fatigue = self._fatigues.get(key)
             if fatigue is not None and fatigue.track is not None:
                 figure = draw_fatigue(fatigue.track, expressions.title)
-                figure.savefig(_free_path(folder, f'{expressions.stem}_fatigue', taken))
+                path = free_path(folder, f'{expressions.stem}_fatigue', '.png', taken)
+                figure.savefig(path)
 
 
 class _Expressions:
@@ -158,7 +159,8 @@ class _Postures:
         self._last: tuple[float, Posture] | None = None
 
     def add(self, stamp_s: float, posture: Posture) -> None:
-        if self._last is not None:
+        # the same file may be given twice
+        if self._last is not None and stamp_s > self._last[0]:
             self._seconds[self._last[1]] += stamp_s - self._last[0]  # type: ignore[assignment]
         self._last = (stamp_s, posture)
 
@@ -174,10 +176,10 @@ def _counted(count: int, name: str) -> str:
     return f'{count} {name}' + ('' if count == 1 else 's')
 
 
-def _free_path(folder: Path, stem: str, taken: set[Path]) -> Path:
-    """Name a PNG file that is not taken yet, and take it."""
-    path, number = folder / f'{stem}.png', 2
+def free_path(folder: Path, stem: str, suffix: str, taken: set[Path]) -> Path:
+    """Name a file that is not taken yet, and take it."""
+    path, number = folder / f'{stem}{suffix}', 2
     while path.resolve() in taken:
-        path, number = folder / f'{stem}_{number}.png', number + 1
+        path, number = folder / f'{stem}_{number}{suffix}', number + 1
     taken.add(path.resolve())
     return path

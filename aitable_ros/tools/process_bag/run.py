@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from aitable_ros import __version__
 from aitable_ros.bags import (
@@ -158,6 +158,7 @@ def process_bag(request: Request, *, quiet: bool = True) -> Summary:
     cv2.setNumThreads(1)  # as in the nodes' own executables
     _check_apart(request.source, request.target.path)
     request.target.check_free(force=request.force)
+    _check_table(request)
     with BagReader(request.source) as bag:
         images = choose_images(bag, request.image_topic)
         parameters: dict[str, Any] = {}
@@ -181,8 +182,12 @@ def process_bag(request: Request, *, quiet: bool = True) -> Summary:
             custom_data = {'aitable_ros': __version__, 'nodes': ' '.join(pipeline.nodes)}
             writer = BagWriter(request.target, force=request.force, custom_data=custom_data)
             try:
-                with _table(request) as run.rows, writer:
+                with _table(request) as table, writer:
+                    if table is not None:
+                        run.rows = ResultRows(ReadingTable(table), str(request.source))
                     run.run(writer, quiet=quiet)
+                    if table is not None:
+                        table.close()  # a full disk is noticed before the bag takes its place
             finally:
                 writer.discard()  # an interruption can come between two lines
     return run.summary
@@ -358,26 +363,26 @@ class _Run:
 
 
 @contextmanager
-def _table(request: Request) -> Iterator[ResultRows | None]:
+def _table(request: Request) -> Iterator[TextIO | None]:
     """
-    Give what writes the table, which takes its place when the run has ended well.
+    Give the file of the table, which takes its place when the run has ended well.
 
     :raises BagError: when it cannot be written.
     """
     if request.csv is None:
         yield None
         return
-    temporary = request.csv.with_name(f'.{request.csv.name}.{os.getpid()}.tmp')
+    place = Path(os.path.realpath(request.csv))
+    temporary = place.with_name(f'.{place.name}.{os.getpid()}.tmp')
     try:
-        file = temporary.open('w', encoding='utf-8', newline='')
+        try:
+            with temporary.open('w', encoding='utf-8', newline='') as file:
+                yield file
+            temporary.replace(place)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise BagError(f'{request.csv} cannot be written: {error.strerror or error}') from error
-    try:
-        with file:
-            yield ResultRows(ReadingTable(file), str(request.source))
-        temporary.replace(request.csv)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def without_faces(data: bytes) -> bytes | None:
@@ -404,12 +409,28 @@ def without_faces(data: bytes) -> bytes | None:
     return Canonical(definition)(serialize_message(TFMessage(transforms=others)))
 
 
-def _check_apart(source: Path, target: Path) -> None:
+def _check_table(request: Request) -> None:
+    """
+    Refuse to write a table where a bag is, will be, or anything that is no file.
+
+    :raises BagError: when it would be there.
+    """
+    table = request.csv
+    if table is None:
+        return
+    _check_apart(request.source, table)
+    _check_apart(request.target.path, table, 'other output')
+    if os.path.lexists(table) and not table.is_file():
+        raise BagError(f'{table} is there and no file: not overwriting it')
+
+
+def _check_apart(source: Path, target: Path, what: str = 'input') -> None:
     """
     Refuse to write into what is being read.
 
     :raises BagError: when the two overlap.
     """
-    there, here = source.resolve(), target.resolve()
+    # unlike resolve() it takes links that go round in circles
+    there, here = (Path(os.path.realpath(path)) for path in (source, target))
     if there == here or there in here.parents or here in there.parents:
-        raise BagError(f'{target}: the output would lie on the input {source}')
+        raise BagError(f'{target}: the output would lie on the {what} {source}')

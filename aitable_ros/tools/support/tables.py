@@ -57,6 +57,8 @@ class ReadingTable:
         :param posture: fields of a Posture message of this image; None: there is none.
         :param extra: values of the further columns.
         """
+        # names of files need not be valid UTF-8
+        source = source.encode(errors='backslashreplace').decode()
         common = {'source': source, 'stamp': f'{stamp_s:.9f}', **extra}
         for face in faces:
             face_id = face.face_id

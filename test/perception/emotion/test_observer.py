@@ -109,6 +109,14 @@ def test_another_observer_goes_on_with_the_people_and_the_rate():
     assert second.observe(seen(0.1, seen_face()), lambda: IMAGE) == []
 
 
+def test_who_comes_later_is_smoothed_as_the_other_observer_says():
+    second = EmotionObserver(settings=EmotionSettings(smoothing_s=10.0))
+    second.continue_from(EmotionObserver())
+    second.observe(seen(0.0, seen_face()), nothing)
+    (held,) = second.observe(seen(0.1, seen_face(landmarks=smile())), nothing)
+    assert held.estimate.label == 'neutral'
+
+
 def test_a_picture_is_read_whatever_came_before():
     observer, _ = with_network(max_rate_hz=5.0)
     observer.observe(seen(0.0, seen_face()), lambda: IMAGE)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,7 +23,7 @@ from aitable_ros.model_zoo import loading, store
 from aitable_ros.model_zoo.files import ModelFilesError
 from aitable_ros.simulation import AstronautSequence
 from aitable_ros.tools.analyze import command as analyze
-from aitable_ros.tools.analyze import summary
+from aitable_ros.tools.analyze import inputs, summary
 
 pytestmark = pytest.mark.models
 
@@ -295,6 +298,14 @@ def test_a_plot_never_replaces_an_input(run, tmp_path, astronaut):
     assert (pictures / 'same_2.png').is_file()
 
 
+def test_an_annotated_picture_never_replaces_an_input(run, tmp_path, astronaut):
+    Image.fromarray(astronaut).save(tmp_path / 'a.jpg')
+    before = (tmp_path / 'a.jpg').read_bytes()
+    assert run(tmp_path, '--overlay', tmp_path)[0] == 0
+    assert (tmp_path / 'a.jpg').read_bytes() == before
+    assert (tmp_path / 'a_2.jpg').exists()
+
+
 def test_nobody_gives_no_plot_and_no_summary(run, folder, tmp_path):
     status, _, err = run(folder / 'c.png', '--plot', tmp_path / 'p')
     assert status == 0
@@ -472,3 +483,37 @@ def test_rows_on_standard_output(folder, engines_dir, capsys):
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert (row['face_id'], row['expression'], row['visibility']) == ('f1', 'happy', 'measured')
     assert row['perclos'] == ''
+
+
+@pytest.mark.parametrize('out', ['-', 'both.txt'])
+def test_lines_and_rows_do_not_share_an_output(run, folder, tmp_path, out):
+    rows = out if out == '-' else tmp_path / '.' / out
+    status, _, errors = run(folder, '--csv', rows, to=out)
+    assert status == 2
+    assert 'error: --jsonl and --csv would both be written to' in errors
+
+
+def test_a_full_disk_is_noticed_though_rows_wait_for_a_whole_block(folder, engines_dir):
+    command = [sys.executable, '-m', 'aitable_ros.tools.analyze', str(folder / 'b.png')]
+    environment = {k: v for k, v in os.environ.items() if k != 'PYTHONUNBUFFERED'}
+    with Path('/dev/full').open('w') as full:
+        done = subprocess.run(
+            [*command, '--csv', '-', '--engines-dir', str(engines_dir)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith('analyze: error: [Errno 28]')
+
+
+def test_ctrl_c_ends_a_camera_whatever_is_being_done(run, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inputs.StreamInput, 'live', True)
+    monkeypatch.setattr('aitable_ros.tools.analyze.run.annotated', interrupted)
+    status, lines, errors = run('sample', '--overlay', tmp_path)
+    assert (status, len(lines)) == (0, 1)
+    assert 'interrupted' not in errors

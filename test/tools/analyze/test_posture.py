@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import skimage.data
 
+from aitable_ros.perception.posture.rule import Posture
 from aitable_ros.tools.analyze import command as analyze
 from aitable_ros.tools.analyze import run
+from aitable_ros.tools.analyze.summary import _Postures
 
 
 @pytest.mark.models
@@ -52,3 +54,10 @@ def test_a_yolo_file_is_the_body_s_network_and_its_backend_its_own(
     assert f'yolo11n-pose runs on onnxruntime ({yolo_file})' in capsys.readouterr().err
     (line,) = map(json.loads, out.read_text().splitlines())
     assert line['posture']['keypoints'][0] == [64.0, 64.0]
+
+
+def test_time_that_goes_back_is_no_length_of_time():
+    postures = _Postures()
+    for stamp_s in (0.0, 0.5, 0.0, 0.5):  # the same file twice
+        postures.add(stamp_s, Posture.UPRIGHT)
+    assert str(postures) == 'upright 1.0 s'

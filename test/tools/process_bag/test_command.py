@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import importlib.util
 import re
 import signal
@@ -22,7 +23,7 @@ from rclpy.serialization import deserialize_message
 from ros_fixtures import graph  # noqa: F401
 from string_bags import STRING, string_cdr
 
-from aitable_msgs.msg import FaceArray, Fatigue
+from aitable_msgs.msg import FaceArray, Fatigue, Posture
 from aitable_ros.bags import (
     BagReader,
     BagTarget,
@@ -246,6 +247,27 @@ class TestChoices:
         assert run(bag, tmp_path / 'x', *NODES, *remap) == 0
         assert {t for t, _, _ in messages(tmp_path / 'x')} >= {'/table1/people', '/table1/fatigue'}
 
+    def test_posture_awaits_its_faces_whatever_their_topic_is_called(
+        self, bag: Path, tmp_path: Path
+    ) -> None:
+        first = ('--results-only', '--duration', '0.05', '--nodes', 'face_detection', 'posture')
+        for name, remap in (('a.mcap', ()), ('b.mcap', ('-r', 'faces:=/table/faces'))):
+            assert run(bag, tmp_path / name, *first, *remap) == 0
+        found, remapped = (messages(tmp_path / name, '/posture') for name in ('a.mcap', 'b.mcap'))
+        assert len(found) == 1
+        assert remapped == found
+
+    def test_posture_awaits_its_faces_however_few_images_there_are(self, tmp_path: Path) -> None:
+        slow = SampleBag(seconds=4.0, fps=1, size_px=(320, 240))
+        make_sample_bag(BagTarget(tmp_path / 'slow.mcap', 'mcap'), slow)
+        nodes = ('--nodes', 'face_detection', 'posture')
+        assert run(tmp_path / 'slow.mcap', tmp_path / 'out.mcap', *nodes) == 0
+        found = [
+            deserialize_message(data, Posture)
+            for _, _, data in messages(tmp_path / 'out.mcap', '/posture')
+        ]
+        assert [one.head_source for one in found] == [Posture.HEAD_FACE] * 4
+
     def test_storage_of_the_input_unless_asked_for(self, bag: Path, tmp_path: Path) -> None:
         assert run(bag, tmp_path / 'a', *NODES) == 0
         assert run(bag, tmp_path / 'b', *NODES, '--storage', 'sqlite3') == 0
@@ -403,6 +425,31 @@ class TestMistakes:
         assert out.read_bytes() == b'precious'
         assert run(bag, out, *NODES, '--force') == 0
         assert len(messages(out, '/faces')) == FRAMES
+
+    @pytest.mark.parametrize('place', ['sample.mcap', 'x.mcap', 'folder', 'circle'])
+    def test_table_where_something_else_is(
+        self, bag: Path, tmp_path: Path, capsys, place: str
+    ) -> None:
+        source, table = tmp_path / bag.name, tmp_path / place
+        source.write_bytes(bag.read_bytes())
+        (tmp_path / 'folder').mkdir()
+        (tmp_path / 'circle').symlink_to('circle')
+        assert run(source, tmp_path / 'x.mcap', *NODES, '--csv', table) == 1
+        assert f'process_bag: error: {table}' in capsys.readouterr().err
+        assert source.read_bytes() == bag.read_bytes()
+        assert {path.name for path in tmp_path.iterdir()} == {source.name, 'folder', 'circle'}
+
+    def test_table_that_cannot_be_written_to_its_end(
+        self, bag: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+
+        monkeypatch.setattr('aitable_ros.tools.process_bag.rows.ResultRows.add', fail)
+        assert run(bag, tmp_path / 'x.mcap', *NODES, '--csv', tmp_path / 'x.csv') == 1
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert last.endswith('x.csv cannot be written: No space left on device')
+        assert not list(tmp_path.iterdir())
 
     def test_output_on_the_input(self, bag: Path, capsys) -> None:
         before = bag.read_bytes()

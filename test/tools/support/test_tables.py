@@ -33,10 +33,10 @@ FATIGUE = FatigueReading(FACE, STATE, None, '').fields()
 POSTURE = PostureReading(PostureMonitor().update(0.0, PostureSample()), None, 'f1', (640, 480), '')
 
 
-def rows_of(*, extra=(), **image):
+def rows_of(*, extra=(), source='here', **image):
     file = io.StringIO()
     table = ReadingTable(file, extra)
-    table.add_image('here', 1_700_000_000.125, **image)
+    table.add_image(source, 1_700_000_000.125, **image)
     return list(csv.DictReader(io.StringIO(file.getvalue())))
 
 
@@ -71,6 +71,11 @@ def test_a_body_without_a_face_has_a_row_of_its_own():
     face, body = rows_of(faces=[FACE], emotions={}, fatigues={}, posture=alone)
     assert (face['face_id'], face['posture_state']) == ('f1', '')
     assert (body['face_id'], body['posture_state']) == ('', 'unknown')
+
+
+def test_a_file_s_name_need_not_be_valid_utf_8():
+    (row,) = rows_of(source='\udcff.jpg', faces=[FACE], emotions={}, fatigues={})
+    assert row['source'] == r'\udcff.jpg'
 
 
 def test_a_message_gives_the_same_fields():

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future
 from typing import Any, ClassVar
@@ -26,6 +25,7 @@ from aitable_ros.perception.posture.body_source import load_body_source
 from aitable_ros.perception.posture.observer import PostureObserver, PostureReading
 from aitable_ros.ros_support.frames.depth_input import DepthInput
 from aitable_ros.ros_support.frames.frame_hub import Frame, stamp_to_ns
+from aitable_ros.ros_support.frames.images_with_faces import ImagesWithFaces
 from aitable_ros.ros_support.messages.camera_calibration import CameraCalibration
 from aitable_ros.ros_support.messages.placement_input import PlacementInput
 from aitable_ros.ros_support.messages.posture import posture_to_message
@@ -35,9 +35,6 @@ from aitable_ros.ros_support.node.operations import reply_later
 from aitable_ros.ros_support.node.services import answer
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
-
-FACES_TIMEOUT_S = 0.5
-"""While faces come, images wait for theirs; when none came for so long, they no longer do."""
 
 
 class PostureNode(ManagedNode):
@@ -61,8 +58,7 @@ class PostureNode(ManagedNode):
         self._depth = DepthInput(self)
         self._reading: PostureReading | None = None
         self._without_image = 0
-        self._faces: Any = None
-        self._faces_heard_s = self._image_s = math.nan
+        self._images = ImagesWithFaces(self)
         reply_later(
             self.create_service(
                 Trigger,
@@ -116,17 +112,14 @@ class PostureNode(ManagedNode):
         """Subscribe to what the parameters ask for."""
         values = self.values
         self._camera.rectified = values['rectified']
-        self.subscribe_to_frames(self._take_frame)
-        if values['use_faces'] and self._faces is None:
-            self._faces = self.create_subscription(FaceArray, 'faces', self._take_faces, 10)
-        elif not values['use_faces']:
-            self._unsubscribe_from_faces()
+        self.subscribe_to_frames(self._images.take)
+        self._images.follow(values['use_faces'])
         self._depth.follow(values['use_depth'])
         self._placement.follow(values['desk_frame'])
 
     def stop(self) -> None:
         """Unsubscribe."""
-        self._unsubscribe_from_faces()
+        self._images.follow(False)
         self._depth.follow(False)
         self._camera.stop()
         self._placement.follow('')
@@ -175,7 +168,7 @@ class PostureNode(ManagedNode):
         reading = self._reading
         yield 'body', describe(self.selections()) if self.loaded else 'not loaded'
         yield 'camera', self._camera.description
-        yield 'faces', 'heard' if math.isfinite(self._faces_heard_s) else 'none'
+        yield 'faces', 'heard' if self._images.heard else 'none'
         yield 'faces without their image', self._without_image
         if self.values['use_depth']:
             yield 'depth', self._depth.problem or 'used'
@@ -204,30 +197,6 @@ class PostureNode(ManagedNode):
 
     def _on_calibrate(self, request: Any, response: Any) -> Future[Any]:
         return answer(self, '~/calibrate', self.calibrate_now, response)
-
-    def _take_frame(self, frame: Frame) -> None:
-        """Let an image wait for its faces, if faces come at all."""
-        self.frames.add(frame)
-        stamp_s = frame.stamp_ns * 1e-9
-        if math.isnan(self._faces_heard_s) and self._faces is not None:
-            # the first image's faces are still being looked for, where somebody does
-            awaited = self.count_publishers(self._faces.topic_name) > 0
-            self._faces_heard_s = stamp_s if awaited else -math.inf
-        # by the image before, since images may be few, and time may jump
-        before_s = stamp_s if math.isnan(self._image_s) else self._image_s
-        self._image_s = stamp_s
-        if not 0.0 <= before_s - self._faces_heard_s <= FACES_TIMEOUT_S:
-            self.offer(frame)
-
-    def _take_faces(self, message: FaceArray) -> None:
-        self._faces_heard_s = stamp_to_ns(message.header.stamp) * 1e-9
-        self.offer(message)
-
-    def _unsubscribe_from_faces(self) -> None:
-        faces, self._faces = self._faces, None
-        if faces is not None:
-            self.destroy_subscription(faces)
-        self._faces_heard_s = self._image_s = math.nan
 
 
 def main(args: Sequence[str] | None = None) -> None:

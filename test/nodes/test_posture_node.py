@@ -205,7 +205,7 @@ def test_the_face_that_goes_with_the_body_gives_its_id(camera, actor):
     faces = camera.graph.peer.create_publisher(FaceArray, 'faces', 10)
     assert until(lambda: faces.get_subscription_count() > 0)
     faces.publish(faces_message(99.9, UPRIGHT))
-    assert until(lambda: math.isfinite(camera.node._faces_heard_s))
+    assert until(lambda: camera.node._images.heard)
     # while faces come, an image waits for its own
     camera.images.publish(image_message(PIXELS, 100.0))
     assert until(lambda: camera.node.frames.get(100_000_000_000) is not None)
@@ -243,7 +243,7 @@ def test_the_face_s_landmarks_measure_the_head(camera, actor):
     values.frombytes(landmarks.tobytes())
     message.faces[0].landmarks = values
     faces.publish(faces_message(99.9, UPRIGHT))
-    assert until(lambda: math.isfinite(camera.node._faces_heard_s))
+    assert until(lambda: camera.node._images.heard)
     camera.images.publish(image_message(PIXELS, 100.0))
     assert until(lambda: camera.node.frames.get(100_000_000_000) is not None)
     faces.publish(message)

@@ -8,6 +8,7 @@ What they compute is that of ``mediapipe/util/tflite/operations`` (0.10.21), ver
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -36,7 +37,7 @@ def _landmarks_to_matrices(net: Network, operators: Sequence[TfliteOperator]) ->
     them, each side enlarged by its factor.
     """
     add, constant = net.builder.node, net.builder.constant
-    count = net.tensors[operators[0].inputs[0]].shape[1]
+    count = math.prod(net.tensors[operators[0].inputs[0]].shape) // 3
     shapes = {net.tensors[operator.inputs[0]].shape for operator in operators}
 
     def options(*names: str) -> npt.NDArray[np.float64]:

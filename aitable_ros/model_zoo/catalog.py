@@ -59,6 +59,24 @@ _CONTRACTS = (
         scale=1.0 / 255.0,
         tflite_outputs={'conv2d_21': 'landmarks', 'conv2d_31': 'presence'},
     ),
+    # Attention Mesh (arXiv:2006.10962), MediaPipe's face_landmark_with_attention.tflite. mesh and
+    # presence as FaceMesh's; the others x, y in pixels of the input. The file's left is our right.
+    ModelSpec(
+        name='face_attention',
+        inputs=_image(192, 192),
+        outputs=(
+            *(_floats('mesh', 468, 3), _floats('lips', 80, 2), _floats('presence', 1)),
+            *(_floats('left_eye', 71, 2), _floats('right_eye', 71, 2)),
+            *(_floats('left_iris', 5, 2), _floats('right_iris', 5, 2)),
+        ),
+        scale=1.0 / 255.0,
+        tflite_outputs={
+            **{'output_mesh_identity': 'mesh', 'output_lips': 'lips', 'conv_faceflag': 'presence'},
+            **{'output_right_eye': 'left_eye', 'output_left_eye': 'right_eye'},
+            **{'output_right_iris': 'left_iris', 'output_left_iris': 'right_iris'},
+        },
+        required=False,
+    ),
     # MediaPipe Iris (arXiv:2006.11341), iris_landmark.tflite, for a right eye (mirror the left
     # one). x, y, z in pixels of the input. Pixel range [0, 1].
     ModelSpec(

@@ -50,6 +50,11 @@ SOURCES: Mapping[str, WheelMember] = MappingProxyType(
             1242398,
             '1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814',
         ),
+        'face_attention': WheelMember(
+            'mediapipe/modules/face_landmark/face_landmark_with_attention.tflite',
+            2495106,
+            'e06a804e0144f9929eda782122916b35d60c697c3c9344013ca2bbe76a6ce2b4',
+        ),
         'iris_landmark': WheelMember(
             'mediapipe/modules/iris_landmark/iris_landmark.tflite',
             2640568,
@@ -88,6 +93,7 @@ aitable: another file format, pixel scaling and output names added.
 _CONVERTER_MODULES = (
     'conversion/tflite_reader',
     'conversion/tflite_network',
+    'conversion/attention_operators',
     'conversion/operators',
     'conversion/tflite_to_onnx',
     'conversion/onnx_graph',

@@ -15,12 +15,11 @@ import pytest
 
 from aitable_ros.inference.engine import DYNAMIC, InferenceError, TensorSpec
 from aitable_ros.inference.litert_engine import LitertEngine
-from aitable_ros.model_zoo.catalog import CONTRACTS
-from aitable_ros.model_zoo.store import SOURCES
+from aitable_ros.model_zoo.catalog import CONTRACTS, load_catalog
 
 pytestmark = pytest.mark.models
 
-MODELS = tuple(SOURCES)
+MODELS = tuple(name for name, spec in load_catalog().items() if 'litert' in spec.chain)
 
 
 def _images(name: str, count: int, seed: int = 0) -> npt.NDArray[np.uint8]:

@@ -3,8 +3,8 @@
 """
 TFLite's operators, each in ONNX's.
 
-To add one: write a function, and put it into :data:`OPERATORS`. A custom operator's name there is
-``CUSTOM:name``. What it needs of the operator's options, the reader has to read.
+To add one: write a function, and put it into :data:`OPERATORS`. What it needs of the operator's
+options, the reader has to read. Custom operators are in ``attention_operators``.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _pad(net: Network, operator: TfliteOperator) -> Value:
     return Value(name, value.pending_scale)
 
 
-def _add(net: Network, operator: TfliteOperator) -> str:
+def _binary(net: Network, operator: TfliteOperator) -> str:
     if len(operator.inputs) != 2:
         raise operator.error('expected two operands')
     rank = len(net.tensors[operator.outputs[0]].shape)
@@ -173,14 +173,14 @@ def _add(net: Network, operator: TfliteOperator) -> str:
         if index in net.constants:
             values = net.constant(operator, position)
             if values.dtype != np.float32 or values.ndim > rank:
-                raise operator.error(f'cannot add {net.tensors[index]}')
+                raise operator.error(f'cannot take {net.tensors[index]}')
             values = values.reshape((1,) * (rank - values.ndim) + values.shape)
             names.append(net.builder.constant(values.transpose(TO_NCHW) if rank == 4 else values))
         elif len(net.tensors[index].shape) == rank:
             names.append(net.scaled(index))
         else:
             raise operator.error(f'cannot broadcast {net.tensors[index]}')
-    return _activate(net, operator, net.builder.node('Add', names))
+    return _activate(net, operator, net.builder.node(operator.kind.title(), names))
 
 
 def _max_pool(net: Network, operator: TfliteOperator) -> str:
@@ -242,6 +242,13 @@ def _depth_to_space(net: Network, operator: TfliteOperator) -> str:
     return net.builder.node('DepthToSpace', [name], blocksize=size, mode='DCR')
 
 
+def _whole_slice(net: Network, operator: TfliteOperator) -> Value:
+    source, target = (net.tensors[index[0]] for index in (operator.inputs, operator.outputs))
+    if source.shape != target.shape or (net.constant(operator, 3) != 1).any():
+        raise operator.error(f'{target} is not all of {source}')
+    return net.value(operator.inputs[0])
+
+
 def _elementwise(op_type: str) -> Operator:
     return lambda net, operator: net.builder.node(op_type, [net.scaled(operator.inputs[0])])
 
@@ -255,7 +262,7 @@ def _fold_constant(net: Network, operator: TfliteOperator) -> None:
 
 
 OPERATORS: Mapping[str, Operator] = {
-    'ADD': _add,
+    'ADD': _binary,
     'CONCATENATION': _concatenation,
     'CONV_2D': _convolution,
     'DENSIFY': _fold_constant,
@@ -264,10 +271,12 @@ OPERATORS: Mapping[str, Operator] = {
     'DEQUANTIZE': _fold_constant,
     'LOGISTIC': _elementwise('Sigmoid'),
     'MAX_POOL_2D': _max_pool,
+    'MUL': _binary,
     'PAD': _pad,
     'PRELU': _prelu,
     'RELU': _elementwise('Relu'),
     'RESHAPE': _reshape,
     'RESIZE_BILINEAR': _resize_bilinear,
+    'STRIDED_SLICE': _whole_slice,
 }
 """What writes an operator into the ONNX graph, by its name."""

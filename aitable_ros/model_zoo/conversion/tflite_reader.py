@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tflite
+from flatbuffers import flexbuffers
 
 _FILE_IDENTIFIER = b'TFL3'  # bytes 4 to 7
 
@@ -42,15 +43,26 @@ _OPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     'DEPTHWISE_CONV_2D': ('DepthwiseConv2DOptions', _CONVOLUTION),
     'DEPTH_TO_SPACE': ('DepthToSpaceOptions', ('BlockSize',)),
     'MAX_POOL_2D': ('Pool2DOptions', (*_WINDOW, 'FilterHeight', 'FilterWidth')),
+    'MUL': ('MulOptions', ('FusedActivationFunction',)),
     'RESIZE_BILINEAR': ('ResizeBilinearOptions', ('AlignCorners', 'HalfPixelCenters')),
 }
 """By operator: the schema's options table and the fields that the conversion needs."""
+
+_CUSTOM_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    'CUSTOM:Landmarks2TransformMatrix': (
+        *('subset_idxs', 'left_rotation_idx', 'right_rotation_idx', 'target_rotation_radians'),
+        *('scale_x', 'scale_y', 'output_width', 'output_height'),
+    ),
+    'CUSTOM:TransformLandmarks': (),
+    'CUSTOM:TransformTensorBilinear': ('output_width', 'output_height'),
+}
+"""By custom operator (version 2): what the conversion needs of its options, numbers all."""
 
 
 # The generated accessors check nothing: whatever offsets a damaged file holds, they follow.
 # Python's own bounds checks then raise one of these.
 _DAMAGE = (
-    *(struct.error, AttributeError, IndexError, MemoryError),
+    *(struct.error, AssertionError, AttributeError, LookupError, MemoryError),
     *(OverflowError, TypeError, ValueError),
 )
 
@@ -91,13 +103,14 @@ class TfliteOperator:
         read ``CUSTOM:name``.
     :param inputs: indices into the tensors; -1 for an optional input left out.
     :param outputs: indices into the tensors.
-    :param options: the options that matter to the conversion, by field name.
+    :param options: the options that matter to the conversion, by field name; those of custom
+        operators are float64 arrays.
     """
 
     kind: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    options: Mapping[str, int]
+    options: Mapping[str, Any]
 
     def error(self, problem: str) -> ConversionError:
         """Return the error that this operator has a problem."""
@@ -261,11 +274,17 @@ def _read_operator(operator: Any, model: Any) -> TfliteOperator:
         kind,
         _indices(operator.InputsAsNumpy()),
         _indices(operator.OutputsAsNumpy()),
-        _read_options(kind, operator),
+        _read_options(kind, code.Version(), operator),
     )
 
 
-def _read_options(kind: str, operator: Any) -> dict[str, int]:
+def _read_options(kind: str, version: int, operator: Any) -> dict[str, Any]:
+    if kind in _CUSTOM_OPTIONS:
+        if version != 2:
+            raise ConversionError(f'operator {kind} is of version {version}; supported is 2')
+        names = _CUSTOM_OPTIONS[kind]
+        raw = flexbuffers.Loads(operator.CustomOptionsAsNumpy().tobytes()) if names else {}
+        return {name: np.asarray_chkfinite(raw[name], np.float64) for name in names}
     if kind not in _OPTIONS:
         return {}
     class_name, fields = _OPTIONS[kind]

@@ -11,6 +11,7 @@ outputs under the names and with the shapes of the network's
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ import numpy as np
 import onnx
 
 from aitable_ros.inference.model_spec import ModelSpec, TensorSpec
+from aitable_ros.model_zoo.conversion.attention_operators import ATTENTION_OPERATORS
 from aitable_ros.model_zoo.conversion.onnx_graph import PRODUCER, GraphBuilder
 from aitable_ros.model_zoo.conversion.operators import OPERATORS
 from aitable_ros.model_zoo.conversion.tflite_network import GraphStyle, Network, Value
@@ -74,7 +76,8 @@ def _write(graph: TfliteGraph, spec: ModelSpec, style: GraphStyle) -> GraphBuild
     network = Network(graph, style)
     wanted = [(output, _find_output(graph, spec, output)) for output in spec.outputs]
     operators = _needed_operators(graph, [index for _, index in wanted])
-    unknown = sorted({operator.kind for operator in operators} - OPERATORS.keys())
+    known = OPERATORS.keys() | ATTENTION_OPERATORS.keys()
+    unknown = sorted({operator.kind for operator in operators} - known)
     if unknown:
         raise ConversionError(f'unsupported operators: {", ".join(unknown)}')
     _add_input(network, graph, spec)
@@ -84,9 +87,14 @@ def _write(graph: TfliteGraph, spec: ModelSpec, style: GraphStyle) -> GraphBuild
                 f'expected operands and one result, found {len(operator.inputs)} and'
                 f' {len(operator.outputs)}'
             )
-        result = OPERATORS[operator.kind](network, operator)
-        if result is not None:
-            network.set_result(operator, result)
+    for kind, group in itertools.groupby(operators, key=lambda operator: operator.kind):
+        if kind in ATTENTION_OPERATORS:
+            ATTENTION_OPERATORS[kind](network, list(group))
+            continue
+        for operator in group:
+            result = OPERATORS[kind](network, operator)
+            if result is not None:
+                network.set_result(operator, result)
     for output, index in wanted:
         shape = graph.tensors[index].shape
         name = network.nhwc(network.scaled(index), shape)

@@ -53,8 +53,15 @@ def head_nodes(model: onnx.ModelProto) -> frozenset[str]:
     """
     Return the nodes that compute the outputs: back to the last weights before each, inclusive.
 
+    What else follows from these alone, as where to look for details, is one of them, too.
+
     :param model: whose nodes have names.
     """
+    constant = {entry.name for entry in model.graph.initializer}
+    varying = {entry.name for entry in model.graph.input} - constant
+    for node in model.graph.node:
+        if not varying.isdisjoint(node.input):
+            varying.update(node.output)
     producers = {name: node for node in model.graph.node for name in node.output if name}
     heads = set()
     pending = [output.name for output in model.graph.output]
@@ -63,8 +70,15 @@ def head_nodes(model: onnx.ModelProto) -> frozenset[str]:
         if node is None or node.name in heads:
             continue
         heads.add(node.name)
-        if node.op_type not in WEIGHTED_OPERATORS:
+        # MatMul may as well multiply what was computed before
+        if node.op_type not in WEIGHTED_OPERATORS or varying.issuperset(node.input):
             pending += [name for name in node.input if name]
+    exact: set[str] = set()
+    for node in model.graph.node:
+        taken = varying.intersection(node.input)
+        if node.name in heads or (taken and taken <= exact):
+            heads.add(node.name)
+            exact.update(node.output)
     return frozenset(heads)
 
 

@@ -12,6 +12,7 @@ lid, the other corner, two points of the lower lid.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -84,6 +85,37 @@ RIGHT_TRAGION = 234
 LEFT_TRAGION = 454
 """The landmarks of the silhouette nearest to the tragi, which FaceMesh does not have itself."""
 
+REFINED_LANDMARKS = 478
+"""FaceMesh's 468 and the irises'; which output of the network ``face_attention`` has which of them
+is in MediaPipe's ``tensors_to_face_landmarks_with_attention.pbtxt`` (0.10.21, Apache-2.0)."""
+
+RIGHT_IRIS = (468, 469, 470, 471, 472)
+LEFT_IRIS = (473, 474, 475, 476, 477)
+"""Centre, then the edge to the right in the picture, at the top, to the left, at the bottom."""
+
+REFINED_LIPS = (
+    *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409),
+    *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415),
+    *(76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306, 184, 74, 73, 72, 11, 302, 303, 304, 408),
+    *(62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292, 183, 42, 41, 38, 12, 268, 271, 272, 407),
+)
+"""Four outlines of 20: outer edge, inner edge, and two between, each the lower lip first."""
+
+REFINED_RIGHT_EYE = (
+    *(33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173),
+    *(130, 25, 110, 24, 23, 22, 26, 112, 243, 247, 30, 29, 27, 28, 56, 190),
+    *(226, 31, 228, 229, 230, 231, 232, 233, 244, 113, 225, 224, 223, 222, 221, 189, 35, 124, 46),
+    *(53, 52, 65, 143, 111, 117, 118, 119, 120, 121, 128, 245, 156, 70, 63, 105, 66, 107, 55, 193),
+)
+REFINED_LEFT_EYE = (
+    *(263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398),
+    *(359, 255, 339, 254, 253, 252, 256, 341, 463, 467, 260, 259, 257, 258, 286, 414),
+    *(446, 261, 448, 449, 450, 451, 452, 453, 464, 342, 445, 444, 443, 442, 441, 413, 265, 353),
+    *(276, 283, 282, 295, 372, 340, 346, 347, 348, 349, 350, 357, 465, 383, 300, 293, 334, 296),
+    *(336, 285, 417),
+)
+"""The lid edge's 16, two rings of 16, the brow's lower edge or a part ring of 6, the last ring."""
+
 
 def check_landmarks(landmarks_px: npt.NDArray) -> None:
     """
@@ -140,3 +172,27 @@ def keypoints_from_landmarks(landmarks_px: npt.NDArray[np.float32]) -> npt.NDArr
         mouth, right and left ear tragion (nearest landmark).
     """
     return landmarks_px[_KEYPOINT_PAIRS, :2].mean(axis=1)
+
+
+def refined_landmarks(outputs: Mapping[str, npt.NDArray]) -> npt.NDArray[np.float32]:
+    """
+    Put the network's outputs together, as MediaPipe does.
+
+    Lips and eyes replace x, y of the mesh's landmarks, whose z stays; an iris gets the mean z of
+    its eye's lid edge.
+
+    :param outputs: of the network ``face_attention``, for N faces.
+    :returns: (N, 478, 3) float32 in pixels of the input, z as of FaceMesh.
+    """
+    mesh = outputs['mesh']
+    landmarks = np.empty((len(mesh), REFINED_LANDMARKS, 3), np.float32)
+    landmarks[:, :LANDMARKS] = mesh
+    landmarks[:, REFINED_LIPS, :2] = outputs['lips']
+    for side, eye, iris in (
+        ('left', REFINED_LEFT_EYE, LEFT_IRIS),
+        ('right', REFINED_RIGHT_EYE, RIGHT_IRIS),
+    ):
+        landmarks[:, eye, :2] = outputs[f'{side}_eye']
+        landmarks[:, iris, :2] = outputs[f'{side}_iris']
+        landmarks[:, iris, 2] = mesh[:, eye[:16], 2].mean(axis=1, keepdims=True)
+    return landmarks

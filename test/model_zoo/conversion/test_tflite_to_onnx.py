@@ -494,6 +494,39 @@ def test_operators_without_weights_get_the_scaled_image(style: GraphStyle) -> No
     assert_same_as_litert(network, pool, sigmoid, both, depth, style=style)
 
 
+def test_products_and_slices_of_everything(style: GraphStyle) -> None:
+    network = TinyNetwork((2, 3, 2))
+    rows = network.reshape(network.image, (1, 6, 2))
+    halved = network.operator(
+        OPERATOR.MUL, [rows, network.constant(np.float32([0.5]))], (1, 6, 2), 'MulOptions'
+    )
+    factors = network.operator(
+        OPERATOR.MUL, [halved, network.constant(weights(1, 6, 2))], (1, 6, 2), 'MulOptions'
+    )
+    square = network.operator(
+        OPERATOR.MUL, [factors, rows], (1, 6, 2), 'MulOptions', fusedActivationFunction=1
+    )
+    bounds = [network.constant(np.array(v, np.int32)) for v in ([0, 0, 0], [1, 6, 2], [1, 1, 1])]
+    same = network.operator(
+        OPERATOR.STRIDED_SLICE, [square, *bounds], (1, 6, 2), 'StridedSliceOptions'
+    )
+    assert_same_as_litert(network, factors, same, style=style)
+
+
+@pytest.mark.parametrize(
+    ('strides', 'rows'), [([1, 1, 1], 4), ([1, -1, 1], 6)], ids=['part', 'reversed']
+)
+def test_slices_of_something_are_refused(strides: list[int], rows: int) -> None:
+    network = TinyNetwork((2, 3, 2))
+    source = network.reshape(network.image, (1, 6, 2))
+    bounds = [network.constant(np.array(v, np.int32)) for v in ([0, 0, 0], [1, rows, 2], strides)]
+    part = network.operator(
+        OPERATOR.STRIDED_SLICE, [source, *bounds], (1, rows, 2), 'StridedSliceOptions'
+    )
+    with pytest.raises(ConversionError, match='STRIDED_SLICE: .* is not all of'):
+        convert(network.content(part), network.spec(part))
+
+
 @pytest.mark.parametrize(('corners', 'half_pixel'), [(False, False), (True, False), (False, True)])
 def test_resize_bilinear(corners: bool, half_pixel: bool) -> None:
     network = TinyNetwork((4, 6, 3))

@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
+from skimage import data
 
 from aitable_ros.inference.engine import DYNAMIC, TensorSpec
 from aitable_ros.model_zoo.catalog import CONTRACTS
@@ -24,8 +25,9 @@ from aitable_ros.model_zoo.engine_building.half_precision import (
     probe_images,
     to_half,
 )
+from aitable_ros.perception.images.roi import RotatedRoi
 
-MODELS = ('face_detection', 'face_mesh', 'iris_landmark')
+MODELS = ('face_detection', 'face_mesh', 'face_attention', 'iris_landmark')
 
 
 def _run(model: onnx.ModelProto, image: np.ndarray) -> dict[str, np.ndarray]:
@@ -84,6 +86,26 @@ def _types(model: onnx.ModelProto) -> dict[str, int]:
 class TestHeads:
     def test_are_all_from_the_outputs_back_to_the_last_weights(self) -> None:
         assert head_nodes(_toy()) == {'Conv_5', 'Reshape_6'}
+
+    def test_a_product_of_what_was_computed_is_none_of_weights(self) -> None:
+        model = _toy()
+        model.graph.node[5].op_type = 'MatMul'
+        del model.graph.node[5].attribute[:]
+        assert head_nodes(model) == {'Conv_5', 'Reshape_6'}
+        model.graph.node[5].input[1] = model.graph.node[4].output[0]
+        assert head_nodes(model) == {'Conv_3', 'Relu_4', 'Conv_5', 'Reshape_6'}
+
+    @pytest.mark.models
+    def test_of_the_attention_mesh_are_convolutions_and_all_the_geometry(
+        self, networks: dict[str, onnx.ModelProto]
+    ) -> None:
+        model = networks['face_attention']
+        heads = head_nodes(model)
+        kept = {node.op_type for node in model.graph.node if node.name in heads}
+        weighted = [n for n in model.graph.node if n.op_type == 'Conv' and n.name in heads]
+        assert len(weighted) == 7  # mesh and presence, lips, eyes, irises
+        assert {'ReduceL2', 'Floor', 'ReduceProd', 'MatMul'} <= kept  # to the sampling's weights
+        assert not {'GatherND', 'PRelu'} & kept  # the features are none of it
 
 
 class TestLargeValues:
@@ -207,3 +229,13 @@ class TestToHalf:
         kept = np.abs(_run(to_half(model, head_nodes(model)), image)['landmarks'] - want).max()
         rounded = np.abs(_run(to_half(model), image)['landmarks'] - want).max()
         assert kept < 0.06 < rounded  # half of FP16's step between 128 and 256 is 0.0625
+
+    @pytest.mark.models
+    def test_landmarks_of_the_attention_mesh_stay_where_they_are(
+        self, networks: dict[str, onnx.ModelProto]
+    ) -> None:
+        model = networks['face_attention']
+        image = RotatedRoi(225.0, 124.0, 155.0).crop(data.astronaut(), 192)[0][None]
+        want, got = _run(model, image), _run(to_half(model, head_nodes(model)), image)
+        for name in ('lips', 'left_eye', 'right_eye', 'left_iris', 'right_iris'):
+            assert np.abs(got[name] - want[name]).max() < 0.1  # px; median 0.001

@@ -20,7 +20,10 @@ from aitable_ros.model_zoo.engine_building.build_options import BuildOptions
 from aitable_ros.tools.build_engines import command, run
 
 pytestmark = pytest.mark.models
-MEDIAPIPE = ('face_detection', 'face_mesh', 'iris_landmark', 'pose_detection', 'pose_landmark')
+MEDIAPIPE = (
+    *('face_detection', 'face_mesh', 'face_attention', 'iris_landmark'),
+    *('pose_detection', 'pose_landmark'),
+)
 ORIN = Gpu('Orin', '8.7', 8)
 
 

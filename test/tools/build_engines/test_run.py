@@ -21,7 +21,10 @@ from aitable_ros.inference.tensorrt.runtime import load_tensorrt
 from aitable_ros.tools.build_engines import command, run
 
 pytestmark = pytest.mark.models
-MEDIAPIPE = ('face_detection', 'face_mesh', 'iris_landmark', 'pose_detection', 'pose_landmark')
+MEDIAPIPE = (
+    *('face_detection', 'face_mesh', 'face_attention', 'iris_landmark'),
+    *('pose_detection', 'pose_landmark'),
+)
 
 
 def _main(folder, *arguments):

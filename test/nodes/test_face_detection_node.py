@@ -88,23 +88,12 @@ def test_an_image_without_a_face_is_answered_too(graph, node, faces, camera):
     assert answer.image_width == 640
 
 
-@pytest.mark.parametrize('fault', ['short data', 'zero size', 'step', 'absurd', 'encoding'])
 def test_a_malformed_image_is_dropped_and_counted_and_the_node_goes_on(
-    graph, node, faces, camera, sequence, fault
+    graph, node, faces, camera, sequence
 ):
     show(camera, faces, sequence.frame(0), 1.0)
     message = image_message(sequence.frame(1), 2.0)
-    if fault == 'short data':
-        message.height = 481
-    elif fault == 'zero size':
-        message.width = message.height = message.step = 0
-        del message.data[:]
-    elif fault == 'step':
-        message.step = 100
-    elif fault == 'absurd':
-        message.width = message.height = 2**31
-    else:
-        message.encoding = 'no such encoding'
+    message.height = 481
     camera.publish(message)
     assert until(lambda: node.meters.malformed == 1)
     answer = show(camera, faces, sequence.frame(2), 3.0)
@@ -155,12 +144,6 @@ def test_missing_models_leave_it_unconfigured_and_diagnostics_say_why(graph, tmp
     assert until(errors)
     assert 'face_detection' in errors()[0]
     assert until(lambda: node.state == 'unconfigured')
-
-
-def test_time_that_goes_backwards_starts_anew(graph, node, faces, camera, sequence):
-    show(camera, faces, sequence.frame(0), 100.0)
-    answer = show(camera, faces, sequence.frame(0), 5.0)
-    assert answer.faces[0].tracked_s == 0.0
 
 
 def test_reload_under_a_stream_loses_no_frame_and_keeps_the_ids(graph, engines_dir, sequence):

@@ -137,29 +137,6 @@ def test_a_calibration_that_does_not_fit_is_said_and_not_used(graph, node, publi
     assert until(lambda: 'camera_info is not' in dict(node.diagnostics())['head pose'])
 
 
-def test_two_people_have_two_states(node, publish):
-    answers = publish(np.arange(10.0, 14.0, 1 / 20), {'f1': -0.15, 'f2': 0.15})
-    # now only one of them stays, with closed eyes
-    answers = publish(np.arange(14.0, 16.0, 1 / 20), {'f2': 0.15}, lambda _: 0.05)
-    last = answers[-1]
-    assert last.face_id == 'f2'
-    assert last.eyes_closed
-    assert last.closure_duration_s == pytest.approx(2.0, abs=0.1)
-    assert last.level in (Fatigue.LEVEL_MICROSLEEP, Fatigue.LEVEL_ASLEEP)
-    assert last.level_reason
-    answers = publish([16.05], {'f1': -0.15})
-    assert answers[-1].face_id == 'f1'
-    assert not answers[-1].eyes_closed
-    assert answers[-1].microsleep_count == 0
-
-
-def test_a_bag_that_loops_starts_anew(node, publish):
-    publish(np.arange(100.0, 104.0, 1 / 20), {'f1': 0.0})
-    answer = publish([50.0], {'f1': 0.0})[-1]
-    assert answer.calibration == Fatigue.CALIBRATING
-    assert answer.perclos_observed_s == 0.0
-
-
 def test_wrong_thresholds_are_refused_together(graph):
     node = graph.make(FatigueNode, 'tired', refine_eyes=False, blinks__reopen_openness=0.1)
     assert until(lambda: 'close_openness < reopen_openness' in node.health()[1], 30)

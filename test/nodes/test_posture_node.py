@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import array
 import math
 from dataclasses import replace
 
@@ -42,11 +41,9 @@ class Actor:
     def __init__(self):
         self.person = UPRIGHT
         self.placement = CameraPlacement()
-        self.calls = 0
         self.world = True
 
     def process(self, image, stamp_s):
-        self.calls += 1
         assert image.shape == (HEIGHT, WIDTH, 3)
         if self.person is None:
             return None
@@ -146,25 +143,6 @@ def test_header_keypoints_and_angles(camera, actor):
     assert math.isnan(message.eye_desk_distance)
 
 
-def test_calibrates_by_itself_and_says_when_somebody_sits_badly(camera, actor):
-    camera.start()
-    camera.film(100.0, 6.0)
-    message = camera.answers[-1]
-    assert message.calibration == Posture.CALIBRATION_AUTOMATIC
-    assert message.state == Posture.UPRIGHT
-    actor.person = TILTED
-    message = camera.film(106.0, 4.0)
-    assert message.state == Posture.TILTED
-    assert 'shoulders' in message.state_reason
-    assert message.poor_s > 1.0
-    actor.person = None
-    message = camera.film(110.0, 3.0)
-    assert message.state == Posture.AWAY
-    assert len(message.keypoints) == 0
-    assert math.isnan(message.shoulder_tilt)
-    assert dict(camera.node.diagnostics())['posture'].startswith('away')
-
-
 def test_calibrates_on_request(camera, actor):
     camera.start(auto_calibrate=False)
     actor.person = TILTED
@@ -183,21 +161,6 @@ def test_a_node_that_is_not_at_work_cannot_be_calibrated(graph, actor):
     assert not answer.success
     assert 'not at work' in answer.message
     assert node.state == 'unconfigured'
-
-
-def test_at_30_hz_the_network_runs_at_10(camera, actor):
-    camera.start(max_rate=10.0)
-    frames = 60
-    for i in range(frames):
-        received = camera.node.input_rate.count
-        camera.images.publish(image_message(PIXELS, 100.0 + i / 30))
-        assert until(lambda received=received: camera.node.input_rate.count > received)
-        # the worker is through with it: nothing is overtaken
-        camera.node._worker.call(lambda: None).result()
-    assert until(lambda: len(camera.answers) >= frames // 3)
-    assert actor.calls == frames // 3
-    stamps = [m.header.stamp.sec + m.header.stamp.nanosec * 1e-9 for m in camera.answers]
-    assert np.diff(stamps) == pytest.approx(0.1, abs=0.001)
 
 
 def test_the_face_that_goes_with_the_body_gives_its_id(camera, actor):
@@ -220,38 +183,9 @@ def test_the_face_that_goes_with_the_body_gives_its_id(camera, actor):
     message = camera.film(101.1, 0.5)
     assert message.person_id == 'f7', 'the id stays while the face is hidden'
     actor.person = None
-    assert camera.film(102.0, 3.0).person_id == ''
-
-
-def test_the_face_s_landmarks_measure_the_head(camera, actor):
-    from aitable_ros.perception.head.canonical_face import RIGID_POINTS_M
-
-    camera.start(max_rate=0.0)
-    camera.publish(CameraInfo, 'camera_info', camera_info())
-    assert until(lambda: camera.node._camera.intrinsics is not None)
-    faces = camera.graph.peer.create_publisher(FaceArray, 'faces', 10)
-    assert until(lambda: faces.get_subscription_count() > 0)
-    message = faces_message(100.0, UPRIGHT)
-    points = UPRIGHT.points_m()
-    eyes = (points[K.LEFT_EYE] + points[K.RIGHT_EYE]) / 2
-    turn = np.array(rotation.to_matrix(rotation.from_yaw_pitch_roll(0.3, 0.2, 0.0)))
-    landmarks = np.zeros((468, 3), np.float32)
-    for index, point in RIGID_POINTS_M.items():
-        toward, left, up = eyes + turn @ np.array(point)
-        landmarks[index, :2] = 320 + 600 * left / -toward, 240 - 600 * up / -toward
-    values = array.array('f')
-    values.frombytes(landmarks.tobytes())
-    message.faces[0].landmarks = values
-    faces.publish(faces_message(99.9, UPRIGHT))
-    assert until(lambda: math.isfinite(camera.node._faces_heard_s))
-    camera.images.publish(image_message(PIXELS, 100.0))
-    assert until(lambda: camera.node.frames.get(100_000_000_000) is not None)
-    faces.publish(message)
-    assert until(lambda: camera.answers)
-    measured = camera.answers[-1]
-    assert measured.head_source == Posture.HEAD_FACE
-    assert measured.head_yaw == pytest.approx(0.3, abs=0.03)
-    assert measured.head_pitch == pytest.approx(0.2, abs=0.03)
+    message = camera.film(102.0, 3.0)
+    assert (message.person_id, message.state) == ('', Posture.AWAY)
+    assert dict(camera.node.diagnostics())['posture'].startswith('away')
 
 
 def test_the_camera_s_place_by_parameters_gives_the_distance_to_the_desk(camera, actor):
@@ -318,20 +252,6 @@ def test_a_registered_depth_image_gives_the_distance(camera, actor):
     assert answer.distance_source == Posture.DISTANCE_EYES
     assert answer.basis == Posture.BASIS_IMAGE
     assert 'no depth image' in camera.node.notice
-
-
-def test_a_calibration_that_does_not_fit_is_said_and_not_used(camera):
-    camera.start(max_rate=0.0)
-    camera.publish(CameraInfo, 'camera_info', camera_info(1000, 300))
-    assert until(lambda: camera.node._camera.intrinsics is not None)
-    assert not camera.film(100.0, 0.1).camera_calibrated
-    assert 'camera_info is not used' in camera.node.notice
-
-
-def test_a_bag_that_loops_starts_anew(camera):
-    camera.start()
-    assert camera.film(100.0, 5.0).calibration == Posture.CALIBRATION_AUTOMATIC
-    assert camera.film(50.0, 0.1).calibration == Posture.CALIBRATION_RUNNING
 
 
 def test_reset_forgets_and_reload_does_not(camera):

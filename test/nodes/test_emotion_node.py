@@ -49,7 +49,8 @@ class Table:
             received = len(self.node.frames._frames)
             self.camera.publish(message)
             assert until(lambda: len(self.node.frames._frames) > received)
-        x0, y0, x1, y1 = self.sequence.face_xyxy_px(0)
+        head = self.sequence.head(0)
+        side = head.face_width_px
         array = FaceArray(header=message.header, image_width=640, image_height=480)
         for i in range(faces):
             # the further ones beside the first
@@ -57,10 +58,10 @@ class Table:
                 Face(
                     header=message.header,
                     face_id=f'f{i + 1}',
-                    x=x0 + 40.0 * i,
-                    y=y0,
-                    width=x1 - x0,
-                    height=y1 - y0,
+                    x=head.center_px[0] - side / 2 + 40.0 * i,
+                    y=head.center_px[1] - side / 2,
+                    width=side,
+                    height=side,
                     image_width=640,
                     image_height=480,
                 )

@@ -71,15 +71,12 @@ def test_header_id_box_and_landmarks(graph, node, faces, camera, sequence):
     assert face.presence > 0.9
     assert face.confidence > 0.5
     assert face.tracked_s == pytest.approx(4 / 30, abs=1e-3)
-    left, top, right, bottom = sequence.face_xyxy_px(4)
-    assert abs(face.x + face.width / 2 - (left + right) / 2) < 0.15 * (right - left)
-    assert abs(face.y + face.height / 2 - (top + bottom) / 2) < 0.15 * (bottom - top)
+    head = sequence.head(4)
+    middle = (face.x + face.width / 2, face.y + face.height / 2)
+    assert middle == pytest.approx(head.center_px, abs=0.15 * head.face_width_px)
     landmarks = landmarks_of(face)
     # left and right are the subject's own: the left eye lies right in the image
-    left_eye, right_eye = sequence.eye_centers_px(4)
-    eye_distance = np.linalg.norm(left_eye - right_eye)
-    assert np.linalg.norm(landmarks[[362, 263], :2].mean(0) - left_eye) < 0.1 * eye_distance
-    assert np.linalg.norm(landmarks[[33, 133], :2].mean(0) - right_eye) < 0.1 * eye_distance
+    assert landmarks[263, 0] > landmarks[362, 0] > landmarks[133, 0] > landmarks[33, 0]
 
 
 def test_an_image_without_a_face_is_answered_too(graph, node, faces, camera):

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from euler_angles import from_yaw_pitch_roll
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
 
@@ -211,7 +212,7 @@ def test_the_camera_s_place_by_tf(camera, actor):
     assert until(lambda: camera.node._camera.intrinsics is not None)
     assert camera.film(100.0, 0.1).camera_placement == Posture.PLACEMENT_NONE
     assert 'desk' in camera.node.notice
-    body = rotation.from_yaw_pitch_roll(1.0, 0.3, 0.0)
+    body = from_yaw_pitch_roll(1.0, 0.3, 0.0)
     optical = rotation.product(body, (-0.5, 0.5, -0.5, 0.5))
     stamped = TransformStamped(child_frame_id='camera')
     stamped.header.frame_id = 'desk'

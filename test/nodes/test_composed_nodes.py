@@ -107,13 +107,6 @@ def test_one_deserialisation_per_image_for_all_nodes(system):
     assert system.graph.peer.count_subscribers('image_raw') == 1
 
 
-def test_without_refinement_the_backend_says_so(graph, engines_dir):
-    node = graph.make(FatigueNode, refine_eyes=False)
-    assert until(lambda: node.is_active)
-    assert dict(node.diagnostics())['eyes'] == 'face_mesh: refine_eyes is false'
-    assert graph.peer.count_subscribers('image_raw') == 0
-
-
 def test_eyes_are_unknown_when_their_image_was_lost(graph, engines_dir):
     detection = graph.make(FaceDetectionNode, engines_dir=str(engines_dir))
     assert until(lambda: detection.is_active, 30)

@@ -9,9 +9,8 @@ import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
 
-from ros_fixtures import image_message, until
+from ros_fixtures import image_message, set_parameter, until
 from sensor_msgs.msg import Image
-from std_srvs.srv import Trigger
 
 from aitable_msgs.msg import Emotion, Face, FaceArray
 from aitable_ros.nodes.emotion_node import EmotionNode
@@ -129,12 +128,6 @@ def test_a_face_whose_image_was_lost_is_left_out(graph, random_emonet_dir, seque
     assert dict(node.diagnostics())['faces without their image'] == 1
 
 
-def _parameter(name, value):
-    from rclpy.parameter import Parameter
-
-    return Parameter(name, value=value)
-
-
 @pytest.fixture(scope='module')
 def brightness_dir(tmp_path_factory):
     """A network of EmoNet's contract that calls bright crops happy: quick, without weights."""
@@ -182,8 +175,8 @@ def test_reload_brings_in_a_network_that_has_come_and_takes_out_one_that_went(
     table = Table(graph, node, sequence)
     table.show(1.0)
     assert table.answers(1)[0].backend == 'geometry'
-    node.set_parameters([_parameter('engines_dir', str(brightness_dir))])
-    reply = graph.call(Trigger, 'emotion/reload', Trigger.Request())
+    set_parameter(node, 'engines_dir', str(brightness_dir))
+    reply = graph.trigger('emotion/reload')
     assert reply.success, reply.message
     table.looks = True
     assert until(lambda: table.camera.get_subscription_count() > 0)
@@ -191,8 +184,8 @@ def test_reload_brings_in_a_network_that_has_come_and_takes_out_one_that_went(
     answer = table.answers(2)[1]
     assert answer.backend == 'onnxruntime'
     assert answer.label == 'happy'
-    node.set_parameters([_parameter('backend', 'geometry')])
-    assert graph.call(Trigger, 'emotion/reload', Trigger.Request()).success
+    set_parameter(node, 'backend', 'geometry')
+    assert graph.trigger('emotion/reload').success
     assert until(lambda: graph.peer.count_subscribers('image_raw') == 0)
     table.looks = False
     table.show(3.0)
@@ -206,12 +199,12 @@ def test_smoothing_and_crop_change_between_two_images(graph, brightness_dir, seq
     table = Table(graph, node, sequence)
     table.show(1.0)
     first = table.answers(1)[0]
-    node.set_parameters([_parameter('crop_scale', 4.0)])
+    set_parameter(node, 'crop_scale', 4.0)
     table.show(1.1)
     second = table.answers(2)[1]
     # another crop has another brightness, of which smoothing lets hardly anything through
     assert second.valence == pytest.approx(first.valence, abs=2e-3)
     assert second.valence != first.valence
-    node.set_parameters([_parameter('smoothing', 0.0)])
+    set_parameter(node, 'smoothing', 0.0)
     table.show(1.2)
     assert abs(table.answers(3)[2].valence - first.valence) > 5e-3

@@ -12,8 +12,7 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.parameter import Parameter
-from ros_fixtures import image_message, until
+from ros_fixtures import image_message, set_parameter, until
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
@@ -128,18 +127,8 @@ def test_missing_models_leave_it_unconfigured_and_diagnostics_say_why(graph, tmp
     catalog = tmp_path / 'models.yaml'
     catalog.write_text('models: {face_mesh: {required: true, primary: litert}}')
     node = graph.make(FaceDetectionNode, models_file=str(catalog))
-    heard = graph.collect(DiagnosticArray, '/diagnostics')
-
-    def errors():
-        return [
-            status.message
-            for message in heard
-            for status in message.status
-            if status.level == DiagnosticStatus.ERROR
-        ]
-
-    assert until(errors)
-    assert 'face_detection' in errors()[0]
+    status = graph.status(lambda s: s.level == DiagnosticStatus.ERROR)
+    assert 'face_detection' in status.message
     assert until(lambda: node.state == 'unconfigured')
 
 
@@ -181,8 +170,8 @@ def test_reload_with_a_backend_that_does_not_load_keeps_the_old(
     graph, node, faces, camera, sequence, tmp_path
 ):
     show(camera, faces, sequence.frame(0), 1.0)
-    node.set_parameters([Parameter('backend', value='pytorch')])
-    reply = graph.call(Trigger, 'face_detection/reload', Trigger.Request())
+    set_parameter(node, 'backend', 'pytorch')
+    reply = graph.trigger('face_detection/reload')
     assert not reply.success
     assert 'pytorch' in reply.message
     answer = show(camera, faces, sequence.frame(1), 1.1)
@@ -196,12 +185,12 @@ def test_thresholds_change_between_two_frames_and_the_face_stays_the_same(
     for i in range(3):
         show(camera, faces, sequence.frame(i), 1.0 + i / 30)
     # above any presence: what is followed is no face any more
-    node.set_parameters([Parameter('min_presence', value=1.0)])
+    set_parameter(node, 'min_presence', 1.0)
     assert not show(camera, faces, sequence.frame(3), 1.1).faces
-    node.set_parameters([Parameter('min_presence', value=0.5)])
+    set_parameter(node, 'min_presence', 0.5)
     (face,) = show(camera, faces, sequence.frame(4), 1.2).faces
     assert face.face_id == 'f1'  # within memory
-    node.set_parameters([Parameter('memory', value=0.0)])
+    set_parameter(node, 'memory', 0.0)
     show(camera, faces, np.full((480, 640, 3), 127, np.uint8), 1.3)
     (face,) = show(camera, faces, sequence.frame(5), 1.5).faces
     assert face.face_id == 'f2'
@@ -209,7 +198,7 @@ def test_thresholds_change_between_two_frames_and_the_face_stays_the_same(
 
 def test_reset_makes_everybody_a_stranger(graph, node, faces, camera, sequence):
     show(camera, faces, sequence.frame(0), 1.0)
-    assert graph.call(Trigger, 'face_detection/reset', Trigger.Request()).success
+    assert graph.trigger('face_detection/reset').success
     (face,) = show(camera, faces, sequence.frame(1), 1.1).faces
     assert face.face_id == 'f2'
     assert face.tracked_s == 0.0

@@ -17,7 +17,6 @@ from rclpy.parameter import Parameter
 from ros_fixtures import until
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
-from std_srvs.srv import Trigger
 
 from aitable_msgs.msg import Face, FaceArray, Fatigue
 from aitable_ros.nodes.fatigue_node import FatigueNode
@@ -154,10 +153,6 @@ def test_head_poses_are_broadcast_as_tf(graph, node, publish):
     assert 0.2 < transform.transform.translation.z < 3.0
 
 
-def trigger(graph, name):
-    return graph.call(Trigger, f'fatigue/{name}', Trigger.Request())
-
-
 def change(node, **parameters):
     (result,) = {
         r.reason if not r.successful else ''
@@ -172,14 +167,14 @@ def test_windows_survive_a_reload_where_their_settings_did_not_change(graph, nod
     before = publish(np.arange(10.0, 14.0, 1 / 20), {'f1': -0.15, 'f2': 0.15})[-1]
     assert before.perclos_observed_s > 1.5
     change(node, publish_tf=False, level__severe_perclos=0.2)
-    assert trigger(graph, 'reload').success
+    assert graph.trigger('fatigue/reload').success
     after = publish([14.0], {'f1': -0.15})[-1]
     assert after.perclos_observed_s > before.perclos_observed_s
     assert after.calibration == before.calibration
     # a window of another length begins anew
     change(node, perclos__window_s=120.0)
     assert publish([14.05], {'f1': -0.15})[-1].perclos_observed_s > before.perclos_observed_s
-    assert trigger(graph, 'reload').success
+    assert graph.trigger('fatigue/reload').success
     assert publish([14.1], {'f1': -0.15})[-1].perclos_observed_s == 0.0
 
 
@@ -220,7 +215,7 @@ def test_two_thresholds_that_go_together_are_set_together(node):
 
 def test_reset_clears_the_windows(graph, node, publish):
     publish(np.arange(10.0, 14.0, 1 / 20), {'f1': 0.0})
-    assert trigger(graph, 'reset').success
+    assert graph.trigger('fatigue/reset').success
     answer = publish([14.0], {'f1': 0.0})[-1]
     assert answer.perclos_observed_s == 0.0
     assert answer.calibration == Fatigue.CALIBRATING

@@ -18,7 +18,6 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_fixtures import image_message, until
 from sensor_msgs.msg import CameraInfo, Image
 from sitting_person import SittingPerson, depth_image, film_body
-from std_srvs.srv import Trigger
 
 from aitable_msgs.msg import Face, FaceArray, Posture
 from aitable_ros.nodes import posture_node
@@ -148,7 +147,7 @@ def test_calibrates_on_request(camera, actor):
     camera.start(auto_calibrate=False)
     actor.person = TILTED
     assert camera.film(100.0, 2.0).calibration == Posture.CALIBRATION_NONE
-    answer = camera.graph.call(Trigger, '/posture/calibrate', Trigger.Request())
+    answer = camera.graph.trigger('/posture/calibrate')
     assert answer.success, answer.message
     assert camera.film(102.0, 1.0).calibration == Posture.CALIBRATION_RUNNING
     message = camera.film(103.0, 5.0)
@@ -158,7 +157,7 @@ def test_calibrates_on_request(camera, actor):
 
 def test_a_node_that_is_not_at_work_cannot_be_calibrated(graph, actor):
     node = graph.make(PostureNode, autostart=False)
-    answer = graph.call(Trigger, '/posture/calibrate', Trigger.Request())
+    answer = graph.trigger('/posture/calibrate')
     assert not answer.success
     assert 'not at work' in answer.message
     assert node.state == 'unconfigured'
@@ -258,10 +257,10 @@ def test_a_registered_depth_image_gives_the_distance(camera, actor):
 def test_reset_forgets_and_reload_does_not(camera):
     camera.start()
     camera.film(100.0, 5.0)
-    answer = camera.graph.call(Trigger, '/posture/reload', Trigger.Request())
+    answer = camera.graph.trigger('/posture/reload')
     assert answer.success, answer.message
     assert camera.film(105.0, 0.1).calibration == Posture.CALIBRATION_AUTOMATIC
-    assert camera.graph.call(Trigger, '/posture/reset', Trigger.Request()).success
+    assert camera.graph.trigger('/posture/reset').success
     assert camera.film(106.0, 0.1).calibration == Posture.CALIBRATION_RUNNING
 
 

@@ -170,15 +170,6 @@ class TestCameraCalibration:
         known.take(self.info(k=[-1.0] * 9))
         assert len(node.log.warnings) == 2  # each fault once
 
-    def test_one_that_does_not_fit_is_used_no_more(self):
-        known = CameraCalibration(Listener())
-        known.take(self.info())
-        assert known.for_size((320, 240)) is not None, 'a resized image'
-        assert known.for_size((640, 360)) is None, 'a cropped one'
-        assert 'camera_info is not used' in known.problem
-        known.take(self.info())
-        assert known.intrinsics is None, 'the same message says nothing new'
-
 
 class TestRateLimit:
     @pytest.mark.parametrize(('fps', 'expected'), [(30, 10.0), (25, 10.0), (12, 10.0), (5, 5.0)])

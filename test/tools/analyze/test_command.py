@@ -209,13 +209,6 @@ def test_overlay_writes_one_annotated_picture_per_frame(run, folder, tmp_path, a
     assert changed[y - 5 : y + h + 5, x - 5 : x + w + 5].sum() > 200
 
 
-def test_overlay_alone_writes_no_lines(folder, tmp_path, engines_dir, capsys):
-    arguments = [str(folder / 'b.png'), '--overlay', str(tmp_path / 'd')]
-    assert analyze.main([*arguments, '--engines-dir', str(engines_dir)]) == 0
-    assert capsys.readouterr().out == ''
-    assert (tmp_path / 'd' / 'b.jpg').is_file()
-
-
 def test_plot_writes_a_picture_per_face_of_a_video_and_per_folder(
     run, folder, tmp_path, astronaut, monkeypatch
 ):
@@ -256,11 +249,12 @@ def test_each_face_is_summarised_on_standard_error(run, folder, tmp_path, astron
     assert f'pictures in {folder.name}: 2 faces: happy 100 %' in err
 
 
-def test_plot_alone_writes_no_lines(folder, tmp_path, engines_dir, capsys):
-    arguments = [str(folder / 'b.png'), '--plot', str(tmp_path / 'p')]
+@pytest.mark.parametrize(('option', 'name'), [('--overlay', 'b.jpg'), ('--plot', '')])
+def test_pictures_alone_write_no_lines(folder, tmp_path, engines_dir, capsys, option, name):
+    arguments = [str(folder / 'b.png'), option, str(tmp_path / 'd')]
     assert analyze.main([*arguments, '--engines-dir', str(engines_dir)]) == 0
     assert capsys.readouterr().out == ''
-    assert [path.name for path in (tmp_path / 'p').iterdir()] == [f'{folder.name}.png']
+    assert [x.name for x in (tmp_path / 'd').iterdir()] == [name or f'{folder.name}.png']
 
 
 def test_a_plot_never_replaces_an_input(run, tmp_path, astronaut):

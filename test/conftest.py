@@ -54,6 +54,23 @@ def mediapipe_wheel() -> Path:
     return fetch_wheel()
 
 
+@pytest.fixture(scope='module')
+def random_emonet_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An engines folder with EmoNet of seeded random weights."""
+    torch = pytest.importorskip('torch', reason='needs PyTorch: scripts/test.sh --optional')
+    from aitable_ros.model_zoo.emonet import export
+    from aitable_ros.model_zoo.emonet.network import random_emonet
+
+    folder = tmp_path_factory.mktemp('emonet')
+    torch.save(random_emonet(8, 0).state_dict(), folder / 'weights.pth')
+    with pytest.MonkeyPatch.context() as patch:
+        # the comparison with PyTorch, which takes seconds, is the export's own test
+        patch.setattr(export, '_run_module', lambda *_: {})
+        patch.setattr(export, 'largest_difference', lambda *_: 0.0)
+        export.export_emonet(folder / 'weights.pth', folder, classes=8)
+    return folder
+
+
 @pytest.fixture
 def yolo_file(tmp_path: Path) -> Path:
     """A file that always sees one person, in the middle of 64 x 64 pixels, with a score of 0.6."""

@@ -85,6 +85,24 @@ class RosGraph:
         """Call a service of this context's nodes."""
         return self._call(service_type, name, request, timeout_s, timeout_s)
 
+    def trigger(self, name: str) -> Any:
+        """Call a service without arguments."""
+        from std_srvs.srv import Trigger
+
+        return self.call(Trigger, name, Trigger.Request())
+
+    def status(self, condition: Callable[[Any], Any]) -> Any:
+        """Wait for a status among the diagnostics; return the newest one."""
+        from diagnostic_msgs.msg import DiagnosticArray
+
+        heard = self.collect(DiagnosticArray, '/diagnostics')
+
+        def latest() -> Any:
+            return next((s for m in reversed(heard) for s in m.status if condition(s)), None)
+
+        assert until(latest), [s.message for m in heard for s in m.status]
+        return latest()
+
     def call_process(
         self, service_type: Any, name: str, request: Any, timeout_s: float = 60.0
     ) -> Any:
@@ -137,6 +155,14 @@ def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def set_parameter(node: Any, name: str, value: Any) -> Any:
+    """Set one parameter; tell whether it was taken, and if not why."""
+    from rclpy.parameter import Parameter
+
+    (result,) = node.set_parameters([Parameter(name, value=value)])
+    return result
 
 
 def image_message(rgb: np.ndarray, stamp_s: float, frame_id: str = 'camera') -> Any:

@@ -163,39 +163,6 @@ class AstronautSequence:
             ]
         )
 
-    def face_xyxy_px(self, index: int) -> tuple[float, float, float, float]:
-        """
-        Tell the face's box in a frame; the truth.
-
-        :param index: 0 .. len - 1.
-        :returns: (x0, y0, x1, y1) in pixels of the box around the face's outline, taken as an
-            ellipse.
-        :raises IndexError: when there is no such frame.
-        """
-        head = self.head(index)
-        half_width = head.face_width_px / 2
-        half_height = half_width * _FACE_SIZE_PX[1] / _FACE_SIZE_PX[0]
-        cos, sin = math.cos(head.roll_rad), math.sin(head.roll_rad)
-        reach_x = math.hypot(half_width * cos, half_height * sin)
-        reach_y = math.hypot(half_width * sin, half_height * cos)
-        x, y = head.center_px
-        return (x - reach_x, y - reach_y, x + reach_x, y + reach_y)
-
-    def eye_centers_px(self, index: int) -> npt.NDArray[np.float64]:
-        """
-        Tell where the eyes are in a frame; the truth.
-
-        :param index: 0 .. len - 1.
-        :returns: (2, 2) x, y in pixels of the middle between the corners of the subject's left
-            and right eye, in this order.
-        :raises IndexError: when there is no such frame.
-        """
-        middles = np.array(
-            [np.mean((eye.upper[0], eye.upper[-1]), axis=0) for eye in (LEFT_EYE, RIGHT_EYE)]
-        )
-        matrix = self.picture_to_frame(index)
-        return middles @ matrix[:, :2].T + matrix[:, 2]
-
     def frame(self, index: int) -> npt.NDArray[np.uint8]:
         """
         Make a frame.

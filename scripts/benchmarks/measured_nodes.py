@@ -92,13 +92,9 @@ class Side:
         return environment
 
 
-def write_parameters(path: Path, parameters: Mapping[str, Mapping[str, Any]] = PARAMETERS) -> None:
-    """
-    Write a ROS parameter file; JSON is YAML.
-
-    :param parameters: by node.
-    """
-    tree = {f'/**/{node}': {'ros__parameters': values} for node, values in parameters.items()}
+def write_parameters(path: Path) -> None:
+    """Write :data:`PARAMETERS` as a ROS parameter file; JSON is YAML."""
+    tree = {f'/**/{node}': {'ros__parameters': values} for node, values in PARAMETERS.items()}
     path.write_text(json.dumps(tree), encoding='utf-8')
 
 

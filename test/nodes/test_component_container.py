@@ -130,18 +130,6 @@ class TestParameter:
         assert set(components_of(node)) == {'/emotion', '/talker'}
         assert until(lambda: heard)
 
-    @pytest.mark.parametrize(
-        ('components', 'reason'),
-        [
-            (['emotion', 'nonsense'], 'nonsense. unknown; there are face_detection'),
-            (['emotion', 'emotion'], '/emotion is loaded already'),
-            (['nowhere::X'], 'package nowhere has no Python plugins'),
-        ],
-    )
-    def test_wrong_names_are_refused(self, make, components, reason):
-        with pytest.raises(ComponentError, match=reason):
-            make(*components)
-
     def test_without_composition_interfaces_it_says_what_is_not_offered(
         self, graph, make, monkeypatch
     ):
@@ -222,15 +210,8 @@ class TestServices:
         ('fields', 'reason'),
         [
             ({'package_name': 'strangers', 'plugin_name': 'Talker'}, '/talker is loaded already'),
-            ({'package_name': 'strangers', 'plugin_name': 'Nobody'}, 'it has strangers::Busy'),
-            ({'package_name': '', 'plugin_name': ''}, 'there is no plugin'),
             # what it raised is no UTF-8 and could not be sent as it is
             ({'package_name': 'strangers', 'plugin_name': 'Raises'}, 'no such camera: [?]'),
-            ({'package_name': 'my_broken_package', 'plugin_name': 'Import'}, 'no_such_module'),
-            (
-                {'package_name': 'strangers', 'plugin_name': 'Talker', 'node_name': '1'},
-                'must not start with a number',
-            ),
         ],
     )
     def test_failures_are_replies(self, call, fields, reason):
@@ -248,29 +229,6 @@ class TestServices:
         )
         assert not reply.success
         assert '99' in reply.error_message
-
-    def test_an_unknown_number_is_a_reply(self, call):
-        reply = call('UnloadNode', unique_id=7)
-        assert not reply.success
-        assert reply.error_message == 'no component has unique id 7; there are none'
-
-    def test_a_slow_network_keeps_none_of_the_services_waiting(self, call, strangers):
-        started_s = time.monotonic()
-        assert call('LoadNode', package_name='strangers', plugin_name='Slow').success
-        slow = components_of(self.container)['/slow']
-        assert until(lambda: slow.state == 'configuring')
-        assert self.listed(call) == {1: '/slow'}
-        assert call('LoadNode', package_name='strangers', plugin_name='Talker').unique_id == 2
-        assert call('UnloadNode', unique_id=2).success
-        assert call('UnloadNode', unique_id=1).success
-        assert self.listed(call) == {}
-        assert time.monotonic() - started_s < 20.0  # the network takes 60
-        assert self.container.manager.departing == ('/slow',)
-        reply = call('LoadNode', package_name='strangers', plugin_name='Slow')
-        assert 'still busy' in reply.error_message
-        strangers.LOADED.set()
-        assert until(lambda: self.container.manager.departing == ())
-        assert call('LoadNode', package_name='strangers', plugin_name='Slow').unique_id == 3
 
     def test_a_slow_import_keeps_none_of_the_services_waiting(self, call, tmp_path):
         (tmp_path / 'site-packages' / 'broken_import.py').write_text(

@@ -19,7 +19,6 @@ from aitable_ros.nodes.emotion_node import EmotionNode
 from aitable_ros.nodes.face_detection_node import FaceDetectionNode
 from aitable_ros.nodes.fatigue_node import FatigueNode
 from aitable_ros.nodes.overlay_node import OverlayNode
-from aitable_ros.perception.images.decoding import image_to_rgb
 from aitable_ros.simulation import AstronautSequence
 
 pytestmark = pytest.mark.models
@@ -108,52 +107,6 @@ def test_one_deserialisation_per_image_for_all_nodes(system):
     assert system.graph.peer.count_subscribers('image_raw') == 1
 
 
-def test_closures_of_the_sample_come_out_and_nothing_else(system):
-    """Seconds 8 to 15 of the sample: two blinks and the 2 s closure; the truth is known."""
-    sequence = AstronautSequence()
-    first, last = 8 * 30, 15 * 30
-    for i in range(first - 90, last):  # three seconds to learn the open eyes
-        system.show(sequence.frame(i), 100.0 + sequence.stamp_s(i))
-    closed, before = [], False
-    for message in system.fatigues[90:]:
-        if message.eyes_closed and not before:
-            closed.append(_stamp_s(message) - 100.0)
-        before = message.eyes_closed
-    expected = [
-        c.start_s
-        for c in sequence.closures
-        if first / 30 <= c.start_s and c.end_s < last / 30 and c.end_s - c.start_s >= 0.1
-    ]
-    assert len(expected) == 3
-    assert closed == pytest.approx(expected, abs=0.1)
-    long = max(sequence.closures, key=lambda c: c.end_s - c.start_s)
-    longest_s = max(m.closure_duration_s for m in system.fatigues[90:])
-    assert longest_s == pytest.approx(long.end_s - long.start_s, abs=0.1)
-    assert {m.face_id for m in system.fatigues} == {'f1'}
-
-
-def test_the_overlay_is_drawn_on_the_very_image_and_only_on_demand(system):
-    sequence = AstronautSequence()
-    system.show(sequence.frame(0), 10.0)
-    overlay_node = system.nodes[3]
-    assert overlay_node.input_rate.count == 0
-    overlays = system.graph.collect(Image, 'overlay')
-    assert until(lambda: overlay_node._result_subscriptions)
-    system.show(sequence.frame(1), 11.0)
-    assert until(lambda: overlays)
-    drawn = image_to_rgb(overlays[0])
-    assert overlays[0].header.stamp.sec == 11
-    changed = np.abs(drawn.astype(int) - sequence.frame(1)).max(axis=2) > 8
-    assert 0.005 < changed.mean() < 0.5  # drawn on, yet the same picture
-
-
-def test_without_refinement_the_backend_says_so(graph, engines_dir):
-    node = graph.make(FatigueNode, refine_eyes=False)
-    assert until(lambda: node.is_active)
-    assert dict(node.diagnostics())['eyes'] == 'face_mesh: refine_eyes is false'
-    assert graph.peer.count_subscribers('image_raw') == 0
-
-
 def test_eyes_are_unknown_when_their_image_was_lost(graph, engines_dir):
     detection = graph.make(FaceDetectionNode, engines_dir=str(engines_dir))
     assert until(lambda: detection.is_active, 30)
@@ -172,7 +125,3 @@ def test_eyes_are_unknown_when_their_image_was_lost(graph, engines_dir):
     assert message.visibility == Fatigue.NO_IMAGE
     assert message.eye_state == Fatigue.EYES_UNKNOWN
     assert math.isnan(message.left_ear)
-
-
-def _stamp_s(message):
-    return message.header.stamp.sec + message.header.stamp.nanosec * 1e-9

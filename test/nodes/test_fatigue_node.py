@@ -17,7 +17,6 @@ from rclpy.parameter import Parameter
 from ros_fixtures import until
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
-from std_srvs.srv import Trigger
 
 from aitable_msgs.msg import Face, FaceArray, Fatigue
 from aitable_ros.nodes.fatigue_node import FatigueNode
@@ -137,29 +136,6 @@ def test_a_calibration_that_does_not_fit_is_said_and_not_used(graph, node, publi
     assert until(lambda: 'camera_info is not' in dict(node.diagnostics())['head pose'])
 
 
-def test_two_people_have_two_states(node, publish):
-    answers = publish(np.arange(10.0, 14.0, 1 / 20), {'f1': -0.15, 'f2': 0.15})
-    # now only one of them stays, with closed eyes
-    answers = publish(np.arange(14.0, 16.0, 1 / 20), {'f2': 0.15}, lambda _: 0.05)
-    last = answers[-1]
-    assert last.face_id == 'f2'
-    assert last.eyes_closed
-    assert last.closure_duration_s == pytest.approx(2.0, abs=0.1)
-    assert last.level in (Fatigue.LEVEL_MICROSLEEP, Fatigue.LEVEL_ASLEEP)
-    assert last.level_reason
-    answers = publish([16.05], {'f1': -0.15})
-    assert answers[-1].face_id == 'f1'
-    assert not answers[-1].eyes_closed
-    assert answers[-1].microsleep_count == 0
-
-
-def test_a_bag_that_loops_starts_anew(node, publish):
-    publish(np.arange(100.0, 104.0, 1 / 20), {'f1': 0.0})
-    answer = publish([50.0], {'f1': 0.0})[-1]
-    assert answer.calibration == Fatigue.CALIBRATING
-    assert answer.perclos_observed_s == 0.0
-
-
 def test_wrong_thresholds_are_refused_together(graph):
     node = graph.make(FatigueNode, 'tired', refine_eyes=False, blinks__reopen_openness=0.1)
     assert until(lambda: 'close_openness < reopen_openness' in node.health()[1], 30)
@@ -177,10 +153,6 @@ def test_head_poses_are_broadcast_as_tf(graph, node, publish):
     assert 0.2 < transform.transform.translation.z < 3.0
 
 
-def trigger(graph, name):
-    return graph.call(Trigger, f'fatigue/{name}', Trigger.Request())
-
-
 def change(node, **parameters):
     (result,) = {
         r.reason if not r.successful else ''
@@ -195,14 +167,14 @@ def test_windows_survive_a_reload_where_their_settings_did_not_change(graph, nod
     before = publish(np.arange(10.0, 14.0, 1 / 20), {'f1': -0.15, 'f2': 0.15})[-1]
     assert before.perclos_observed_s > 1.5
     change(node, publish_tf=False, level__severe_perclos=0.2)
-    assert trigger(graph, 'reload').success
+    assert graph.trigger('fatigue/reload').success
     after = publish([14.0], {'f1': -0.15})[-1]
     assert after.perclos_observed_s > before.perclos_observed_s
     assert after.calibration == before.calibration
     # a window of another length begins anew
     change(node, perclos__window_s=120.0)
     assert publish([14.05], {'f1': -0.15})[-1].perclos_observed_s > before.perclos_observed_s
-    assert trigger(graph, 'reload').success
+    assert graph.trigger('fatigue/reload').success
     assert publish([14.1], {'f1': -0.15})[-1].perclos_observed_s == 0.0
 
 
@@ -243,7 +215,7 @@ def test_two_thresholds_that_go_together_are_set_together(node):
 
 def test_reset_clears_the_windows(graph, node, publish):
     publish(np.arange(10.0, 14.0, 1 / 20), {'f1': 0.0})
-    assert trigger(graph, 'reset').success
+    assert graph.trigger('fatigue/reset').success
     answer = publish([14.0], {'f1': 0.0})[-1]
     assert answer.perclos_observed_s == 0.0
     assert answer.calibration == Fatigue.CALIBRATING

@@ -13,9 +13,9 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.parameter import Parameter
-from ros_fixtures import until
+from ros_fixtures import set_parameter, until
 from sensor_msgs.msg import CompressedImage, Image
-from std_srvs.srv import SetBool, Trigger
+from std_srvs.srv import SetBool
 
 from aitable_ros.nodes.image_source_node import ImageSourceNode
 from aitable_ros.perception.images.decoding import image_to_rgb
@@ -81,10 +81,6 @@ def change(graph, transition):
     assert graph.call(ChangeState, 'image_source/change_state', request).success
 
 
-def trigger(graph, name):
-    return graph.call(Trigger, f'image_source/{name}', Trigger.Request())
-
-
 def test_how_images_are_published_changes_while_it_does(graph):
     images = graph.collect(Image, 'image_raw')
     node = graph.make(ImageSourceNode)
@@ -100,15 +96,15 @@ def test_reload_opens_another_source_and_a_failed_one_keeps_the_old(graph, tmp_p
     images = graph.collect(Image, 'image_raw')
     node = graph.make(ImageSourceNode)
     assert until(lambda: images, 30)
-    node.set_parameters([Parameter('source', value='/no/such/file.mp4')])
-    reply = trigger(graph, 'reload')
+    set_parameter(node, 'source', '/no/such/file.mp4')
+    reply = graph.trigger('image_source/reload')
     assert not reply.success
     assert '/no/such/file.mp4' in reply.message
     count = len(images)
     assert until(lambda: len(images) > count + 2)
     assert images[-1].width == 640
-    node.set_parameters([Parameter('source', value=str(tmp_path / 'small.png'))])
-    assert trigger(graph, 'reload').success
+    set_parameter(node, 'source', str(tmp_path / 'small.png'))
+    assert graph.trigger('image_source/reload').success
     assert until(lambda: images[-1].width == 48)
 
 
@@ -116,12 +112,12 @@ def test_neither_reload_nor_reset_waits_for_the_next_image(graph):
     images = graph.collect(Image, 'image_raw')
     node = graph.make(ImageSourceNode, rate=0.01)
     assert until(lambda: len(images) == 1, 30)
-    node.set_parameters([Parameter('rate', value=50.0)])
-    assert trigger(graph, 'reload').success
+    set_parameter(node, 'rate', 50.0)
+    assert graph.trigger('image_source/reload').success
     assert until(lambda: len(images) > 10)
-    node.set_parameters([Parameter('rate', value=0.01)])
-    assert trigger(graph, 'reload').success
-    assert trigger(graph, 'reset').success
+    set_parameter(node, 'rate', 0.01)
+    assert graph.trigger('image_source/reload').success
+    assert graph.trigger('image_source/reset').success
 
 
 def test_a_source_that_has_ended_is_a_warning_and_begins_again_on_reload(graph, tmp_path):
@@ -130,7 +126,7 @@ def test_a_source_that_has_ended_is_a_warning_and_begins_again_on_reload(graph, 
     node = graph.make(ImageSourceNode, source=str(tmp_path), loop=False, rate=20.0)
     assert until(lambda: 'has ended' in node.health()[1], 30)
     count = len(images)
-    assert trigger(graph, 'reload').success
+    assert graph.trigger('image_source/reload').success
     assert until(lambda: len(images) > count)
 
 

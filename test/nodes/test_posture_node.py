@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-import array
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from euler_angles import from_yaw_pitch_roll
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
 
@@ -18,7 +18,6 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_fixtures import image_message, until
 from sensor_msgs.msg import CameraInfo, Image
 from sitting_person import SittingPerson, depth_image, film_body
-from std_srvs.srv import Trigger
 
 from aitable_msgs.msg import Face, FaceArray, Posture
 from aitable_ros.nodes import posture_node
@@ -42,11 +41,9 @@ class Actor:
     def __init__(self):
         self.person = UPRIGHT
         self.placement = CameraPlacement()
-        self.calls = 0
         self.world = True
 
     def process(self, image, stamp_s):
-        self.calls += 1
         assert image.shape == (HEIGHT, WIDTH, 3)
         if self.person is None:
             return None
@@ -146,30 +143,11 @@ def test_header_keypoints_and_angles(camera, actor):
     assert math.isnan(message.eye_desk_distance)
 
 
-def test_calibrates_by_itself_and_says_when_somebody_sits_badly(camera, actor):
-    camera.start()
-    camera.film(100.0, 6.0)
-    message = camera.answers[-1]
-    assert message.calibration == Posture.CALIBRATION_AUTOMATIC
-    assert message.state == Posture.UPRIGHT
-    actor.person = TILTED
-    message = camera.film(106.0, 4.0)
-    assert message.state == Posture.TILTED
-    assert 'shoulders' in message.state_reason
-    assert message.poor_s > 1.0
-    actor.person = None
-    message = camera.film(110.0, 3.0)
-    assert message.state == Posture.AWAY
-    assert len(message.keypoints) == 0
-    assert math.isnan(message.shoulder_tilt)
-    assert dict(camera.node.diagnostics())['posture'].startswith('away')
-
-
 def test_calibrates_on_request(camera, actor):
     camera.start(auto_calibrate=False)
     actor.person = TILTED
     assert camera.film(100.0, 2.0).calibration == Posture.CALIBRATION_NONE
-    answer = camera.graph.call(Trigger, '/posture/calibrate', Trigger.Request())
+    answer = camera.graph.trigger('/posture/calibrate')
     assert answer.success, answer.message
     assert camera.film(102.0, 1.0).calibration == Posture.CALIBRATION_RUNNING
     message = camera.film(103.0, 5.0)
@@ -179,25 +157,10 @@ def test_calibrates_on_request(camera, actor):
 
 def test_a_node_that_is_not_at_work_cannot_be_calibrated(graph, actor):
     node = graph.make(PostureNode, autostart=False)
-    answer = graph.call(Trigger, '/posture/calibrate', Trigger.Request())
+    answer = graph.trigger('/posture/calibrate')
     assert not answer.success
     assert 'not at work' in answer.message
     assert node.state == 'unconfigured'
-
-
-def test_at_30_hz_the_network_runs_at_10(camera, actor):
-    camera.start(max_rate=10.0)
-    frames = 60
-    for i in range(frames):
-        received = camera.node.input_rate.count
-        camera.images.publish(image_message(PIXELS, 100.0 + i / 30))
-        assert until(lambda received=received: camera.node.input_rate.count > received)
-        # the worker is through with it: nothing is overtaken
-        camera.node._worker.call(lambda: None).result()
-    assert until(lambda: len(camera.answers) >= frames // 3)
-    assert actor.calls == frames // 3
-    stamps = [m.header.stamp.sec + m.header.stamp.nanosec * 1e-9 for m in camera.answers]
-    assert np.diff(stamps) == pytest.approx(0.1, abs=0.001)
 
 
 def test_the_face_that_goes_with_the_body_gives_its_id(camera, actor):
@@ -220,38 +183,9 @@ def test_the_face_that_goes_with_the_body_gives_its_id(camera, actor):
     message = camera.film(101.1, 0.5)
     assert message.person_id == 'f7', 'the id stays while the face is hidden'
     actor.person = None
-    assert camera.film(102.0, 3.0).person_id == ''
-
-
-def test_the_face_s_landmarks_measure_the_head(camera, actor):
-    from aitable_ros.perception.head.canonical_face import RIGID_POINTS_M
-
-    camera.start(max_rate=0.0)
-    camera.publish(CameraInfo, 'camera_info', camera_info())
-    assert until(lambda: camera.node._camera.intrinsics is not None)
-    faces = camera.graph.peer.create_publisher(FaceArray, 'faces', 10)
-    assert until(lambda: faces.get_subscription_count() > 0)
-    message = faces_message(100.0, UPRIGHT)
-    points = UPRIGHT.points_m()
-    eyes = (points[K.LEFT_EYE] + points[K.RIGHT_EYE]) / 2
-    turn = np.array(rotation.to_matrix(rotation.from_yaw_pitch_roll(0.3, 0.2, 0.0)))
-    landmarks = np.zeros((468, 3), np.float32)
-    for index, point in RIGID_POINTS_M.items():
-        toward, left, up = eyes + turn @ np.array(point)
-        landmarks[index, :2] = 320 + 600 * left / -toward, 240 - 600 * up / -toward
-    values = array.array('f')
-    values.frombytes(landmarks.tobytes())
-    message.faces[0].landmarks = values
-    faces.publish(faces_message(99.9, UPRIGHT))
-    assert until(lambda: camera.node._images.heard)
-    camera.images.publish(image_message(PIXELS, 100.0))
-    assert until(lambda: camera.node.frames.get(100_000_000_000) is not None)
-    faces.publish(message)
-    assert until(lambda: camera.answers)
-    measured = camera.answers[-1]
-    assert measured.head_source == Posture.HEAD_FACE
-    assert measured.head_yaw == pytest.approx(0.3, abs=0.03)
-    assert measured.head_pitch == pytest.approx(0.2, abs=0.03)
+    message = camera.film(102.0, 3.0)
+    assert (message.person_id, message.state) == ('', Posture.AWAY)
+    assert dict(camera.node.diagnostics())['posture'].startswith('away')
 
 
 def test_the_camera_s_place_by_parameters_gives_the_distance_to_the_desk(camera, actor):
@@ -277,7 +211,7 @@ def test_the_camera_s_place_by_tf(camera, actor):
     assert until(lambda: camera.node._camera.intrinsics is not None)
     assert camera.film(100.0, 0.1).camera_placement == Posture.PLACEMENT_NONE
     assert 'desk' in camera.node.notice
-    body = rotation.from_yaw_pitch_roll(1.0, 0.3, 0.0)
+    body = from_yaw_pitch_roll(1.0, 0.3, 0.0)
     optical = rotation.product(body, (-0.5, 0.5, -0.5, 0.5))
     stamped = TransformStamped(child_frame_id='camera')
     stamped.header.frame_id = 'desk'
@@ -320,27 +254,13 @@ def test_a_registered_depth_image_gives_the_distance(camera, actor):
     assert 'no depth image' in camera.node.notice
 
 
-def test_a_calibration_that_does_not_fit_is_said_and_not_used(camera):
-    camera.start(max_rate=0.0)
-    camera.publish(CameraInfo, 'camera_info', camera_info(1000, 300))
-    assert until(lambda: camera.node._camera.intrinsics is not None)
-    assert not camera.film(100.0, 0.1).camera_calibrated
-    assert 'camera_info is not used' in camera.node.notice
-
-
-def test_a_bag_that_loops_starts_anew(camera):
-    camera.start()
-    assert camera.film(100.0, 5.0).calibration == Posture.CALIBRATION_AUTOMATIC
-    assert camera.film(50.0, 0.1).calibration == Posture.CALIBRATION_RUNNING
-
-
 def test_reset_forgets_and_reload_does_not(camera):
     camera.start()
     camera.film(100.0, 5.0)
-    answer = camera.graph.call(Trigger, '/posture/reload', Trigger.Request())
+    answer = camera.graph.trigger('/posture/reload')
     assert answer.success, answer.message
     assert camera.film(105.0, 0.1).calibration == Posture.CALIBRATION_AUTOMATIC
-    assert camera.graph.call(Trigger, '/posture/reset', Trigger.Request()).success
+    assert camera.graph.trigger('/posture/reset').success
     assert camera.film(106.0, 0.1).calibration == Posture.CALIBRATION_RUNNING
 
 

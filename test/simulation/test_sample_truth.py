@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from aitable_ros.inference.engine import Engine
@@ -26,6 +27,7 @@ from aitable_ros.perception.faces.pipeline import FacePipeline
 from aitable_ros.perception.fatigue.eye_openness import eye_aspect_ratio, eye_aspect_ratios
 from aitable_ros.perception.images.roi import RotatedRoi
 from aitable_ros.simulation import CLOSED_OPENNESS, AstronautSequence
+from aitable_ros.simulation.eyelids import LEFT_EYE, RIGHT_EYE
 
 pytestmark = pytest.mark.models
 
@@ -79,6 +81,13 @@ def sequence() -> AstronautSequence:
     return AstronautSequence()
 
 
+def eye_centers_px(sequence: AstronautSequence, index: int) -> npt.NDArray[np.float64]:
+    """The middles between the corners of the subject's left and right eye."""
+    corners = [(eye.upper[0], eye.upper[-1]) for eye in (LEFT_EYE, RIGHT_EYE)]
+    matrix = sequence.picture_to_frame(index)
+    return np.mean(corners, axis=1) @ matrix[:, :2].T + matrix[:, 2]
+
+
 @pytest.fixture(scope='module')
 def measured(
     sequence: AstronautSequence, catalog: Mapping[str, ModelSpec], engines_dir: Path
@@ -107,7 +116,7 @@ def measured(
             eyes_px = [
                 landmarks_px[list(pair), :2].mean(axis=0) for pair in ((362, 263), (33, 133))
             ]
-            distances = np.linalg.norm(eyes_px - sequence.eye_centers_px(i), axis=1)
+            distances = np.linalg.norm(eyes_px - eye_centers_px(sequence, i), axis=1)
             place_error[i] = distances.max() / sequence.head(i).face_width_px
     openness = np.array([sequence.openness(t) for t in stamps_s])
     return Measured(stamps_s, openness, ids, mesh_ears, iris_ears, place_error)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from aitable_ros import paths
 from aitable_ros.model_zoo.emonet import download as emonet_download
 from aitable_ros.model_zoo.store import SOURCES
 from aitable_ros.tools import fetch_models
@@ -112,20 +111,6 @@ def test_wrong_arguments_are_refused(
         fetch_models.main(arguments)
     assert caught.value.code != 0
     assert 'usage: fetch_models' in capsys.readouterr().err
-
-
-def test_help_names_models_variables_and_status(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        fetch_models.main(['--help'])
-    assert caught.value.code == 0
-    text = ' '.join(capsys.readouterr().out.split())
-    for expected in (
-        *SOURCES,
-        paths.ENGINES_DIR_VARIABLE,
-        paths.CACHE_DIR_VARIABLE,
-        'Exit status',
-    ):
-        assert expected in text
 
 
 def test_it_runs_as_a_module_without_ros(filled: Path) -> None:

@@ -1,19 +1,13 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""
-The nodes over a bag and ``analyze`` say the same of every image: all fields of all messages.
-
-AITABLE_TEST_VIDEO names a further video to compare on.
-"""
+"""The nodes over a bag and ``analyze`` say the same of every image: all fields of all messages."""
 
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
@@ -23,16 +17,13 @@ from rclpy.serialization import deserialize_message
 from std_msgs.msg import Header
 
 from aitable_msgs.msg import Emotion, FaceArray, Fatigue, Posture
-from aitable_ros.bags import BagReader, BagTarget, BagWriter, SampleBag, make_sample_bag
-from aitable_ros.bags.definitions import find_definition
-from aitable_ros.ros_support.frames.image_conversion import rgb_to_image
+from aitable_ros.bags import BagReader, BagTarget, SampleBag, make_sample_bag
 from aitable_ros.ros_support.messages.posture import posture_to_message
 from aitable_ros.ros_support.messages.results import (
     emotion_to_message,
     faces_to_message,
     fatigue_to_message,
 )
-from aitable_ros.sources import open_source
 from aitable_ros.tools.analyze.command import _parser
 from aitable_ros.tools.analyze.inputs import BagInput
 from aitable_ros.tools.analyze.run import load_observers
@@ -53,22 +44,13 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope='module')
-def emonet_dir(engines_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def emonet_dir(engines_dir: Path, random_emonet_dir: Path) -> Path:
     """The networks, and an EmoNet of random weights."""
-    torch = pytest.importorskip('torch', reason='PyTorch is not installed')
-    from aitable_ros.model_zoo.emonet import export
-    from aitable_ros.model_zoo.emonet.network import random_emonet
-
-    folder = tmp_path_factory.mktemp('engines')
     for path in engines_dir.iterdir():
-        (folder / path.name).symlink_to(path)
-    torch.save(random_emonet(8, 0).state_dict(), folder / 'random.pth')
-    with pytest.MonkeyPatch.context() as patch:
-        # what test_export checks, and what takes long
-        patch.setattr(export, '_run_module', lambda *_: {})
-        patch.setattr(export, 'largest_difference', lambda *_: 0.0)
-        export.export_emonet(folder / 'random.pth', folder, classes=8)
-    return folder
+        link = random_emonet_dir / path.name
+        if not link.exists():
+            link.symlink_to(path)
+    return random_emonet_dir
 
 
 def by_nodes(bag: Path, folder: Path, *arguments: str) -> dict[str, list[Any]]:
@@ -164,38 +146,3 @@ def test_by_emonet(sample: Path, emonet_dir: Path, tmp_path: Path) -> None:
     assert {one.backend for one in nodes['emotion']} <= {'onnxruntime', 'ncnn'}
     cut = {kind: tool[kind][: len(nodes[kind])] for kind in KINDS}
     compare(cut, nodes)
-
-
-@pytest.mark.skipif(
-    'AITABLE_TEST_VIDEO' not in os.environ, reason='AITABLE_TEST_VIDEO names no video'
-)
-def test_on_a_video_of_a_real_face(emonet_dir: Path, tmp_path: Path) -> None:
-    bag = tmp_path / 'video.mcap'
-    definition = find_definition('sensor_msgs/msg/Image')
-    assert definition is not None
-    from rclpy.serialization import serialize_message
-
-    with (
-        open_source(os.environ['AITABLE_TEST_VIDEO'], loop=False) as source,
-        BagWriter(BagTarget(bag, 'mcap')) as writer,
-    ):
-        topic = writer.add_topic('/image_raw', definition)
-        while (frame := source.read()) is not None:
-            header = Header(frame_id='camera_optical_frame')
-            header.stamp.sec, header.stamp.nanosec = divmod(
-                round((1000.0 + frame.time_s) * 1e9), 1_000_000_000
-            )
-            image = cv2.resize(frame.image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-            data = serialize_message(rgb_to_image(np.asarray(image, np.uint8), header))
-            writer.write(topic, header.stamp.sec * 10**9 + header.stamp.nanosec, data)
-    for name, backend in (('geometry', ['--emotion-backend', 'geometry']), ('emonet', [])):
-        (tmp_path / name).mkdir()
-        nodes = by_nodes(
-            bag,
-            tmp_path / name,
-            *('--ros-args', '-p', f'engines_dir:={emonet_dir}'),
-            *(['-p', 'emotion:backend:=geometry'] if backend else []),
-        )
-        tool = by_analyze(bag, '--engines-dir', str(emonet_dir), *backend)
-        assert len(nodes['fatigue']) > 0.9 * len(nodes['faces'])
-        compare(tool, nodes)

@@ -112,28 +112,11 @@ def slerp(a: Quaternion, b: Quaternion, share: float) -> Quaternion:
     return product(a, from_rotation_vector((share * x, share * y, share * z)))
 
 
-def from_yaw_pitch_roll(yaw_rad: float, pitch_rad: float, roll_rad: float) -> Quaternion:
-    """
-    Return Rz(yaw) Ry(pitch) Rx(roll): roll about the fixed x axis, pitch about y, yaw about z.
-
-    The order of REP-103 ("fixed axis roll, pitch, yaw about X, Y, Z").
-    """
-    cy, sy = math.cos(0.5 * yaw_rad), math.sin(0.5 * yaw_rad)
-    cp, sp = math.cos(0.5 * pitch_rad), math.sin(0.5 * pitch_rad)
-    cr, sr = math.cos(0.5 * roll_rad), math.sin(0.5 * roll_rad)
-    return normalized(
-        (
-            cy * cp * sr - sy * sp * cr,
-            cy * sp * cr + sy * cp * sr,
-            sy * cp * cr - cy * sp * sr,
-            cy * cp * cr + sy * sp * sr,
-        )
-    )
-
-
 def to_yaw_pitch_roll(q: Quaternion) -> Vector:
     """
-    Undo :func:`from_yaw_pitch_roll`.
+    Take Rz(yaw) Ry(pitch) Rx(roll) apart: roll about the fixed x axis, pitch about y, yaw about z.
+
+    The order of REP-103 ("fixed axis roll, pitch, yaw about X, Y, Z").
 
     :param q: a unit quaternion.
     :returns: yaw in -pi..pi, pitch in -pi/2..pi/2, roll in -pi..pi [rad]. At a pitch of exactly

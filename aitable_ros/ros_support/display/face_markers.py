@@ -63,11 +63,6 @@ class FaceMarkers:
         self._numbers: dict[str, int] = {}
         self._next = 0
 
-    @property
-    def face_ids(self) -> tuple[str, ...]:
-        """The faces that are drawn."""
-        return tuple(self._numbers)
-
     def update(
         self, header: Header, fatigues: Mapping[str, Fatigue], emotions: Mapping[str, Emotion]
     ) -> MarkerArray:

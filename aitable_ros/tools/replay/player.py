@@ -84,7 +84,6 @@ class Report:
 
     :param messages: how many messages, of all passes.
     :param by_topic: likewise, by topic of the bag.
-    :param passes: how often the end was reached.
     :param bag_s: how much of the bag's time went by [s].
     :param wall_s: how long that took, pauses left out [s].
     :param lateness_s: of every message, how long after its time it was published [s].
@@ -94,7 +93,6 @@ class Report:
 
     messages: int = 0
     by_topic: dict[str, int] = field(default_factory=dict)
-    passes: int = 0
     bag_s: float = 0.0
     wall_s: float = 0.0
     lateness_s: list[float] = field(default_factory=list)
@@ -186,7 +184,6 @@ class Player:
                 finished = self._play(start_ns, stop_ns)
                 if not finished:
                     break
-                self.report.passes += 1
                 if self.report.messages == before:
                     raise BagError(f'{self._bag.path}: no message in this part of the bag')
                 if not self._options.loop:

@@ -133,23 +133,6 @@ def test_what_positive_angles_look_like():
     assert tilted[RIGHT_CORNER][1] > tilted[LEFT_CORNER][1] + 20
 
 
-def test_mirroring_the_image_turns_yaw_and_roll_around(estimator):
-    k = (600.0, 0.0, 319.5, 0.0, 600.0, 239.5, 0.0, 0.0, 1.0)
-    landmarks = face(20, 10, -15, (0.1, 0.05, 0.6), k)
-    partner = {i: j for i in ROWS for j in ROWS if mirrors(i, j)}
-    mirrored = landmarks.copy()
-    for i in ROWS:
-        mirrored[i, :2] = (639 - landmarks[partner[i], 0], landmarks[partner[i], 1])
-    pose = estimator.estimate(mirrored, SIZE, CameraIntrinsics(*SIZE, k))
-    assert degrees(pose) == pytest.approx((-20, 10, 15), abs=0.05)
-    assert pose.position_m == pytest.approx((-0.1, 0.05, 0.6), abs=1e-3)
-
-
-def mirrors(i, j):
-    (x, y, z), other = RIGID_POINTS_M[i], RIGID_POINTS_M[j]
-    return other == (x, -y, z)
-
-
 @pytest.mark.parametrize('at', [(0.3, 0.0, 0.6), (-0.2, 0.15, 0.6), (0.0, -0.25, 0.5), AHEAD])
 def test_a_face_that_looks_into_the_camera_has_no_view_angles(estimator, at):
     """Wherever it is; yaw and pitch are by how much it had to turn to do so."""

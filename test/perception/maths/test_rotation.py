@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 import pytest
+from euler_angles import from_yaw_pitch_roll
 
 from aitable_ros.perception.maths import rotation
 
@@ -63,7 +64,7 @@ def test_a_matrix_and_its_quaternion_are_the_same():
 
 def test_yaw_pitch_roll_turn_about_fixed_axes_x_then_y_then_z():
     for yaw, pitch, roll in RANDOM.uniform(-1.5, 1.5, (50, 3)):
-        q = rotation.from_yaw_pitch_roll(yaw, pitch, roll)
+        q = from_yaw_pitch_roll(yaw, pitch, roll)
         expected = matrix_about(2, yaw) @ matrix_about(1, pitch) @ matrix_about(0, roll)
         np.testing.assert_allclose(rotation.to_matrix(q), expected, atol=1e-12)
         assert rotation.to_yaw_pitch_roll(q) == pytest.approx((yaw, pitch, roll), abs=1e-9)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from euler_angles import from_yaw_pitch_roll
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sitting_person import SittingPerson, depth_image, film_body
@@ -292,9 +293,7 @@ class TestDepth:
 
 def test_the_face_s_own_landmarks_are_preferred_for_the_head():
     person = SittingPerson(torso_yaw_rad=0.2)
-    head = rotation.product(
-        (0.5, 0.5, -0.5, 0.5), rotation.from_yaw_pitch_roll(0.2 + 0.3, 0.1, 0.0)
-    )
+    head = rotation.product((0.5, 0.5, -0.5, 0.5), from_yaw_pitch_roll(0.2 + 0.3, 0.1, 0.0))
     face = SeenFace(head, (340.0, 100.0), (300.0, 100.0))
     body = film_body(person, INTRINSICS, LEVEL)
     angles = PostureMeter().measure(body, SIZE, intrinsics=INTRINSICS, face=face).angles

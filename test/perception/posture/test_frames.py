@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import pytest
+from euler_angles import from_yaw_pitch_roll
 
 from aitable_ros.perception.maths import rotation
 from aitable_ros.perception.posture.frames import CameraPlacement, PlacementSource, turn_to
@@ -51,7 +52,7 @@ def test_level_from_optical_is_a_rotation(angles_deg):
 def test_a_transform_says_the_same_as_the_angles():
     pitch, roll = math.radians(20.0), math.radians(-6.0)
     # REP-103: the camera's body frame in the desk's, then the optical frame in the body's
-    body = rotation.from_yaw_pitch_roll(math.radians(70.0), pitch, roll)
+    body = from_yaw_pitch_roll(math.radians(70.0), pitch, roll)
     optical = rotation.product(body, (-0.5, 0.5, -0.5, 0.5))
     by_tf = CameraPlacement.from_transform((0.3, -0.2, 0.45), optical)
     by_angles = CameraPlacement.from_angles(pitch, roll, 0.45)

@@ -274,12 +274,6 @@ class TestUnloading:
         with pytest.raises(ComponentError, match='no component has unique id 1; there are none'):
             host.unload(component)
 
-    def test_the_name_is_free_again_at_once(self, host):
-        for number in range(1, 4):
-            component = host.load('strangers::Talker')
-            assert component.unique_id == number
-            host.unload(component)
-
     def test_frames_are_shared_and_go_on_for_those_that_stay(self, host, engines_dir):
         sources = {'parameters': (Parameter('engines_dir', value=str(engines_dir)),)}
         first = host.load('aitable_ros::FaceDetectionNode', **sources)

@@ -9,11 +9,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from euler_angles import from_yaw_pitch_roll
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
 
 from aitable_msgs.msg import Emotion, Face, Fatigue
-from aitable_ros.perception.maths.rotation import from_yaw_pitch_roll, product, rotate
+from aitable_ros.perception.maths.rotation import product, rotate
 from aitable_ros.ros_support.messages.hri import (
     EXPRESSIONS,
     cropped_face,

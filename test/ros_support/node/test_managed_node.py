@@ -11,10 +11,10 @@ import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from ros_fixtures import until
+from ros_fixtures import set_parameter, until
 from std_msgs.msg import Int32
 
 from aitable_ros.inference.engine import InferenceError
@@ -84,20 +84,6 @@ def send(graph, value):
     return publisher
 
 
-def status_of(graph, name, condition):
-    heard = graph.collect(DiagnosticArray, '/diagnostics')
-
-    def latest():
-        for message in reversed(heard):
-            for status in message.status:
-                if status.name == name and condition(status):
-                    return status
-        return None
-
-    assert until(latest), f'no such diagnostics of {name}'
-    return latest()
-
-
 def test_autostart_takes_it_to_active_and_it_works_in_one_thread(graph):
     node = graph.make(Doubler)
     doubled = graph.collect(Int32, 'doubled')
@@ -130,17 +116,17 @@ def test_without_autostart_it_waits_for_the_services(graph):
 
 def test_a_failed_load_leaves_it_unconfigured_with_the_reason_and_can_be_retried(graph):
     node = graph.make(Doubler, fail=True)
-    status = status_of(graph, 'doubler', lambda s: s.message == 'no such model')
+    status = graph.status(lambda s: s.message == 'no such model')
     assert status.level == DiagnosticStatus.ERROR
     assert until(lambda: node.state == 'unconfigured')
-    node.set_parameters([_parameter('fail', False)])
+    set_parameter(node, 'fail', False)
     assert change(graph, Transition.TRANSITION_CONFIGURE)
     assert change(graph, Transition.TRANSITION_ACTIVATE)
 
 
 def test_a_missing_extra_is_a_warning(graph):
     graph.make(Extra, fail=True)
-    status = status_of(graph, 'doubler', lambda s: s.message == 'no such model')
+    status = graph.status(lambda s: s.message == 'no such model')
     assert status.level == DiagnosticStatus.WARN
 
 
@@ -152,7 +138,7 @@ def test_an_error_in_a_frame_is_counted_and_the_next_one_works(graph):
     assert until(lambda: node.meters.failures == 1)
     publisher.publish(Int32(data=4))
     assert until(lambda: [m.data for m in doubled] == [8])
-    status = status_of(graph, 'doubler', lambda s: 'inputs failed' in s.message)
+    status = graph.status(lambda s: 'inputs failed' in s.message)
     assert status.level == DiagnosticStatus.ERROR
     assert 'ValueError: negative' in status.message
     values = {pair.key: pair.value for pair in status.values}
@@ -169,9 +155,3 @@ def test_destroying_an_active_node_frees_everything(graph):
     assert node.unloaded == 1
     assert until(lambda: threading.active_count() == before)
     assert until(lambda: graph.peer.count_subscribers('number') == 0)
-
-
-def _parameter(name, value):
-    from rclpy.parameter import Parameter
-
-    return Parameter(name, value=value)

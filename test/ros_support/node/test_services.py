@@ -12,15 +12,15 @@ import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from managed_nodes import Networks, Summer
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from ros_fixtures import RosGraph, until
+from ros_fixtures import RosGraph, set_parameter, until
 from std_msgs.msg import Int32
-from std_srvs.srv import SetBool, Trigger
+from std_srvs.srv import SetBool
 
 RATE_HZ = 30.0
 
@@ -72,28 +72,6 @@ class Stream:
         return factors
 
 
-def set_parameter(node, name, value):
-    (result,) = node.set_parameters([Parameter(name, value=value)])
-    return result
-
-
-def status_of(graph, condition):
-    heard = graph.collect(DiagnosticArray, '/diagnostics')
-
-    def latest():
-        return next(
-            (s for m in reversed(heard) for s in m.status if condition(s)),
-            None,
-        )
-
-    assert until(latest), [s.message for m in heard for s in m.status]
-    return latest()
-
-
-def trigger(graph, name):
-    return graph.call(Trigger, f'summer/{name}', Trigger.Request())
-
-
 def enable(graph, enabled):
     return graph.call(SetBool, 'summer/set_enabled', SetBool.Request(data=enabled))
 
@@ -106,7 +84,7 @@ def test_reload_under_a_stream_loses_nothing_and_keeps_the_state(any_graph):
     for factor in (3, 4, 5):
         assert until(lambda: stream.sums)
         assert set_parameter(node, 'factor', factor).successful
-        reply = trigger(graph, 'reload')
+        reply = graph.trigger('summer/reload')
         assert reply.success, reply.message
         assert Networks.open_now == 1  # the old ones are closed
     seen_before = node.seen
@@ -132,15 +110,15 @@ def test_a_failed_reload_keeps_the_old_and_says_why(graph, stage):
     stream = Stream(graph, node)
     node.fault = stage
     set_parameter(node, 'factor', 9)
-    reply = trigger(graph, 'reload')
+    reply = graph.trigger('summer/reload')
     assert not reply.success
     assert reply.message == f'{stage} failed'
     assert set(stream.finish()) == {2}
     assert Networks.open_now == 1
-    status = status_of(graph, lambda s: 'reload failed' in s.message)
+    status = graph.status(lambda s: 'reload failed' in s.message)
     assert status.level == DiagnosticStatus.WARN
     assert f'{stage} failed' in status.message
-    assert trigger(graph, 'reload').success
+    assert graph.trigger('summer/reload').success
     assert 'reload failed' not in node.health()[1]
 
 
@@ -148,18 +126,18 @@ def test_where_the_old_networks_cannot_be_freed_the_new_ones_run(graph):
     node = graph.make(Summer)
     assert until(lambda: node.is_active)
     node.fault = 'unload'
-    assert trigger(graph, 'reload').success
+    assert graph.trigger('summer/reload').success
     assert Networks.open_now == 1
 
 
 def test_reload_while_inactive_and_before_it_is_configured(graph):
     node = graph.make(Summer, autostart=False)
-    reply = trigger(graph, 'reload')
+    reply = graph.trigger('summer/reload')
     assert not reply.success
     assert 'unconfigured' in reply.message
     assert node.request_transition('configure').result(10)
     set_parameter(node, 'factor', 3)
-    assert trigger(graph, 'reload').success
+    assert graph.trigger('summer/reload').success
     assert node.loaded.factor == 3
     assert node.state == 'inactive'
     assert not list(node.subscriptions)
@@ -173,7 +151,7 @@ def test_neither_configuring_nor_reloading_holds_up_the_executor(any_graph):
     request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
     begin = time.monotonic()
     assert graph.call(ChangeState, 'summer/change_state', request).success
-    assert trigger(graph, 'reload').success
+    assert graph.trigger('summer/reload').success
     assert time.monotonic() - begin > 1.0  # both are answered when they are done
     during = [t for t in ticks if t > begin]
     assert len(during) > 25
@@ -182,7 +160,7 @@ def test_neither_configuring_nor_reloading_holds_up_the_executor(any_graph):
 
 def test_reset_forgets_what_was_seen(graph):
     node = graph.make(Summer, autostart=False)
-    reply = trigger(graph, 'reset')
+    reply = graph.trigger('summer/reset')
     assert not reply.success
     assert 'unconfigured' in reply.message
     assert node.request_transition('configure').result(10)
@@ -190,7 +168,7 @@ def test_reset_forgets_what_was_seen(graph):
     stream = Stream(graph, node)
     assert until(lambda: node.seen > 5)
     stream.finish()
-    assert trigger(graph, 'reset').success
+    assert graph.trigger('summer/reset').success
     assert node.seen == 0
 
 
@@ -202,10 +180,10 @@ def test_disabled_it_unsubscribes_and_stays_active_with_its_models(graph):
     assert graph.peer.count_subscribers('number') == 0
     assert node.state == 'active'
     assert Networks.open_now == 1
-    status = status_of(graph, lambda s: s.message == 'disabled')
+    status = graph.status(lambda s: s.message == 'disabled')
     assert status.level == DiagnosticStatus.OK
     assert enable(graph, False).message == 'already disabled'
-    assert trigger(graph, 'reload').success  # while disabled, too
+    assert graph.trigger('summer/reload').success  # while disabled, too
     assert graph.peer.count_subscribers('number') == 0
     seen = node.seen
     assert enable(graph, True).success
@@ -268,7 +246,7 @@ def test_values_that_do_not_go_together_are_refused_with_the_reason(graph):
 def test_diagnostics_thresholds_are_parameters(graph):
     node = graph.make(Summer, diagnostics__stale_after=0.5)
     assert until(lambda: node.is_active)
-    status = status_of(graph, lambda s: 'no input' in s.message)
+    status = graph.status(lambda s: 'no input' in s.message)
     assert status.level == DiagnosticStatus.WARN
     assert set_parameter(node, 'diagnostics.stale_after', 3600.0).successful
-    assert status_of(graph, lambda s: s.message == 'waiting for input')
+    assert graph.status(lambda s: s.message == 'waiting for input')

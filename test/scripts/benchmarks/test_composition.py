@@ -110,11 +110,6 @@ class TestCommands:
         tree = yaml.safe_load((tmp_path / 'file.yaml').read_text())
         assert tree['/**/emotion'] == {'ros__parameters': {'backend': 'geometry'}}
 
-    def test_the_executables_exist(self):
-        for workload in measured_nodes.WORKLOADS.values():
-            for command in SEPARATE.commands(workload.nodes, FILE):
-                assert importlib.util.find_spec(command[2])
-
 
 class TestFigures:
     def test_cpu_is_counted_for_images_that_were_answered(self):
@@ -145,31 +140,6 @@ class TestFigures:
 
     def test_the_ratio_compares_rounds_that_ran_side_by_side(self):
         assert composition.ratios([10.0, 40.0], [20.0, 50.0]) == pytest.approx([0.5, 0.8])
-
-    @pytest.mark.parametrize(
-        ('memory_mb', 'cells', 'ratio'),
-        [
-            ([[99.6], [200.0]], '| 100 MB | 200 MB |', '0.498'),
-            (
-                [[100.0, 101.0, 106.0], [100.0] * 3],
-                '| 101 MB (100 to 104) | 100 MB |',
-                '1.010 (quartiles 1.005 and 1.035 of 3 rounds)',
-            ),
-        ],
-    )
-    def test_the_table_says_both_and_the_ratios(self, memory_mb, cells, ratio):
-        figures = {
-            name: composition.summarize([a_round(cpu_s=seconds)], 30.0)
-            for name, seconds in (('this', 0.5), ('other', 1.0))
-        }
-        memory = dict(zip(figures, memory_mb))
-        text = composition.table('default', figures, memory, [0.4, 0.5, 0.9])
-        assert '| default | this | other |' in text
-        assert '| 5.00 ms | 10.00 ms |' in text
-        assert cells in text
-        assert 'CPU per image: 0.500 (quartiles 0.450 and 0.700 of 3 rounds)' in text
-        assert text.endswith(f'this / other, PSS: {ratio}')
-        assert len({line.count('|') for line in text.splitlines() if line.startswith('|')}) == 1
 
 
 def test_another_checkout_runs_its_own_code_and_messages(tmp_path):

@@ -21,7 +21,6 @@ from aitable_ros.bags import BagTarget, BagWriter, SampleBag, make_sample_bag
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.model_zoo import loading, store
 from aitable_ros.model_zoo.files import ModelFilesError
-from aitable_ros.simulation import AstronautSequence
 from aitable_ros.tools.analyze import command as analyze
 from aitable_ros.tools.analyze import inputs, summary
 
@@ -114,30 +113,6 @@ def test_the_astronaut_is_found_smiling_with_open_eyes(run, folder):
     assert 0.2 < face['right_ear'] < 0.45
     assert face['emotion']['expression'] == 'happy'
     assert face['emotion']['valence'] > 0.5
-
-
-def test_left_is_the_subjects_own(run, folder):
-    _, (line,), _ = run(folder / 'b.png', '--no-refine-eyes')
-    assert line['faces'][0]['ear_model'] == 'face_mesh'
-    landmarks = np.array(line['faces'][0]['landmarks'])
-    assert landmarks[362, 0] > landmarks[133, 0], 'the left eye is on the right of the image'
-    left = landmarks[[362, 385, 387, 263, 373, 380], :2]
-    height = np.linalg.norm(left[1] - left[5]) + np.linalg.norm(left[2] - left[4])
-    ear = height / (2.0 * np.linalg.norm(left[0] - left[3]))
-    assert line['faces'][0]['left_ear'] == pytest.approx(ear, abs=1e-3)
-
-
-@pytest.mark.parametrize('frame', [0, 380])
-def test_closed_eyes_are_told_from_open_ones(run, tmp_path, frame):
-    sequence = AstronautSequence()
-    closed = sequence.openness(sequence.stamp_s(frame)) == 0
-    assert closed == (frame == 380)
-    Image.fromarray(sequence.frame(frame)).save(tmp_path / 'frame.png')
-    _, (line,), _ = run(tmp_path / 'frame.png')
-    (face,) = line['faces']
-    assert face['ear_model'] == 'iris_landmark'
-    for ear in (face['left_ear'], face['right_ear']):
-        assert ear < 0.15 if closed else ear > 0.3
 
 
 def test_a_folder_gives_its_pictures_by_name_each_for_itself(run, folder):
@@ -234,13 +209,6 @@ def test_overlay_writes_one_annotated_picture_per_frame(run, folder, tmp_path, a
     assert changed[y - 5 : y + h + 5, x - 5 : x + w + 5].sum() > 200
 
 
-def test_overlay_alone_writes_no_lines(folder, tmp_path, engines_dir, capsys):
-    arguments = [str(folder / 'b.png'), '--overlay', str(tmp_path / 'd')]
-    assert analyze.main([*arguments, '--engines-dir', str(engines_dir)]) == 0
-    assert capsys.readouterr().out == ''
-    assert (tmp_path / 'd' / 'b.jpg').is_file()
-
-
 def test_plot_writes_a_picture_per_face_of_a_video_and_per_folder(
     run, folder, tmp_path, astronaut, monkeypatch
 ):
@@ -281,11 +249,12 @@ def test_each_face_is_summarised_on_standard_error(run, folder, tmp_path, astron
     assert f'pictures in {folder.name}: 2 faces: happy 100 %' in err
 
 
-def test_plot_alone_writes_no_lines(folder, tmp_path, engines_dir, capsys):
-    arguments = [str(folder / 'b.png'), '--plot', str(tmp_path / 'p')]
+@pytest.mark.parametrize(('option', 'name'), [('--overlay', 'b.jpg'), ('--plot', '')])
+def test_pictures_alone_write_no_lines(folder, tmp_path, engines_dir, capsys, option, name):
+    arguments = [str(folder / 'b.png'), option, str(tmp_path / 'd')]
     assert analyze.main([*arguments, '--engines-dir', str(engines_dir)]) == 0
     assert capsys.readouterr().out == ''
-    assert [path.name for path in (tmp_path / 'p').iterdir()] == [f'{folder.name}.png']
+    assert [x.name for x in (tmp_path / 'd').iterdir()] == [name or f'{folder.name}.png']
 
 
 def test_a_plot_never_replaces_an_input(run, tmp_path, astronaut):

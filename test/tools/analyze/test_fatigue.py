@@ -6,7 +6,6 @@ import json
 import math
 
 import cv2
-import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
@@ -135,16 +134,6 @@ def test_what_is_not_valid_yet_is_null(analysis):
 
 
 @pytest.mark.models
-def test_the_head_follows_the_sample(analysis, sequence):
-    _, lines, *_ = analysis
-    first = round(FIRST_S * FPS)
-    rolls = [line['faces'][0]['fatigue']['head_roll'] for line in lines]
-    truth = [sequence.head(first + i).roll_rad for i in range(len(lines))]
-    assert np.ptp(truth) > math.radians(15.0)
-    assert np.corrcoef(rolls, truth)[0, 1] < -0.97, 'clockwise in the image is to the left'
-
-
-@pytest.mark.models
 def test_the_summary_names_the_closure(analysis):
     _, lines, told, _ = analysis
     level = lines[-1]['faces'][0]['fatigue']['level']
@@ -183,30 +172,3 @@ def test_the_overlay_shows_the_closure(analysis, monkeypatch, closing_eyes, engi
     assert {face.eyes_closed for face in faces} >= {True, False}
     assert {face.level for face in faces} == {'', 'microsleep'}
     assert all(math.isnan(face.perclos) for face in faces)
-
-
-@pytest.mark.models
-def test_two_people_side_by_side_do_not_mix(sequence, engines_dir, tmp_path, capsys):
-    awake = [sequence.frame(i) for i in range(round(10.7 * FPS), round(11.9 * FPS))]
-    awake += awake[::-1]
-    video = tmp_path / 'pair.avi'
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*'MJPG'), FPS, (1280, 480))
-    for k, i in enumerate(range(round(8.8 * FPS), round(14.4 * FPS))):
-        pair = np.hstack([sequence.frame(i), awake[k % len(awake)]])
-        writer.write(cv2.cvtColor(pair, cv2.COLOR_RGB2BGR))
-    writer.release()
-    out = tmp_path / 'out.jsonl'
-    arguments = ['--no-landmarks', '--jsonl', str(out), '--engines-dir', str(engines_dir)]
-    assert analyze.main([str(video), *arguments]) == 0
-    levels: dict[str, set[str]] = {'left': set(), 'right': set()}
-    ids: dict[str, set[str]] = {'left': set(), 'right': set()}
-    for line in out.read_text().splitlines():
-        for face in json.loads(line)['faces']:
-            side = 'left' if face['box'][0] + face['box'][2] / 2 < 640 else 'right'
-            ids[side].add(face['id'])
-            levels[side].add(face['fatigue']['level'])
-    assert levels == {'left': {'unknown', 'microsleep'}, 'right': {'unknown'}}
-    (tired,), (fresh,) = ids['left'], ids['right']
-    summaries = {line.split(': ')[1]: line for line in capsys.readouterr().err.splitlines()}
-    assert '1 long closure, of them 1 microsleep' in summaries[f'{video} face {tired}']
-    assert '0 blinks, 0 long closures' in summaries[f'{video} face {fresh}']

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -28,12 +27,14 @@ from aitable_ros.tools.support.isolation import Outcome
 
 ROOT = Path(__file__).resolve().parents[3]
 IRIS = CONTRACTS['iris_landmark']  # the smallest network
+Run = Callable[..., dict[str, Any]]
+Out = pytest.CaptureFixture[str]
 
 
 @pytest.mark.models
 class TestCommand:
     @pytest.fixture
-    def run(self, engines_dir: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    def run(self, engines_dir: Path, tmp_path: Path) -> Run:
         def call(*arguments: str, status: int = 0) -> dict[str, Any]:
             file = tmp_path / 'out.json'
             folder = ['--engines-dir', str(engines_dir)]
@@ -42,9 +43,7 @@ class TestCommand:
 
         return call
 
-    def test_every_backend_is_timed_and_compared(
-        self, run: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_every_backend_is_timed_and_compared(self, run: Run, capsys: Out) -> None:
         document = run('iris_landmark', '--batches', '1,3', '--runs', '20')
         assert set(document) == {'environment', 'models', 'endurance', 'failures'}
         (model,) = document['models']
@@ -79,9 +78,7 @@ class TestCommand:
         assert out.count('\nlitert ') == 3
         assert 'times as long as' in out
 
-    def test_endurance_is_told(
-        self, run: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_endurance_is_told(self, run: Run, capsys: Out) -> None:
         options = ('--backend', 'litert', '--runs', '0', '--soak', '1000', '--cycles', '100')
         document = run('iris_landmark', *options)
         soak, cycles = document['endurance']
@@ -97,12 +94,7 @@ class TestCommand:
 
     @pytest.mark.parametrize(('max_growth', 'status'), [('1', 1), ('20', 0)])
     def test_growth_is_a_failure_from_the_share_on_that_was_given(
-        self,
-        run: Callable[..., dict[str, Any]],
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-        max_growth: str,
-        status: int,
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: Out, max_growth: str, status: int
     ) -> None:
         memory = {'open_files': 9, 'threads': 2}
         samples = [{'after': 1, 'rss_bytes': 100, **memory}] + [
@@ -124,11 +116,7 @@ class TestCommand:
         assert ('4 cycles: rss_bytes grew by 10.0%' in err) == bool(status)
 
     def test_a_reference_can_be_recorded_elsewhere(
-        self,
-        run: Callable[..., dict[str, Any]],
-        engines_dir: Path,
-        tmp_path: Path,
-        capsys: pytest.CaptureFixture[str],
+        self, run: Run, engines_dir: Path, tmp_path: Path, capsys: Out
     ) -> None:
         file = tmp_path / 'reference.npz'
         arguments = ['--record', str(file), '--engines-dir', str(engines_dir), 'iris_landmark']
@@ -149,18 +137,13 @@ class TestCommand:
         assert benchmark.main(['iris_landmark', '--reference', str(file)]) == 1
         assert 'no recorded reference' in capsys.readouterr().err
 
-    def test_a_backend_that_was_named_must_run(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_a_backend_that_was_named_must_run(self, tmp_path: Path, capsys: Out) -> None:
         arguments = ['face_mesh', '--backend', 'litert', '--engines-dir', str(tmp_path)]
         assert benchmark.main(arguments) == 1
         assert 'face_mesh cannot run on litert' in capsys.readouterr().err
 
     def test_answers_that_are_not_finite_are_a_failure(
-        self,
-        run: Callable[..., dict[str, Any]],
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: Out
     ) -> None:
         right = EngineRunner.infer
 
@@ -182,10 +165,7 @@ class TestCommand:
         assert 'iris_landmark on litert, batch 1: not finite: iris' in err
 
     def test_one_that_fails_while_running_does_not_cost_the_others_figures(
-        self,
-        run: Callable[..., dict[str, Any]],
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: Out
     ) -> None:
         right = EngineRunner.infer
 
@@ -204,10 +184,7 @@ class TestCommand:
         assert 'iris_landmark on litert: out of memory' in capsys.readouterr().err
 
     def test_what_was_measured_before_an_interruption_is_kept(
-        self,
-        run: Callable[..., dict[str, Any]],
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: Out
     ) -> None:
         make_cases = benchmark_measure.cases_of
 
@@ -262,20 +239,6 @@ class TestCommand:
         assert result.stdout.count('\nlitert ') == 4
         assert 'difference: at worst, from ONNX Runtime' in result.stdout
 
-    def test_it_runs_as_a_module_from_anywhere(self, engines_dir: Path, tmp_path: Path) -> None:
-        shutil.copyfile(engines_dir / 'iris_landmark.tflite', tmp_path / 'iris_landmark.tflite')
-        command = [sys.executable, '-m', 'aitable_ros.tools.benchmark', 'iris_landmark']
-        result = subprocess.run(
-            [*command, '--runs', '5', '--batches', '1', '--engines-dir', str(tmp_path)],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=ROOT,
-        )
-        assert (result.returncode, result.stderr) == (0, '')
-        assert 'no reference: ' in result.stdout
-        assert 'onnx is missing' in result.stdout
-
 
 class TestArguments:
     @pytest.mark.parametrize(
@@ -292,9 +255,7 @@ class TestArguments:
             ['--max-growth', '-1'],
         ],
     )
-    def test_wrong_ones_are_refused(
-        self, arguments: list[str], capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_wrong_ones_are_refused(self, arguments: list[str], capsys: Out) -> None:
         with pytest.raises(SystemExit) as caught:
             benchmark.main(arguments)
         assert caught.value.code == 2
@@ -310,7 +271,7 @@ class TestArguments:
         ],
     )
     def test_ones_that_would_do_nothing_are_refused(
-        self, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+        self, arguments: list[str], told: str, capsys: Out
     ) -> None:
         with pytest.raises(SystemExit) as caught:
             benchmark.main(arguments)
@@ -319,7 +280,7 @@ class TestArguments:
 
     @pytest.mark.parametrize('option', ['--json', '--record'])
     def test_a_file_that_cannot_be_written_is_told_before_the_work(
-        self, option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, option: str, tmp_path: Path, capsys: Out
     ) -> None:
         file = tmp_path / 'none' / 'figures'
         assert benchmark.main(['iris_landmark', option, str(file)]) == 1
@@ -328,7 +289,7 @@ class TestArguments:
         assert err == f'benchmark: error: {file} cannot be written: No such file or directory\n'
 
     def test_a_batch_that_does_not_fit_into_memory_is_an_error(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, monkeypatch: pytest.MonkeyPatch, capsys: Out
     ) -> None:
         def run(_: object) -> None:
             raise MemoryError('Unable to allocate 1.12 TiB')
@@ -337,21 +298,19 @@ class TestArguments:
         assert benchmark.main(['iris_landmark']) == 1
         assert 'error: Unable to allocate 1.12 TiB' in capsys.readouterr().err
 
-    def test_an_unknown_model_is_named(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_an_unknown_model_is_named(self, capsys: Out) -> None:
         assert benchmark.main(['unknown']) == 1
         assert "unknown model 'unknown'; choose from " in capsys.readouterr().err
 
 
-def test_a_python_for_pytorch_that_does_not_start_is_an_error(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_python_for_pytorch_that_does_not_start_is_an_error(capsys: Out) -> None:
     options = ['emonet', '--backend', 'onnxruntime', '--compare', 'torch', '--runs', '0']
     assert benchmark.main([*options, '--torch-python', '/nowhere/python3 -I']) == 1
     assert 'error: /nowhere/python3 does not start' in capsys.readouterr().err
 
 
 def test_a_variant_of_pytorch_that_does_not_run_is_a_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
 ) -> None:
     def runner(variant: str) -> None:
         raise RuntimeError(f'{variant}: CUDA out of memory')

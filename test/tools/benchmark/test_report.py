@@ -80,14 +80,6 @@ class TestModel:
         figures = [word for line in wide[2:7] for word in line.split()]
         assert set(figures) <= {word for line in lines[:end] for word in line.split()}
 
-    def test_a_wide_terminal_gets_one_table(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        expected = printed(capsys, MODEL)
-        monkeypatch.setattr(sys.stdout, 'isatty', lambda: True)
-        monkeypatch.setenv('COLUMNS', '160')
-        assert printed(capsys, MODEL) == expected
-
     def test_where_nothing_was_timed_nothing_is_said_of_differences(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -12,6 +12,8 @@ import pytest
 from aitable_ros.tools.preflight.check import Status
 from aitable_ros.tools.preflight.runtimes import check_cuda, check_runtime, jetson
 
+MISSING = 'raise ImportError("lib%s: cannot open")'
+
 LIBCUDA = r"""
 #include <string.h>
 int cuInit(unsigned flags) { return %d; }
@@ -88,49 +90,13 @@ def test_a_tensorrt_that_works(builder: str, kind: str, modules: Callable[..., N
 @pytest.mark.parametrize(
     ('name', 'module', 'code', 'status', 'told'),
     [
-        (
-            'tensorrt',
-            'tensorrt',
-            'raise ImportError("libnvinfer.so.8: cannot open")',
-            Status.ERROR,
-            'libnvinfer.so.8',
-        ),
-        (
-            'pycuda',
-            'pycuda.driver',
-            'raise ImportError("libcudart.so.12: cannot open")',
-            Status.ERROR,
-            'libcudart.so.12',
-        ),
-        (
-            'pycuda',
-            'pycuda.driver',
-            'raise ImportError("libcuda.so.1: cannot open")',
-            Status.WARNING,
-            'libcuda.so.1',
-        ),
+        ('tensorrt', 'tensorrt', MISSING % 'nvinfer.so.8', Status.ERROR, 'libnvinfer.so.8'),
+        ('pycuda', 'pycuda.driver', MISSING % 'cudart.so.12', Status.ERROR, 'libcudart.so.12'),
+        ('pycuda', 'pycuda.driver', MISSING % 'cuda.so.1', Status.WARNING, 'libcuda.so.1'),
         ('pycuda', 'pycuda.driver', '', Status.OK, 'pycuda of unknown version'),
-        (
-            'litert',
-            'ai_edge_litert.interpreter',
-            'raise ImportError("libstdc++.so.6: too old")',
-            Status.ERROR,
-            'cannot be imported: ImportError: libstdc++.so.6: too old',
-        ),
-        (
-            'onnxruntime',
-            'onnxruntime',
-            'import os; os._exit(0)',
-            Status.ERROR,
-            'cannot be imported: it ends the process',
-        ),
-        (
-            'onnxruntime',
-            'onnxruntime',
-            'import os; os.abort()',
-            Status.ERROR,
-            'cannot be imported: was ended by SIGABRT',
-        ),
+        ('litert', 'ai_edge_litert.interpreter', MISSING % 'x', Status.ERROR, 'ImportError: libx'),
+        ('onnxruntime', 'onnxruntime', 'import os; os._exit(0)', Status.ERROR, 'ends the process'),
+        ('onnxruntime', 'onnxruntime', 'import os; os.abort()', Status.ERROR, 'by SIGABRT'),
     ],
 )
 def test_one_that_is_there_but_broken(

@@ -156,8 +156,7 @@ class TestPlaying:
         stage = Stage(graph, five, rate=20.0, loop=True).listen('/a', '/b')
         stage.run_in_background()
         assert until(lambda: len(stage.heard) >= 12)
-        report = stage.end()
-        assert report.passes >= 2
+        stage.end()
         assert stage.texts[:10] == [f'text {i}' for i in range(5)] * 2
 
     def test_end_of_the_context_ends_it(self, five: Path) -> None:

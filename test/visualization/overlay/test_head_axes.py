@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from euler_angles import from_yaw_pitch_roll
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aitable_ros.perception.head.canonical_face import RIGID_POINTS_M, SELLION
-from aitable_ros.perception.maths.rotation import from_yaw_pitch_roll, product, to_matrix
+from aitable_ros.perception.maths.rotation import product, to_matrix
 from aitable_ros.visualization.overlay.head_axes import AXIS_LENGTH_M, head_axes_px
 
 FOCAL_PX, CENTRE_PX = 600.0, np.array((320.0, 240.0))

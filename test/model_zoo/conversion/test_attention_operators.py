@@ -340,16 +340,12 @@ def crops_of_a_face() -> npt.NDArray[np.uint8]:
     )
 
 
-def pictures_without_a_face() -> npt.NDArray[np.uint8]:
-    noise = np.random.default_rng(5).integers(0, 256, (192, 192, 3), np.uint8)
-    return np.stack([np.zeros_like(noise), np.full_like(noise, 255), noise])
-
-
 def test_the_whole_network_agrees_with_the_original(
     content: bytes, model: onnx.ModelProto
 ) -> None:
     original = Original(content)
-    images = np.concatenate([crops_of_a_face(), pictures_without_a_face()])
+    noise = np.random.default_rng(5).integers(0, 256, (192, 192, 3), np.uint8)
+    images = np.stack([*crops_of_a_face(), 0 * noise, 0 * noise + 255, noise])
     ours = run_onnx(model, {'image': images})
     for i, image in enumerate(images):
         for name, theirs in original.run(image).items():
@@ -358,23 +354,13 @@ def test_the_whole_network_agrees_with_the_original(
             )
 
 
-def test_a_batch_is_one_by_one_and_finite(model: onnx.ModelProto) -> None:
-    images = np.concatenate([crops_of_a_face()[:1], pictures_without_a_face()])
-    together = run_onnx(model, {'image': images})
-    for i in range(len(images)):
-        alone = run_onnx(model, {'image': images[i : i + 1]})
-        for name, values in together.items():
-            assert np.isfinite(values).all()
-            np.testing.assert_allclose(values[i], alone[name][0], atol=1e-5)
-
-
 def test_graph_has_only_operators_that_tensorrt_8_6_parses(model: onnx.ModelProto) -> None:
     assert (model.ir_version, model.opset_import[0].version) == (8, 17)
     assert {node.domain for node in model.graph.node} == {''}
     parsed = (
-        'Abs Add Cast Clip Concat Conv Div Equal Floor Gather GatherND Identity MatMul MaxPool Min '
-        'Mul PRelu Pad ReduceL2 ReduceMax ReduceMin ReduceProd ReduceSum Relu Reshape Slice Sub '
-        'Transpose'
+        'Abs Add Cast Clip Concat Conv Div Equal Floor Gather GatherND Identity MatMul MaxPool '
+        'Min Mul PRelu Pad ReduceL2 ReduceMax ReduceMin ReduceProd ReduceSum Relu Reshape Slice '
+        'Sub Transpose'
     )
     assert {node.op_type for node in model.graph.node} <= set(parsed.split())
     # and of types: nothing but the corners' indices and the shapes is of integers

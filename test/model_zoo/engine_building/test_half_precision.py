@@ -95,18 +95,6 @@ class TestHeads:
         model.graph.node[5].input[1] = model.graph.node[4].output[0]
         assert head_nodes(model) == {'Conv_3', 'Relu_4', 'Conv_5', 'Reshape_6'}
 
-    @pytest.mark.models
-    def test_of_the_attention_mesh_are_convolutions_and_all_the_geometry(
-        self, networks: dict[str, onnx.ModelProto]
-    ) -> None:
-        model = networks['face_attention']
-        heads = head_nodes(model)
-        kept = {node.op_type for node in model.graph.node if node.name in heads}
-        weighted = [n for n in model.graph.node if n.op_type == 'Conv' and n.name in heads]
-        assert len(weighted) == 7  # mesh and presence, lips, eyes, irises
-        assert {'ReduceL2', 'Floor', 'ReduceProd', 'MatMul'} <= kept  # to the sampling's weights
-        assert not {'GatherND', 'PRelu'} & kept  # the features are none of it
-
 
 class TestLargeValues:
     def test_nodes_that_take_or_give_them_are_found(self) -> None:

@@ -51,21 +51,10 @@ def test_depth_is_the_mesh_s_and_an_iris_lies_in_its_lids(
 ) -> None:
     refined = fl.refined_landmarks(outputs)
     np.testing.assert_array_equal(refined[:, :468, 2], outputs['mesh'][..., 2])
-    for iris, lids in (
-        (fl.RIGHT_IRIS, fl.RIGHT_EYE_RING),
-        (fl.LEFT_IRIS, fl.LEFT_EYE_RING),
-    ):
+    sides = ((fl.RIGHT_IRIS, fl.RIGHT_EYE_RING), (fl.LEFT_IRIS, fl.LEFT_EYE_RING))
+    for iris, lids in sides:
         depth = outputs['mesh'][:, lids, 2].mean(axis=1, keepdims=True)
         np.testing.assert_allclose(refined[:, iris, 2], np.repeat(depth, 5, axis=1), rtol=1e-5)
-
-
-def test_the_lists_are_those_of_the_outlines() -> None:
-    assert set(fl.REFINED_RIGHT_EYE[:16]) == set(fl.RIGHT_EYE_RING)
-    assert set(fl.REFINED_LEFT_EYE[:16]) == set(fl.LEFT_EYE_RING)
-    assert set(fl.REFINED_LIPS[:20]) == set(fl.LIPS_OUTER_RING)
-    assert set(fl.REFINED_LIPS[20:40]) == set(fl.LIPS_INNER_RING)
-    mirror = dict(zip(fl.RIGHT_EYE_RING, fl.LEFT_EYE_RING))
-    assert tuple(mirror[point] for point in fl.REFINED_RIGHT_EYE[:16]) == fl.REFINED_LEFT_EYE[:16]
 
 
 @pytest.mark.models

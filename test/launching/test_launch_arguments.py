@@ -101,13 +101,8 @@ def test_nodes_in_a_container_cannot_be_separate():
 @pytest.mark.parametrize(
     ('name', 'value'),
     [
-        ('rate', '0'),
-        ('rate', '-1'),
-        ('rate', 'nan'),
-        ('rate', 'inf'),
-        ('rate', 'fast'),
-        ('linger', '-0.1'),
-        ('linger', ''),
+        *(('rate', value) for value in ('0', '-1', 'nan', 'inf', 'fast')),
+        *(('linger', value) for value in ('-0.1', '')),
     ],
 )
 def test_numbers_are_checked(name, value):

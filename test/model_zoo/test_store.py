@@ -430,17 +430,13 @@ def read_only(engines: Path) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def test_a_read_only_folder_that_is_whole_is_fine(read_only: Path) -> None:
+def test_a_read_only_folder_that_is_whole_is_used_even_of_an_older_converter(
+    read_only: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines: list[str] = []
     ensure_models(SOURCES, read_only, progress=lines.append)
     assert lines == []
-
-
-def test_a_read_only_folder_of_an_older_converter_is_used_as_it_is(
-    read_only: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setattr(store, 'converter_version', lambda: 'a later one')
-    lines: list[str] = []
     ensure_models(['face_mesh'], read_only, progress=lines.append)
     assert lines == [
         'face_mesh.onnx was made by another version of the converter; used as it is:'

@@ -1,10 +1,15 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""The nodes over a bag and ``analyze`` say the same of every image: all fields of all messages."""
+"""
+The nodes over a bag and ``analyze`` say the same of every image: all fields of all messages.
+
+AITABLE_TEST_VIDEO names a further video to compare on.
+"""
 
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +18,20 @@ import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
 
-from rclpy.serialization import deserialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
 
 from aitable_msgs.msg import Emotion, FaceArray, Fatigue, Posture
-from aitable_ros.bags import BagReader, BagTarget, SampleBag, make_sample_bag
+from aitable_ros.bags import BagReader, BagTarget, BagWriter, SampleBag, make_sample_bag
+from aitable_ros.bags.definitions import find_definition
+from aitable_ros.ros_support.frames.image_conversion import rgb_to_image
 from aitable_ros.ros_support.messages.posture import posture_to_message
 from aitable_ros.ros_support.messages.results import (
     emotion_to_message,
     faces_to_message,
     fatigue_to_message,
 )
+from aitable_ros.sources import open_source
 from aitable_ros.tools.analyze.command import _parser
 from aitable_ros.tools.analyze.inputs import BagInput
 from aitable_ros.tools.analyze.run import load_observers
@@ -146,3 +154,29 @@ def test_by_emonet(sample: Path, emonet_dir: Path, tmp_path: Path) -> None:
     assert {one.backend for one in nodes['emotion']} <= {'onnxruntime', 'ncnn'}
     cut = {kind: tool[kind][: len(nodes[kind])] for kind in KINDS}
     compare(cut, nodes)
+
+
+@pytest.mark.skipif(
+    'AITABLE_TEST_VIDEO' not in os.environ, reason='AITABLE_TEST_VIDEO names no video'
+)
+@pytest.mark.parametrize('backend', ['geometry', 'onnxruntime'])
+def test_on_a_video_of_a_real_face(emonet_dir: Path, tmp_path: Path, backend: str) -> None:
+    bag, header = tmp_path / 'video.mcap', Header()
+    with (
+        open_source(os.environ['AITABLE_TEST_VIDEO'], loop=False) as source,
+        BagWriter(BagTarget(bag, 'mcap')) as writer,
+    ):
+        topic = writer.add_topic('/image_raw', find_definition('sensor_msgs/msg/Image'))
+        while (frame := source.read()) is not None:
+            stamp_ns = round((1000.0 + frame.time_s) * 1e9)
+            header.stamp.sec, header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
+            half = np.ascontiguousarray(frame.image[::2, ::2])
+            writer.write(topic, stamp_ns, serialize_message(rgb_to_image(half, header)))
+    nodes = by_nodes(
+        bag,
+        tmp_path,
+        *('--emotion-backend', backend, '--ros-args', '-p', f'engines_dir:={emonet_dir}'),
+    )
+    tool = by_analyze(bag, '--engines-dir', str(emonet_dir), '--emotion-backend', backend)
+    assert len(nodes['fatigue']) > 0.9 * len(nodes['faces'])
+    compare(tool, nodes)

@@ -46,8 +46,3 @@ def test_without_what_it_needs_it_says_so(gpu, trt, path, monkeypatch, error, to
     monkeypatch.setattr(gpu.driver, 'init', fail)
     with pytest.raises(InferenceError, match=told):
         TensorRtEngine(SPEC, path)
-
-
-def test_a_device_that_is_not_there_is_named(trt, path):
-    with pytest.raises(InferenceError, match='no CUDA device 3: this machine has 1'):
-        TensorRtEngine(SPEC, path, device=3)

@@ -65,21 +65,6 @@ def test_a_replay_runs_the_last_images_again(trt, path):
         np.testing.assert_array_equal(runs, [images(2)])
         with pytest.raises(InferenceError, match=r'expected 1\.\.4 images, got 5'):
             engine.replay(5)
-    engine.close()
-    for use in (engine.replay, lambda: engine.infer({'image': images(1)})):
-        with pytest.raises(InferenceError, match='used after close'):
-            use()
-
-
-def test_only_its_own_thread_may_use_and_close_it(gpu, trt, path):
-    with TensorRtEngine(SPEC, path) as engine, ThreadPoolExecutor(1) as other:
-        with pytest.raises(InferenceError, match='belongs to MainThread'):
-            other.submit(engine.infer, {'image': images(1)}).result()
-        with pytest.raises(InferenceError, match='belongs to MainThread'):
-            other.submit(engine.close).result()
-        assert not engine.closed
-        assert_right(engine, images(1))
-    assert not gpu.live
 
 
 def test_any_thread_may_close_it_once_its_own_has_ended(gpu, trt, path):

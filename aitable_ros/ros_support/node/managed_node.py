@@ -172,6 +172,7 @@ class ManagedNode(WorkingNode):
             self._note_problem('not configured', error, is_error=self.is_required)
             self._free()
             return TransitionCallbackReturn.FAILURE
+        give_back_free_memory()
         for selection in self.selections():
             self.get_logger().info(selection.explain())
         return super().on_configure(state)
@@ -323,8 +324,8 @@ def give_back_free_memory() -> None:
     Return to the system what the C library keeps of freed memory, where that is glibc.
 
     It keeps a heap per thread and returns only what lies at its end. Networks are loaded in
-    threads of their own, so that after some reloads several times their size would be held,
-    which a Jetson's GPU would lack, too.
+    threads of their own, and loading takes more than what is loaded: it would be held, after some
+    reloads several times the networks' size, which a Jetson's GPU would lack, too.
     """
     trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
     if trim is not None:

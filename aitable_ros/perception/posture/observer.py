@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -185,7 +185,7 @@ class PostureObserver:
         Measure and judge the posture in the stream's next image.
 
         :param image: (H, W, 3) uint8 RGB.
-        :param stamp_s: its header time [s].
+        :param stamp_s: its header time [s]; going back begins another stream.
         :param seen: the faces in it, if they are known: the one that goes with the body gives the
             person's id and a more exact head.
         :param intrinsics: the camera's calibration, if there is one for this size.
@@ -197,6 +197,8 @@ class PostureObserver:
         """
         if not self.is_due(stamp_s):
             return None
+        if stamp_s < self._last_stamp_s:
+            self._begin_person()
         self._limit.take(stamp_s, self.settings.max_rate_hz)
         self._last_stamp_s = stamp_s
         body = self._source.estimator.process(image, stamp_s)
@@ -213,7 +215,7 @@ class PostureObserver:
         :raises ValueError: when the image is not one.
         :raises InferenceError: when an engine fails.
         """
-        alone = PostureObserver(self._source, replace(self.settings))
+        alone = PostureObserver(self._source, self.settings)
         body = self._source.estimator.process_still(image)
         return alone._judge(body, _size_px(image), 0.0, seen, None, None, None)
 

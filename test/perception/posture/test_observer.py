@@ -85,8 +85,10 @@ def test_the_face_that_goes_with_the_body_names_the_person_until_they_leave(acto
     assert sit(observer, 1.0, 1.0).person_id == 'f3', 'an image without its faces'
     actor.person = None
     gone = sit(observer, 6.0, 2.0)
-    assert gone.state.posture is Posture.AWAY
-    assert gone.person_id == ''
+    assert (gone.state.posture, gone.person_id) == (Posture.AWAY, '')
+    actor.person = UPRIGHT
+    assert sit(observer, 4.0, 8.0, seen=seen).person_id == 'f3'
+    assert sit(observer, 1.0).person_id == '', 'time went back'
 
 
 def test_another_observer_keeps_the_calibration(actor):

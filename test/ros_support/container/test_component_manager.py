@@ -34,6 +34,16 @@ __all__ = ['strangers']
 CYCLES = 24
 
 
+@pytest.fixture(scope='module', autouse=True)
+def what_a_thread_still_held_when_it_was_frozen_is_collected(
+    what_earlier_tests_left_is_not_searched_for_garbage,
+):
+    """These tests list the whole graph: a node that is never collected would stay on it."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
 class Host:
     """A container's inside: a manager on an executor that spins."""
 

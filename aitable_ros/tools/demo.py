@@ -110,14 +110,14 @@ def _positive(text: str) -> float:
 def _run(options: argparse.Namespace) -> int:
     from aitable_ros.inference.selection import AUTO, BACKENDS
     from aitable_ros.model_zoo.store import fetch_if_possible
+    from aitable_ros.perception.faces.observer import NETWORKS
     from aitable_ros.ros_support.process.transport import configure_transport
 
     if options.backend not in (AUTO, *BACKENDS):
         raise DemoError(f'--backend {options.backend}: not one of {", ".join((AUTO, *BACKENDS))}')
     folder = options.out or cache_dir() / 'demo' / time.strftime('%Y-%m-%d_%H-%M-%S')
     folder.mkdir(parents=True, exist_ok=True)
-    models = ('face_detection', 'face_mesh', 'iris_landmark')
-    if failed := fetch_if_possible(models, engines_dir()):
+    if failed := fetch_if_possible(NETWORKS, engines_dir()):
         print(f'demo: {failed}', file=sys.stderr)
     configure_transport()
     children = [
@@ -131,8 +131,6 @@ def _run(options: argparse.Namespace) -> int:
             f'components:=[{",".join(BY_DEFAULT)}]',
             '-p',
             f'face_detection:backend:={options.backend}',
-            '-p',
-            f'fatigue:backend:={options.backend}',
         ),
         _Child('source', 'image_source_node', folder, '-p', f"source:='{options.source}'"),
     ]

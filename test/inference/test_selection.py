@@ -178,7 +178,7 @@ def test_the_file_of_another_network_is_skipped(
 ) -> None:
     (folder / 'face_mesh.json').unlink()
     for suffix in ('.tflite', '.onnx'):
-        shutil.copyfile(engines_dir / f'iris_landmark{suffix}', folder / f'face_mesh{suffix}')
+        shutil.copyfile(engines_dir / f'face_detection{suffix}', folder / f'face_mesh{suffix}')
     with pytest.raises(NoBackendError, match=r'litert: .*192.*; onnxruntime: .*192'):
         load_engine(spec, engines_dir=folder)
 

@@ -35,8 +35,6 @@ def test_the_package_s_own_catalog_has_every_model(catalog: dict[str, ModelSpec]
         assert spec.chain[0] == 'tensorrt'
         if name.startswith('pose_'):  # LiteRT cannot leave out the segmentation mask
             assert spec.chain[1:] == ('onnxruntime', 'litert')
-        elif name == 'face_attention':  # LiteRT lacks its custom operators
-            assert spec.chain[1:] == ('onnxruntime',)
         elif name in SOURCES:
             assert spec.chain[1:] == ('litert', 'onnxruntime')
         else:

@@ -20,7 +20,7 @@ from aitable_ros.model_zoo.loading import load_models
 
 pytestmark = pytest.mark.models
 
-IRIS = ('iris_landmark',)
+DETECTION = ('face_detection',)
 
 
 class Logger:
@@ -39,10 +39,10 @@ def logger() -> Any:
 
 @pytest.fixture
 def folder(engines_dir: Path, tmp_path: Path) -> Path:
-    """An engines folder of the test's own, with iris_landmark in it."""
+    """An engines folder of the test's own, with face_detection in it."""
     for suffix in ('.tflite', '.onnx', '.json'):
         shutil.copyfile(
-            engines_dir / f'iris_landmark{suffix}', tmp_path / f'iris_landmark{suffix}'
+            engines_dir / f'face_detection{suffix}', tmp_path / f'face_detection{suffix}'
         )
     return tmp_path
 
@@ -70,7 +70,7 @@ def _parameters(folder: Path, **changes: Any) -> dict[str, Any]:
 def test_what_is_there_is_loaded_and_nothing_fetched(
     folder: Path, logger: Any, offline: None
 ) -> None:
-    (selection,) = load_models(IRIS, _parameters(folder), logger)
+    (selection,) = load_models(DETECTION, _parameters(folder), logger)
     close_all([selection])
     assert selection.backend == 'litert'
     assert (logger.told, logger.warned) == ([], [])
@@ -80,10 +80,10 @@ def test_what_is_there_is_loaded_and_nothing_fetched(
 def test_offline_a_spoilt_fallback_does_not_stop_the_backend_that_works(
     folder: Path, logger: Any, offline: None, content: bytes | None
 ) -> None:
-    (folder / 'iris_landmark.tflite').unlink()
+    (folder / 'face_detection.tflite').unlink()
     if content is not None:
-        (folder / 'iris_landmark.tflite').write_bytes(content)
-    (selection,) = load_models(IRIS, _parameters(folder), logger)
+        (folder / 'face_detection.tflite').write_bytes(content)
+    (selection,) = load_models(DETECTION, _parameters(folder), logger)
     close_all([selection])
     assert selection.backend == 'onnxruntime'
     assert [skipped.backend for skipped in selection.skipped] == ['tensorrt', 'litert']
@@ -96,8 +96,8 @@ def test_offline_without_any_file_the_error_tells_both_reasons(
     tmp_path: Path, logger: Any, offline: None
 ) -> None:
     with pytest.raises(InferenceError) as caught:
-        load_models(IRIS, _parameters(tmp_path), logger)
-    assert 'iris_landmark.tflite is missing' in str(caught.value)
+        load_models(DETECTION, _parameters(tmp_path), logger)
+    assert 'face_detection.tflite is missing' in str(caught.value)
     assert 'no route to host' in str(caught.value)
     assert '\n' not in str(caught.value)
 
@@ -108,17 +108,17 @@ def test_a_model_that_the_catalog_leaves_out_is_one_that_cannot_be_loaded(
     # what needs an optional one goes on without it, as for every InferenceError
     catalog = folder / 'models.yaml'
     catalog.write_text('models: {face_mesh: {required: true, primary: litert}}')
-    with pytest.raises(InferenceError, match="'iris_landmark' is not in the catalog"):
-        load_models(IRIS, _parameters(folder, models_file=str(catalog)), logger)
+    with pytest.raises(InferenceError, match="'face_detection' is not in the catalog"):
+        load_models(DETECTION, _parameters(folder, models_file=str(catalog)), logger)
 
 
 def test_a_catalog_that_is_wrong_is_no_reason_to_go_on_without_the_model(
     folder: Path, logger: Any
 ) -> None:
     catalog = folder / 'models.yaml'
-    catalog.write_text('models: {iris_landmark: {primary: lite-rt}}')
+    catalog.write_text('models: {face_detection: {primary: lite-rt}}')
     with pytest.raises(CatalogError, match='unknown backend'):
-        load_models(IRIS, _parameters(folder, models_file=str(catalog)), logger)
+        load_models(DETECTION, _parameters(folder, models_file=str(catalog)), logger)
 
 
 def test_when_one_cannot_be_loaded_those_that_were_are_closed(
@@ -134,6 +134,6 @@ def test_when_one_cannot_be_loaded_those_that_were_are_closed(
     monkeypatch.setattr(models, 'load_engine', load)
     with pytest.raises(InferenceError, match='emonet cannot run on onnxruntime'):
         load_models(
-            ('iris_landmark', 'emonet'), _parameters(folder, backend='onnxruntime'), logger
+            ('face_detection', 'emonet'), _parameters(folder, backend='onnxruntime'), logger
         )
     assert [selection.engine.closed for selection in opened] == [True]

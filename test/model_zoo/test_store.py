@@ -21,6 +21,7 @@ from aitable_ros import paths
 from aitable_ros.inference.selection import load_engine
 from aitable_ros.inference.tensorrt.sidecar import file_sha256
 from aitable_ros.model_zoo import download, store
+from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.files import ModelFilesError, write_atomically
 from aitable_ros.model_zoo.store import SOURCES, ensure_models, inspect_model
 
@@ -81,7 +82,8 @@ def test_an_empty_folder_is_filled(mediapipe_wheel: Path, tmp_path: Path) -> Non
     expected = {f'{name}{suffix}' for name in SOURCES for suffix in ('.tflite', '.onnx', '.json')}
     assert set(_contents(folder)) == {*expected, 'NOTICE'}
     for name, path in result.items():
-        assert file_sha256(path) == SOURCES[name].sha256
+        as_it_came = file_sha256(path) == SOURCES[name].sha256
+        assert as_it_came == (name not in store._REWRITTEN)
         assert any(line.startswith(f'{name}: converted to ONNX (') for line in lines)
     assert 'Apache License, Version 2.0' in (folder / 'NOTICE').read_text()
     assert _all_whole(folder)
@@ -224,7 +226,7 @@ def test_the_converter_s_version_covers_every_module_that_it_is_made_of() -> Non
     folder = Path(store.__file__).parent
     prefix = 'aitable_ros.model_zoo.'
     found: set[str] = set()
-    todo = ['conversion/tflite_to_onnx']
+    todo = ['conversion/tflite_to_onnx', 'conversion/builtin_operators']
     while todo:
         module = todo.pop()
         found.add(module)
@@ -232,6 +234,22 @@ def test_the_converter_s_version_covers_every_module_that_it_is_made_of() -> Non
             if isinstance(node, ast.ImportFrom) and (node.module or '').startswith(prefix):
                 todo.append(str(node.module).removeprefix(prefix).replace('.', '/'))
     assert found == set(store._CONVERTER_MODULES)
+
+
+def test_without_litert_custom_operators_stay_until_it_is_there(
+    mediapipe_wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sha256() -> str:
+        return file_sha256(tmp_path / 'face_attention.tflite')
+
+    monkeypatch.setattr(store, '_can_rewrite', lambda: False)
+    ensure_models(['face_attention'], tmp_path, wheel=mediapipe_wheel)
+    assert sha256() == SOURCES['face_attention'].sha256
+    monkeypatch.undo()
+    assert 'another version of the converter' in inspect_model('face_attention', tmp_path).problem
+    ensure_models(['face_attention'], tmp_path, wheel=mediapipe_wheel)
+    assert sha256() != SOURCES['face_attention'].sha256
+    load_engine(CONTRACTS['face_attention'], 'litert', engines_dir=tmp_path).engine.close()
 
 
 def test_without_the_converter_s_packages_the_network_as_it_came_is_enough(

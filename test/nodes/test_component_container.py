@@ -94,7 +94,7 @@ class TestParameter:
     """Nodes that are there from the beginning, with or without composition_interfaces."""
 
     def test_composes_nodes_under_their_own_names(self, graph, make):
-        node = make('emotion', 'fatigue', ros_args=('-p', 'fatigue:refine_eyes:=false'))
+        node = make('emotion', 'fatigue', ros_args=('-p', 'fatigue:publish_tf:=false'))
         assert set(components_of(node)) == {'/emotion', '/fatigue'}
         assert until(lambda: all(n.is_active for n in components_of(node).values()))
         assert {n for n, _ in graph.peer.get_node_names_and_namespaces()} >= {

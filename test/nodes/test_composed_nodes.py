@@ -84,7 +84,7 @@ def test_every_output_carries_the_header_of_its_image(system):
     assert -1 <= emotion.valence <= 1
     assert -1 <= emotion.arousal <= 1
     fatigue = system.fatigues[-1]
-    assert fatigue.backend == 'face_detection: litert, face_mesh: litert, iris_landmark: litert'
+    assert fatigue.backend == 'face_detection: litert, face_attention: litert'
     assert fatigue.visibility == Fatigue.MEASURED
     assert 0.25 < fatigue.left_ear < 0.5
     assert 0.25 < fatigue.right_ear < 0.5
@@ -105,23 +105,3 @@ def test_one_deserialisation_per_image_for_all_nodes(system):
         system.show(sequence.frame(i), 60.0 + i / 30)
     assert until(lambda: len(overlays) == 5)
     assert system.graph.peer.count_subscribers('image_raw') == 1
-
-
-def test_eyes_are_unknown_when_their_image_was_lost(graph, engines_dir):
-    detection = graph.make(FaceDetectionNode, engines_dir=str(engines_dir))
-    assert until(lambda: detection.is_active, 30)
-    system = System(graph, [detection])
-    sequence = AstronautSequence()
-    system.camera.publish(image_message(sequence.frame(0), 1.0))
-    assert until(lambda: system.faces)
-    # the fatigue node comes later: it hears of the faces, but never had their image
-    fatigue = graph.make(FatigueNode, engines_dir=str(engines_dir))
-    assert until(lambda: fatigue.is_active, 30)
-    again = graph.peer.create_publisher(FaceArray, 'faces', 10)
-    assert until(lambda: again.get_subscription_count() >= 2)
-    again.publish(system.faces[0])
-    assert until(lambda: system.fatigues)
-    (message,) = system.fatigues
-    assert message.visibility == Fatigue.NO_IMAGE
-    assert message.eye_state == Fatigue.EYES_UNKNOWN
-    assert math.isnan(message.left_ear)

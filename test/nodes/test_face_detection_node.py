@@ -66,7 +66,7 @@ def test_header_id_box_and_landmarks(graph, node, faces, camera, sequence):
     (face,) = answer.faces
     assert face.face_id == 'f1'
     assert face.header == answer.header
-    assert face.backend == 'face_detection: litert, face_mesh: litert'
+    assert face.backend == 'face_detection: litert, face_attention: litert'
     assert face.presence > 0.9
     assert face.confidence > 0.5
     assert face.tracked_s == pytest.approx(4 / 30, abs=1e-3)
@@ -119,13 +119,13 @@ def test_a_named_backend_runs_and_is_named_in_every_message(
     node = graph.make(FaceDetectionNode, engines_dir=str(engines_dir), backend=backend)
     assert until(lambda: node.is_active, 30)
     answer = show(camera, faces, sequence.frame(0), 1.0)
-    assert answer.backend == f'face_detection: {backend}, face_mesh: {backend}'
+    assert answer.backend == f'face_detection: {backend}, face_attention: {backend}'
     assert answer.faces[0].backend == answer.backend
 
 
 def test_missing_models_leave_it_unconfigured_and_diagnostics_say_why(graph, tmp_path):
     catalog = tmp_path / 'models.yaml'
-    catalog.write_text('models: {face_mesh: {required: true, primary: litert}}')
+    catalog.write_text('models: {face_attention: {required: true, primary: litert}}')
     node = graph.make(FaceDetectionNode, models_file=str(catalog))
     status = graph.status(lambda s: s.level == DiagnosticStatus.ERROR)
     assert 'face_detection' in status.message
@@ -156,7 +156,7 @@ def test_reload_under_a_stream_loses_no_frame_and_keeps_the_ids(graph, engines_d
         sent += 1
         time.sleep(1 / 30)
     assert reply.result().success, reply.result().message
-    assert 'face_mesh runs on litert' in reply.result().message
+    assert 'face_attention runs on litert' in reply.result().message
     assert node.loaded is not before
     # those that a slow machine lets be overtaken are counted: none is lost otherwise
     assert until(lambda: len(faces) + node.overtaken >= sent, 20)
@@ -176,7 +176,7 @@ def test_reload_with_a_backend_that_does_not_load_keeps_the_old(
     assert 'pytorch' in reply.message
     answer = show(camera, faces, sequence.frame(1), 1.1)
     assert answer.faces[0].face_id == 'f1'
-    assert answer.faces[0].backend == 'face_detection: litert, face_mesh: litert'
+    assert answer.faces[0].backend == 'face_detection: litert, face_attention: litert'
 
 
 def test_thresholds_change_between_two_frames_and_the_face_stays_the_same(
@@ -215,9 +215,9 @@ def test_diagnostics_tell_backend_file_rates_latency_and_faces(
     assert until(lambda: {v.key: v.value for v in heard[-1].status[0].values}['outputs'] == '1', 5)
     values = {v.key: v.value for v in heard[-1].status[0].values}
     assert values['faces'] == '1'
-    assert values['face_mesh backend'] == 'litert'
-    assert values['face_mesh file'].endswith('face_mesh.tflite')
-    assert any(key.startswith('face_mesh skipped') for key in values) == bool(
+    assert values['face_attention backend'] == 'litert'
+    assert values['face_attention file'].endswith('face_attention.tflite')
+    assert any(key.startswith('face_attention skipped') for key in values) == bool(
         node.selections()[1].skipped
     )
     for key in ('input rate [Hz]', 'latency p50 [ms]', 'latency p99 [ms]', 'overtaken'):

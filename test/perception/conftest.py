@@ -53,7 +53,7 @@ def detection_engine(catalog: dict[str, ModelSpec], engines_dir: Path) -> Iterat
 
 @pytest.fixture(scope='session')
 def mesh_engine(catalog: dict[str, ModelSpec], engines_dir: Path) -> Iterator[Engine]:
-    with load_engine(catalog['face_mesh'], engines_dir=engines_dir).engine as engine:
+    with load_engine(catalog['face_attention'], engines_dir=engines_dir).engine as engine:
         yield engine
 
 

@@ -9,12 +9,9 @@ import numpy as np
 import pytest
 
 from aitable_ros.inference.selection import load_engine
-from aitable_ros.perception.faces.detector import FaceDetector
-from aitable_ros.perception.faces.mesh import FaceMesh
-from aitable_ros.perception.faces.pipeline import FacePipeline
+from aitable_ros.perception.faces.observer import NETWORKS, FaceObserver
 from aitable_ros.perception.fatigue.blinks import EyeState
-from aitable_ros.perception.fatigue.eye_contours import EyeContours
-from aitable_ros.perception.fatigue.monitor import FatigueMonitor, FatigueSample
+from aitable_ros.perception.fatigue.observer import FatigueObserver
 from aitable_ros.simulation import AstronautSequence
 
 pytestmark = pytest.mark.models
@@ -25,34 +22,23 @@ LEARNED_S = 8.0
 
 
 @pytest.fixture(scope='module')
-def networks(catalog, engines_dir):
-    names = ('face_detection', 'face_mesh', 'iris_landmark')
-    engines = [load_engine(catalog[name], engines_dir=engines_dir).engine for name in names]
-    yield engines
-    for engine in engines:
-        engine.close()
-
-
-@pytest.fixture(scope='module')
 def frames():
     sequence = AstronautSequence()
     return sequence, [sequence.frame(i) for i in range(FIRST, LAST)]
 
 
 @pytest.mark.parametrize(('scale', 'gain'), [(0.7, 0.5), (0.7, 1.4), (1.0, 1.0), (1.6, 0.5)])
-def test_every_closure_and_nothing_else(networks, frames, scale, gain):
+def test_every_closure_and_nothing_else(catalog, engines_dir, frames, scale, gain):
     sequence, images = frames
-    detection, mesh, iris = networks
-    pipeline = FacePipeline(FaceDetector(detection), FaceMesh(mesh))
-    eyes, monitor = EyeContours(iris), FatigueMonitor()
+    engines = [load_engine(catalog[name], engines_dir=engines_dir) for name in NETWORKS]
+    faces, fatigue = FaceObserver(engines), FatigueObserver()
     begun, ended, closed, duration_s = [], [], False, 0.0
     for i, image in enumerate(images, FIRST):
         stamp_s = sequence.stamp_s(i)
         seen = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         seen = np.clip(seen * gain, 0, 255).astype(np.uint8)
-        (face,) = pipeline.process(seen, stamp_s)
-        (ears,) = eyes.run(seen, [face.landmarks_px])
-        state = monitor.update(stamp_s, FatigueSample(left_ear=ears.left, right_ear=ears.right))
+        (reading,) = fatigue.observe(faces.observe(seen, stamp_s))
+        state = reading.state
         if stamp_s < LEARNED_S:
             continue
         now_closed = state.eye_state is EyeState.CLOSED
@@ -62,6 +48,7 @@ def test_every_closure_and_nothing_else(networks, frames, scale, gain):
             ended.append(stamp_s)
         closed = now_closed
         duration_s = max(duration_s, state.closure_duration_s)
+    faces.close()
     truth = [c for c in sequence.closures if c.start_s > LEARNED_S and c.end_s < LAST / 30]
     assert len(truth) == 3
     assert begun == pytest.approx([c.start_s for c in truth], abs=0.07)

@@ -3,13 +3,12 @@
 """
 The networks see in the sample what its truth says.
 
-The EAR is measured on the lids that MediaPipe Iris draws. FaceMesh's own lid points close only
-by a third, here as on photographs of people, and are tested for just that.
+The EAR is measured on the lids that the attention mesh sees. FaceMesh's own close only by a third,
+here as on photographs of people.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,21 +17,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from aitable_ros.inference.engine import Engine
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.selection import load_engine
 from aitable_ros.perception.faces.detector import FaceDetector
 from aitable_ros.perception.faces.mesh import FaceMesh
 from aitable_ros.perception.faces.pipeline import FacePipeline
-from aitable_ros.perception.fatigue.eye_openness import eye_aspect_ratio, eye_aspect_ratios
-from aitable_ros.perception.images.roi import RotatedRoi
+from aitable_ros.perception.fatigue.eye_openness import eye_aspect_ratios
 from aitable_ros.simulation import CLOSED_OPENNESS, AstronautSequence
 from aitable_ros.simulation.eyelids import LEFT_EYE, RIGHT_EYE
 
 pytestmark = pytest.mark.models
 
-# Of the iris network's lid contour: p1..p6 of the EAR, from the outer corner.
-IRIS_EAR_POINTS = (0, 11, 13, 8, 5, 3)
 LIDS_MARGIN_S = 0.02
 
 
@@ -44,36 +39,20 @@ class Measured:
     :param stamps_s: (N,).
     :param openness: (N,) the truth.
     :param ids: per frame the ids of the faces found.
-    :param mesh_ear: (N, 2) of left and right eye from FaceMesh's points; NaN: no face.
-    :param iris_ear: (N, 2) the same from the iris network.
+    :param ear: (N, 2) of left and right eye; NaN: no face.
     :param place_error: (N,) distance of the eyes from the truth, in widths of the face.
     """
 
     stamps_s: np.ndarray
     openness: np.ndarray
     ids: list[tuple[str, ...]]
-    mesh_ear: np.ndarray
-    iris_ear: np.ndarray
+    ear: np.ndarray
     place_error: np.ndarray
 
     @property
-    def open_iris_ear(self) -> np.ndarray:
+    def open_ear(self) -> np.ndarray:
         """(2,) median over the frames with open eyes."""
-        return np.nanmedian(self.iris_ear[self.openness == 1], axis=0)
-
-
-def iris_ear(engine: Engine, image: np.ndarray, landmarks_px: np.ndarray) -> tuple[float, float]:
-    """EAR of the left and right eye; crops as MediaPipe makes them (2.3 eye widths, level)."""
-    crops = []
-    for image_left, image_right, mirrored in ((362, 263, True), (33, 133, False)):
-        start, end = landmarks_px[[image_left, image_right], :2].astype(float)
-        (dx, dy), (x, y) = end - start, (start + end) / 2
-        roi = RotatedRoi(x, y, 2.3 * math.hypot(dx, dy), math.atan2(dy, dx))
-        crop = roi.crop(image, 64)[0]
-        crops.append(crop[:, ::-1] if mirrored else crop)
-    contours = engine.infer({'image': np.stack(crops)})['eye_contour']
-    left, right = (eye_aspect_ratio(lids) for lids in contours[:, list(IRIS_EAR_POINTS)])
-    return left, right
+        return np.nanmedian(self.ear[self.openness == 1], axis=0)
 
 
 @pytest.fixture(scope='module')
@@ -95,12 +74,11 @@ def measured(
     count = len(sequence)
     stamps_s = np.array([sequence.stamp_s(i) for i in range(count)])
     ids: list[tuple[str, ...]] = []
-    mesh_ears, iris_ears = np.full((2, count, 2), np.nan)
+    measured_ears = np.full((count, 2), np.nan)
     place_error = np.full(count, np.nan)
     with (
         load_engine(catalog['face_detection'], engines_dir=engines_dir).engine as detection,
-        load_engine(catalog['face_mesh'], engines_dir=engines_dir).engine as mesh,
-        load_engine(catalog['iris_landmark'], engines_dir=engines_dir).engine as iris,
+        load_engine(catalog['face_attention'], engines_dir=engines_dir).engine as mesh,
     ):
         pipeline = FacePipeline(FaceDetector(detection), FaceMesh(mesh))
         for i in range(count):
@@ -111,15 +89,14 @@ def measured(
                 continue
             landmarks_px = faces[0].landmarks_px
             ears = eye_aspect_ratios(landmarks_px)
-            mesh_ears[i] = ears.left, ears.right
-            iris_ears[i] = iris_ear(iris, image, landmarks_px)
+            measured_ears[i] = ears.left, ears.right
             eyes_px = [
                 landmarks_px[list(pair), :2].mean(axis=0) for pair in ((362, 263), (33, 133))
             ]
             distances = np.linalg.norm(eyes_px - eye_centers_px(sequence, i), axis=1)
             place_error[i] = distances.max() / sequence.head(i).face_width_px
     openness = np.array([sequence.openness(t) for t in stamps_s])
-    return Measured(stamps_s, openness, ids, mesh_ears, iris_ears, place_error)
+    return Measured(stamps_s, openness, ids, measured_ears, place_error)
 
 
 def test_one_face_is_found_in_all_but_one_percent_of_the_frames(measured: Measured):
@@ -137,7 +114,7 @@ def test_the_eyes_are_where_the_truth_says(measured: Measured):
 
 def test_every_closure_halves_both_ears(sequence: AstronautSequence, measured: Measured):
     """While the lids are within a tenth of the opening, that is: not only for one lucky frame."""
-    halved = (measured.iris_ear < 0.5 * measured.open_iris_ear).all(axis=1)
+    halved = (measured.ear < 0.5 * measured.open_ear).all(axis=1)
     nearly_shut = measured.openness <= CLOSED_OPENNESS / 2
     for closure in sequence.closures:
         during = (closure.start_s <= measured.stamps_s) & (measured.stamps_s <= closure.end_s)
@@ -152,12 +129,12 @@ def test_nothing_else_halves_any_ear(sequence: AstronautSequence, measured: Meas
             measured.stamps_s <= closure.lids_end_s + LIDS_MARGIN_S
         )
     assert lids_move.mean() < 0.4
-    halved = (measured.iris_ear < 0.5 * measured.open_iris_ear).any(axis=1)
+    halved = (measured.ear < 0.5 * measured.open_ear).any(axis=1)
     assert not halved[~lids_move].any()
 
 
 def test_the_open_ear_is_steady_over_size_tilt_and_light(measured: Measured):
-    wide_open = measured.iris_ear[measured.openness == 1] / measured.open_iris_ear
+    wide_open = measured.ear[measured.openness == 1] / measured.open_ear
     low, high = np.nanpercentile(wide_open, [1, 99], axis=0)
     assert (low > 0.85).all()
     assert (high < 1.15).all()

@@ -23,8 +23,6 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         # 0.25 instead of 0.32 ms, 0.05 instead of 0.01 px from FP32
         'face_mesh': {'form': 'relu'},
-        # a person has two eyes
-        'iris_landmark': {'form': 'relu', 'max_batch': 2},
         # in FP16 the keypoints in space were up to 2 cm off
         'pose_detection': {'precision': 'tf32'},
         'pose_landmark': {'precision': 'tf32'},

@@ -31,7 +31,6 @@ from aitable_ros.perception.emotion.expression import (
     EmotionEstimate,
 )
 from aitable_ros.perception.faces.landmarks import (
-    LANDMARKS,
     LEFT_BROW_UPPER,
     LEFT_EYE_RING,
     LIPS_OUTER_RING,
@@ -39,6 +38,7 @@ from aitable_ros.perception.faces.landmarks import (
     NOSE_WINGS_RING,
     RIGHT_BROW_UPPER,
     RIGHT_EYE_RING,
+    check_landmarks,
 )
 from aitable_ros.perception.faces.pipeline import TrackedFace
 from aitable_ros.perception.images.checks import check_image
@@ -128,12 +128,11 @@ def landmarks_box(landmarks_px: npt.NDArray) -> tuple[float, float, float]:
     its size too high; of :data:`EXTENT_OF_68_LANDMARKS` the box agrees within a few percent
     (docs/emonet.md).
 
-    :param landmarks_px: (468, 2 or 3), x and y first.
+    :param landmarks_px: (468 or more, 2 or 3), x and y first.
     :returns: x and y of the box's centre, mean of its width and height [px].
     :raises ValueError: for another shape.
     """
-    if landmarks_px.ndim != 2 or landmarks_px.shape[0] != LANDMARKS or landmarks_px.shape[1] < 2:
-        raise ValueError(f'landmarks_px: expected [468,2..3], got {list(landmarks_px.shape)}')
+    check_landmarks(landmarks_px)
     points = landmarks_px[_EXTENT, :2].astype(np.float64)
     low, high = points.min(axis=0), points.max(axis=0)
     cx, cy = (low + high) / 2.0

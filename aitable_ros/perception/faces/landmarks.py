@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 LANDMARKS = 468
-"""Number of landmarks of FaceMesh without iris refinement."""
+"""Number of landmarks of FaceMesh."""
 
 RIGHT_EYE_OUTER_CORNER = 33
 RIGHT_EYE_INNER_CORNER = 133
@@ -117,6 +117,11 @@ REFINED_LEFT_EYE = (
 """The lid edge's 16, two rings of 16, the brow's lower edge or a part ring of 6, the last ring."""
 
 
+def are_refined(landmarks_px: npt.NDArray) -> bool:
+    """Tell whether irises come after the first 468, and lids and lips were measured close up."""
+    return len(landmarks_px) == REFINED_LANDMARKS
+
+
 def check_landmarks(landmarks_px: npt.NDArray) -> None:
     """
     Refuse what are no landmarks.
@@ -167,7 +172,7 @@ def keypoints_from_landmarks(landmarks_px: npt.NDArray[np.float32]) -> npt.NDArr
     """
     Return the detector's six keypoints as the landmarks show them.
 
-    :param landmarks_px: (468, 2 or 3) float32, x and y first.
+    :param landmarks_px: (468 or 478, 2 or 3) float32, x and y first.
     :returns: (6, 2) float32: middle of the right eye, of the left eye, nose tip, middle of the
         mouth, right and left ear tragion (nearest landmark).
     """

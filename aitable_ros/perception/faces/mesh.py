@@ -1,6 +1,6 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""The 468 face landmarks of MediaPipe FaceMesh in one image."""
+"""The landmarks of a face in one image, by MediaPipe's FaceMesh or attention mesh."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from aitable_ros.inference.engine import Engine, InferenceError
 from aitable_ros.perception.faces.landmarks import (
     LANDMARKS,
     LEFT_EYE_OUTER_CORNER,
+    REFINED_LANDMARKS,
     RIGHT_EYE_OUTER_CORNER,
+    are_refined,
+    refined_landmarks,
 )
 from aitable_ros.perception.images.checks import check_float32, check_image
 from aitable_ros.perception.images.roi import RotatedRoi
@@ -35,8 +38,9 @@ class FaceMeshResult:
     """
     Landmarks of one face.
 
-    :param landmarks_px: (468, 3) float32, finite: x, y in image pixels; z in the same scale,
-        relative to the head's centre, smaller is nearer to the camera.
+    :param landmarks_px: (468, 3) float32, or (478, 3) with irises and refined lids and lips,
+        finite: x, y in image pixels; z in the same scale, relative to the head's centre, smaller
+        is nearer to the camera.
     :param presence: probability that the landmarks lie on a face, 0..1.
     :param roi: the region they were looked for in.
     :raises ValueError: for another shape or element type, or a presence outside of 0..1.
@@ -47,7 +51,8 @@ class FaceMeshResult:
     roi: RotatedRoi
 
     def __post_init__(self) -> None:
-        check_float32('landmarks_px', self.landmarks_px, (LANDMARKS, 3))
+        count = REFINED_LANDMARKS if are_refined(self.landmarks_px) else LANDMARKS
+        check_float32('landmarks_px', self.landmarks_px, (count, 3))
         if not 0.0 <= self.presence <= 1.0:
             raise ValueError(f'presence: expected 0..1, got {self.presence}')
 
@@ -100,7 +105,7 @@ def roi_from_landmarks(landmarks_px: npt.NDArray, xywh_px: npt.NDArray) -> Rotat
     The square around the landmarks' tight box, enlarged, turned so that the outer eye corners
     33 and 263 are level (MediaPipe ``FaceLandmarkLandmarksToRoi`` of 0.10.21).
 
-    :param landmarks_px: (468, 2 or 3), x and y first.
+    :param landmarks_px: (468 or 478, 2 or 3), x and y first.
     :param xywh_px: their :func:`landmark_box`.
     :raises ValueError: when all landmarks coincide or are not finite.
     """
@@ -110,15 +115,20 @@ def roi_from_landmarks(landmarks_px: npt.NDArray, xywh_px: npt.NDArray) -> Rotat
 
 class FaceMesh:
     """
-    Measure face landmarks with FaceMesh (Kartynnik et al. 2019, arXiv:1907.06724).
+    Measure face landmarks with FaceMesh (Kartynnik et al. 2019, arXiv:1907.06724), or with the
+    attention mesh (Grishchenko et al. 2020, arXiv:2006.10962), which sees lids, lips and irises.
 
     :param engine: face_mesh network: ``image`` uint8 (N, 192, 192, 3) RGB in; ``landmarks``
-        float32 (N, 468, 3) in input pixels and ``presence`` float32 (N, 1) logits out. Stays
+        float32 (N, 468, 3) in input pixels and ``presence`` float32 (N, 1) logits out. Or
+        face_attention, with what
+        :func:`~aitable_ros.perception.faces.landmarks.refined_landmarks` puts together. Stays
         the caller's: it is not closed here.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.refined = 'lips' in {output.name for output in engine.outputs}
+        """Whether lids, lips and irises are measured by themselves."""
 
     def run(
         self, image: npt.NDArray[np.uint8], rois: Sequence[RotatedRoi]
@@ -140,12 +150,12 @@ class FaceMesh:
         crops = np.empty((count, INPUT_SIZE_PX, INPUT_SIZE_PX, 3), dtype=np.uint8)
         to_images = [roi.crop(image, INPUT_SIZE_PX, out=crop)[1] for roi, crop in zip(rois, crops)]
         outputs = self.engine.infer({'image': crops})
-        landmarks, logits = outputs['landmarks'], outputs['presence']
-        if landmarks.shape != (count, LANDMARKS, 3) or logits.shape != (count, 1):
-            raise InferenceError(
-                f'{self.engine}: expected landmarks [{count},468,3] and presence [{count},1], '
-                f'got {list(landmarks.shape)} and {list(logits.shape)}'
-            )
+        for spec in self.engine.outputs:
+            shape, given = [count, *spec.shape[1:]], list(outputs[spec.name].shape)
+            if given != shape:
+                raise InferenceError(f'{self.engine}: expected {spec.name} {shape}, got {given}')
+        landmarks = refined_landmarks(outputs) if self.refined else outputs['landmarks']
+        logits = outputs['presence']
         return [
             self._result(landmarks[i], float(logits[i, 0]), rois[i], to_images[i])
             for i in range(count)

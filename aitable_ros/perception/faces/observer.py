@@ -10,13 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.inference.selection import Load, Selection, close_all, describe, opened
+from aitable_ros.inference.engine import InferenceError
+from aitable_ros.inference.selection import AUTO, Load, Selection, close_all, describe, opened
 from aitable_ros.perception.faces.detector import FaceDetector
 from aitable_ros.perception.faces.mesh import FaceMesh
 from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings, TrackedFace
 from aitable_ros.perception.faces.tracker import FaceTracker, TrackerSettings
 
-NETWORKS = ('face_detection', 'face_mesh')
+LIGHT_NETWORKS = ('face_detection', 'face_mesh')
+NETWORKS = ('face_detection', 'face_attention')
+"""With refined lids, lips and irises."""
 
 Look = Callable[[], npt.NDArray[np.uint8] | None]
 """Gives the image in which faces were found, (H, W, 3) uint8 RGB; None: it is not at hand."""
@@ -45,7 +48,7 @@ class SeenFaces:
     :param stamp_s: header time of the image [s].
     :param size_px: width and height of the image.
     :param faces: in the order in which they were first seen.
-    :param backend: what ran, as ``face_detection: litert, face_mesh: litert``.
+    :param backend: what ran, as ``face_detection: litert, face_attention: litert``.
     """
 
     stamp_s: float
@@ -60,29 +63,53 @@ class FaceObserver:
 
     Not thread-safe; use and close it in the thread that loaded it.
 
-    :param selections: the engines of :data:`NETWORKS`, in this order; the observer's own from
-        now on.
+    :param selections: the engines of :data:`NETWORKS` or :data:`LIGHT_NETWORKS`, in this order;
+        the observer's own from now on.
     :param settings: thresholds.
+    :param why_unrefined: why it is the light networks.
     :raises ValueError: for a setting out of range.
     """
 
     def __init__(
-        self, selections: Sequence[Selection], settings: FaceSettings | None = None
+        self,
+        selections: Sequence[Selection],
+        settings: FaceSettings | None = None,
+        *,
+        why_unrefined: str = '',
     ) -> None:
         self.selections = tuple(selections)
+        self.why_unrefined = why_unrefined
         self.backend = describe(selections)
         self._pipeline = self._make(settings or FaceSettings())
 
     @classmethod
-    def load(cls, load: Load, settings: FaceSettings | None = None) -> FaceObserver:
+    def load(
+        cls,
+        load: Load,
+        settings: FaceSettings | None = None,
+        *,
+        refine_eyes: bool = True,
+        backend: str = AUTO,
+    ) -> FaceObserver:
         """
-        Load BlazeFace and FaceMesh.
+        Load BlazeFace and the attention mesh, or say why FaceMesh has to do.
 
         :param load: loads networks of the catalog.
+        :param refine_eyes: False: FaceMesh, which is faster but hardly sees lids close.
+        :param backend: ``auto``: FaceMesh where the attention mesh does not load.
         :raises InferenceError: when one cannot be loaded.
         """
-        with opened(load, NETWORKS) as selections:
-            return cls(selections, settings)
+        why = '' if refine_eyes else 'refine_eyes is false'
+        if not why:
+            try:
+                with opened(load, NETWORKS) as selections:
+                    return cls(selections, settings)
+            except InferenceError as error:
+                if backend != AUTO:
+                    raise
+                why = str(error)
+        with opened(load, LIGHT_NETWORKS) as selections:
+            return cls(selections, settings, why_unrefined=why)
 
     def observe(self, image: npt.NDArray[np.uint8], stamp_s: float) -> SeenFaces:
         """

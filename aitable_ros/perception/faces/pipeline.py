@@ -13,7 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.perception.faces.detector import KEYPOINTS, FaceDetector
-from aitable_ros.perception.faces.landmarks import LANDMARKS, keypoints_from_landmarks
+from aitable_ros.perception.faces.landmarks import (
+    LANDMARKS,
+    REFINED_LANDMARKS,
+    are_refined,
+    keypoints_from_landmarks,
+)
 from aitable_ros.perception.faces.mesh import (
     ROI_SCALE,
     FaceMesh,
@@ -83,7 +88,8 @@ class TrackedFace:
     :param presence: probability that the landmarks lie on a face, 0..1; NaN: not measured.
     :param keypoints_px: (6, 2) float32: right eye, left eye, nose tip, mouth centre, right and
         left ear tragion.
-    :param landmarks_px: (468, 3) float32, or None where there is no landmark network.
+    :param landmarks_px: (468, 3) float32, or (478, 3) with irises and refined lids and lips; None:
+        not measured.
     :param tracked_s: header time since the id was given [s].
     :raises ValueError: for other shapes or element types.
     """
@@ -100,7 +106,8 @@ class TrackedFace:
         check_float32('xywh_px', self.xywh_px, (4,))
         check_float32('keypoints_px', self.keypoints_px, (KEYPOINTS, 2))
         if self.landmarks_px is not None:
-            check_float32('landmarks_px', self.landmarks_px, (LANDMARKS, 3))
+            count = REFINED_LANDMARKS if are_refined(self.landmarks_px) else LANDMARKS
+            check_float32('landmarks_px', self.landmarks_px, (count, 3))
 
 
 @dataclass(frozen=True, eq=False)

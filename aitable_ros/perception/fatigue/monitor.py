@@ -37,7 +37,6 @@ _UNSEEN = {
     Visibility.TOO_SMALL: 'too small',
     Visibility.TURNED: 'head turned',
     Visibility.PITCHED: 'head pitched',
-    Visibility.NO_IMAGE: 'no image',
 }
 
 
@@ -63,7 +62,6 @@ class FatigueSample:
     :param right_ear: and of the right eye.
     :param mar: mouth aspect ratio.
     :param view: how the face is seen; decides whether the ratios are to be believed.
-    :param has_image: False: the face is known, but the image was not there to measure its eyes.
     :param head_pitch_rad: pitch of the head, down is positive, for finding nods [rad]; NaN: not
         measured. ``view`` has the angles to the line of sight, which decide what can be seen.
     """
@@ -72,7 +70,6 @@ class FatigueSample:
     right_ear: float
     mar: float = math.nan
     view: FaceView = field(default_factory=FaceView)
-    has_image: bool = True
     head_pitch_rad: float = math.nan
 
 
@@ -210,14 +207,6 @@ class FatigueMonitor:
         self._rule.settings = settings.level
         return True
 
-    def judge(self, view: FaceView) -> Visibility:
-        """
-        Tell whether the eyes are worth measuring, without taking the view in.
-
-        :param view: how the face is seen in the image that is to be measured.
-        """
-        return self._gate.judge(view)
-
     def update(self, stamp_s: float, sample: FatigueSample) -> FatigueState:
         """
         Take one sample.
@@ -238,8 +227,6 @@ class FatigueMonitor:
         self.last_stamp_s = stamp_s
         view = sample.view
         visibility = self._gate.update(view)
-        if visibility is Visibility.MEASURED and not sample.has_image:
-            visibility = Visibility.NO_IMAGE
         mar = sample.mar if self._sees_mouth(visibility, view) else math.nan
         left_ear, right_ear = _checked(sample.left_ear), _checked(sample.right_ear)
         if visibility is not Visibility.MEASURED:
@@ -343,7 +330,7 @@ class FatigueMonitor:
         """Tell whether the mouth can be measured: it needs less than the eyes."""
         if visibility is Visibility.PITCHED:
             return abs(view.pitch_rad) <= self.settings.yawns.max_pitch_rad
-        return visibility in (Visibility.MEASURED, Visibility.NO_IMAGE)
+        return visibility is Visibility.MEASURED
 
 
 class _Counted:

@@ -20,7 +20,6 @@ class Visibility(IntEnum):
     TOO_SMALL = 3
     TURNED = 4
     PITCHED = 5
-    NO_IMAGE = 6
 
 
 @dataclass(frozen=True)
@@ -96,12 +95,12 @@ class VisibilityGate:
         """Forget the last verdict."""
         self.last = Visibility.MEASURED
 
-    def judge(self, view: FaceView) -> Visibility:
-        """
-        Judge a view after the last one that was taken in, without taking it in.
+    def update(self, view: FaceView) -> Visibility:
+        """Judge a view and take it in."""
+        self.last = self._judge(view)
+        return self.last
 
-        For deciding whether to measure the eyes at all.
-        """
+    def _judge(self, view: FaceView) -> Visibility:
         settings = self.settings
         last = self.last
         if math.isnan(view.presence):
@@ -122,8 +121,3 @@ class VisibilityGate:
         ):
             return Visibility.PITCHED
         return Visibility.MEASURED
-
-    def update(self, view: FaceView) -> Visibility:
-        """Judge a view and take it in."""
-        self.last = self.judge(view)
-        return self.last

@@ -1,7 +1,7 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The 70 facial landmarks of ROS4HRI (REP-155) out of the 468 of FaceMesh.
+The 70 facial landmarks of ROS4HRI (REP-155) out of FaceMesh's.
 
 ``hri_msgs/FacialLandmarks`` numbers them as OpenPose does: the 68 points of iBUG's annotation
 (Sagonas et al. 2013, '300 Faces in-the-Wild Challenge', which dlib's predictor made popular), then
@@ -22,10 +22,13 @@ from aitable_ros.perception.faces.landmarks import (
     LEFT_EYE_EAR,
     LEFT_EYE_INNER_CORNER,
     LEFT_EYE_OUTER_CORNER,
+    LEFT_IRIS,
     RIGHT_BROW_UPPER,
     RIGHT_EYE_EAR,
     RIGHT_EYE_INNER_CORNER,
     RIGHT_EYE_OUTER_CORNER,
+    RIGHT_IRIS,
+    are_refined,
 )
 
 COUNT = 70
@@ -60,7 +63,7 @@ FACEMESH_OF_IBUG: tuple[int, ...] = (
     *_OUTER_LIPS,
     *_INNER_LIPS,
 )
-"""FaceMesh landmark of each of the first 68; the pupils are not among FaceMesh's 468."""
+"""FaceMesh landmark of each of the first 68; of the pupils see :func:`hri_landmarks`."""
 
 
 def hri_landmarks(
@@ -69,10 +72,10 @@ def hri_landmarks(
     """
     Give the 70 points of REP-155 with their confidence.
 
-    FaceMesh without its iris part does not measure pupils: theirs are the middles between the
-    corners of the eyes, with confidence 0.
+    Pupils are the middles of the irises. FaceMesh alone does not measure them: then theirs are the
+    middles between the corners of the eyes, with confidence 0.
 
-    :param landmarks_px: (468, 2 or 3) [pixels], the centre of the first pixel at 0, 0.
+    :param landmarks_px: (468 or 478, 2 or 3) [pixels], the centre of the first pixel at 0, 0.
     :param size_px: width and height of the image.
     :param confidence: of the landmarks, 0..1.
     :returns: (70, 3) float32 x, y, c: x and y are shares of width and height, 0..1. What lies
@@ -81,12 +84,16 @@ def hri_landmarks(
     points = np.asarray(landmarks_px, np.float64)[:, :2]
     result = np.zeros((COUNT, 3))
     result[: len(FACEMESH_OF_IBUG), :2] = points[list(FACEMESH_OF_IBUG)]
-    result[RIGHT_PUPIL, :2] = points[[RIGHT_EYE_OUTER_CORNER, RIGHT_EYE_INNER_CORNER]].mean(axis=0)
-    result[LEFT_PUPIL, :2] = points[[LEFT_EYE_OUTER_CORNER, LEFT_EYE_INNER_CORNER]].mean(axis=0)
+    measured = are_refined(points)
+    for pupil, iris, corners in (
+        (RIGHT_PUPIL, RIGHT_IRIS, [RIGHT_EYE_OUTER_CORNER, RIGHT_EYE_INNER_CORNER]),
+        (LEFT_PUPIL, LEFT_IRIS, [LEFT_EYE_OUTER_CORNER, LEFT_EYE_INNER_CORNER]),
+    ):
+        result[pupil, :2] = points[iris[0]] if measured else points[corners].mean(axis=0)
     # of the image's area the first pixel's centre is half a pixel in
     shares = (result[:, :2] + 0.5) / np.array(size_px)
     inside = (np.isfinite(shares) & (shares >= 0.0) & (shares <= 1.0)).all(axis=1)
     result[:, :2] = np.clip(np.nan_to_num(shares), 0.0, 1.0)
-    result[:RIGHT_PUPIL, 2] = confidence
+    result[: None if measured else RIGHT_PUPIL, 2] = confidence
     result[~inside, 2] = 0.0
     return result.astype(np.float32)

@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 
 from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue
 from aitable_ros.perception.emotion.observer import EmotionReading
-from aitable_ros.perception.faces.landmarks import LANDMARKS
+from aitable_ros.perception.faces.landmarks import LANDMARKS, REFINED_LANDMARKS
 from aitable_ros.perception.faces.observer import SeenFaces
 from aitable_ros.perception.faces.pipeline import TrackedFace
 from aitable_ros.perception.fatigue.observer import FatigueReading
@@ -33,7 +33,7 @@ def faces_to_message(seen: SeenFaces, header: Header) -> FaceArray:
 
 
 def faces_from_message(message: FaceArray) -> SeenFaces:
-    """Give the faces of a message; where landmarks are not FaceMesh's number, there are none."""
+    """Give the faces of a message; where landmarks are of another number, there are none."""
     return SeenFaces(
         stamp_to_ns(message.header.stamp) * 1e-9,
         (message.image_width, message.image_height),
@@ -46,11 +46,12 @@ def landmarks_of(face: Face) -> npt.NDArray[np.float32] | None:
     """
     Give the landmarks of a message.
 
-    :returns: (468, 3) float32 [pixels], a view of the message's data; None when it has none or
-        their number is wrong.
+    :returns: (468 or 478, 3) float32 [pixels], a view of the message's data; None when it has
+        none or their number is wrong.
     """
     values = np.frombuffer(face.landmarks, np.float32)
-    return values.reshape(-1, 3) if values.size == LANDMARKS * 3 else None
+    sizes = (3 * LANDMARKS, 3 * REFINED_LANDMARKS)
+    return values.reshape(-1, 3) if values.size in sizes else None
 
 
 def emotion_to_message(reading: EmotionReading, header: Header) -> Emotion:

@@ -147,8 +147,8 @@ def _parser() -> argparse.ArgumentParser:
         '--no-refine-eyes',
         dest='refine_eyes',
         action='store_false',
-        help='take the eye aspect ratios from the landmarks (FaceMesh hardly sees lids close)'
-        ' instead of from the eyelid network (iris_landmark)',
+        help='measure 468 landmarks with FaceMesh, which hardly sees lids close, not 478 with the'
+        ' attention mesh',
     )
     what.add_argument(
         '--posture',

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.perception.emotion.observer import EmotionReading
+from aitable_ros.perception.faces.landmarks import are_refined
 from aitable_ros.perception.fatigue.observer import FatigueReading
 from aitable_ros.perception.observers import Observation
 from aitable_ros.perception.posture.angles import ANGLE_NAMES
@@ -40,15 +41,12 @@ _POSTURE_OVER_TIME = (
 )
 
 
-def describe(
-    observation: Observation, *, is_stream: bool, landmarks: bool, refined: bool
-) -> dict[str, Any]:
+def describe(observation: Observation, *, is_stream: bool, landmarks: bool) -> dict[str, Any]:
     """
     Describe what was seen in one image; what is not measured is None.
 
     :param is_stream: whether images belong together: of a picture there is nothing over time.
     :param landmarks: write them, too.
-    :param refined: whether a network measured the eyes.
     """
     described: dict[str, Any] = {
         'faces': [
@@ -57,7 +55,6 @@ def describe(
                 observation.emotion_of(reading.face.face_id),
                 is_stream=is_stream,
                 landmarks=landmarks,
-                ear_model='iris_landmark' if refined else 'face_mesh',
             )
             for reading in observation.fatigue
         ]
@@ -73,21 +70,21 @@ def _face(
     *,
     is_stream: bool,
     landmarks: bool,
-    ear_model: str,
 ) -> dict[str, Any]:
     face, fields = reading.face, reading.fields()
-    points = face.landmarks_px if landmarks else None
+    points = face.landmarks_px
+    refined = points is not None and are_refined(points)
     described = {
         'id': face.face_id,
         'box': _numbers(face.xywh_px, 3),
         'confidence': _number(face.confidence, 4),
         'presence': _number(face.presence, 4),
-        'landmarks': None if points is None else _numbers(points, 3),
+        'landmarks': _numbers(points, 3) if landmarks and points is not None else None,
         'left_ear': _number(reading.state.left_ear),
         'right_ear': _number(reading.state.right_ear),
         'visibility': _plain(fields['visibility']),
         'emotion': None if emotion is None else _emotion(emotion),
-        'ear_model': ear_model,
+        'ear_model': 'face_attention' if refined else 'face_mesh',
     }
     if is_stream:
         described['fatigue'] = {key: _plain(fields[name]) for key, name in _FATIGUE.items()}

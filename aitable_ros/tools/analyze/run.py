@@ -92,12 +92,11 @@ class Run:
                 self.info(selection.explain())
             if observers.emotion.why_geometry and options.emotion_backend != 'geometry':
                 self.info(f'emotion runs on geometry; skipped: {observers.emotion.why_geometry}')
-            if options.refine_eyes and observers.fatigue.why_unrefined:
-                why = observers.fatigue.why_unrefined
-                self.info(f'eyes are measured by FaceMesh alone: {why}')
+            why = observers.faces.why_unrefined
+            if options.refine_eyes and why:
+                self.info(f'lids are measured by FaceMesh alone: {why}')
             summaries = Summaries(
-                observers.fatigue.settings.of_eyes(refined=observers.fatigue.refined),
-                options.plot,
+                observers.fatigue.settings.of_eyes(refined=not why), options.plot
             )
             json_lines = _open(lines, stack)
             table = None if rows is None else ReadingTable(_open(rows, stack) or sys.stdout)
@@ -164,7 +163,6 @@ class Run:
                 observation,
                 is_stream=item.is_stream,
                 landmarks=not self._options.no_landmarks,
-                refined=observers.fatigue.refined,
             ),
         }
         if shot.frame is not None:
@@ -207,10 +205,12 @@ def load_observers(options: argparse.Namespace, logger: Any) -> Observers:
             return observer
 
         pipeline = PipelineSettings(max_faces=options.max_faces)
-        faces = kept(FaceObserver.load(load(options.backend), FaceSettings(pipeline=pipeline)))
-        fatigue = kept(
-            FatigueObserver.load(
-                load(options.backend), refine_eyes=options.refine_eyes, backend=options.backend
+        faces = kept(
+            FaceObserver.load(
+                load(options.backend),
+                FaceSettings(pipeline=pipeline),
+                refine_eyes=options.refine_eyes,
+                backend=options.backend,
             )
         )
         defaults = EmotionSettings()
@@ -239,7 +239,7 @@ def load_observers(options: argparse.Namespace, logger: Any) -> Observers:
             rate_hz = 0.0 if options.every_image else PostureObserverSettings().max_rate_hz
             posture = PostureObserver(source, PostureObserverSettings(max_rate_hz=rate_hz))
         stack.pop_all()
-    return Observers(faces, fatigue, emotion, posture)
+    return Observers(faces, FatigueObserver(), emotion, posture)
 
 
 def annotated(

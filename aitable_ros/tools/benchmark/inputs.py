@@ -21,20 +21,19 @@ from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.tools.benchmark.timing import joined
 
 CROPS = 8
-"""Images that show the face (or eye), each placed and lit a little differently."""
+"""Images that show the face (or body), each placed and lit a little differently."""
 
 NOISE_IMAGES = 2
 """Images of noise; a black and a white one come on top."""
 
 # Where a network looks in scikit-image's portrait of 512x512: centre x, centre y and side in
-# pixels, from what FaceMesh and BlazePose find there (face 94 x 103, eye 20 wide) and the regions
-# that aitable.perception cuts out (1.5 times the face; 2.3 times the eye; 1.25 times the circle
-# around the whole body, most of which lies below the picture).
+# pixels, from what FaceMesh and BlazePose find there (face 94 x 103) and the regions that
+# aitable.perception cuts out (1.5 times the face; 1.25 times the circle around the whole body,
+# most of which lies below the picture).
 _FACE_PX = (225.0, 124.0, 155.0)
 _REGIONS_PX: Mapping[str, tuple[float, float, float]] = MappingProxyType(
     {
         'face_detection': (225.0, 200.0, 340.0),
-        'iris_landmark': (204.0, 101.5, 46.0),
         'pose_detection': (256.0, 256.0, 480.0),
         'pose_landmark': (190.0, 530.0, 1280.0),
     }

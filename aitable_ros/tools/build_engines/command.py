@@ -207,10 +207,10 @@ def _parser() -> argparse.ArgumentParser:
         help='how convolutions are written: plain (as the network has them), dense (depthwise'
         ' separable ones joined) or relu (and PReLU as ReLU of twice the channels): the same'
         ' results, from one to the next fewer kernels and more multiplications (default: plain,'
-        ' of face_mesh and iris_landmark relu)',
+        ' of face_mesh relu)',
     )
     batch = (
-        'largest batch in one piece (default: 1, of iris_landmark 2); larger ones are run in'
+        'largest batch in one piece (default: 1); larger ones are run in'
         ' pieces, and 1 is fastest for single pictures'
     )
     numbers = (

@@ -12,8 +12,11 @@ from aitable_ros.perception.faces.landmarks import (
     BROW_EDGES,
     FACE_OVAL_EDGES,
     LANDMARKS,
+    LEFT_IRIS,
     LIPS_EDGES,
     NOSE_BRIDGE,
+    RIGHT_IRIS,
+    are_refined,
     line_edges,
 )
 from aitable_ros.visualization.overlay.drawing import (
@@ -59,15 +62,19 @@ def _draw_landmarks(
     canvas: Canvas, face: FaceOverlay, thickness: int, *, mesh: bool, large: bool
 ) -> None:
     assert face.landmarks_px is not None
-    points = face.landmarks_px[:LANDMARKS, :2].astype(np.float64)
+    points = face.landmarks_px[:, :2].astype(np.float64)
     if not np.isfinite(points).all() or np.abs(points).max() > FAR_PX:
         return
     fixed = fixed_point(points)
     if mesh:
-        _draw_mesh(canvas, points, fixed, thickness)
+        _draw_mesh(canvas, points[:LANDMARKS], fixed, thickness)
     for ring in EYE_RINGS:
         width = thickness if large else 1
         polylines(canvas, [fixed[ring]], face.eye_colour, width, closed=True)
+    if large and face.eyes_closed is False and are_refined(points):
+        for centre, *edge in (points[list(iris)] for iris in (RIGHT_IRIS, LEFT_IRIS)):
+            radius = float(np.linalg.norm(edge - centre, axis=1).mean())
+            circle(canvas, centre[0], centre[1], max(radius / 3, 1.0), face.eye_colour)
 
 
 def _draw_mesh(

@@ -1,6 +1,6 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""MediaPipe's attention mesh in ONNX, against the original's operators written in NumPy."""
+"""The attention mesh in ONNX and for LiteRT, against the original's operators in NumPy."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ from flatbuffers import flexbuffers
 from onnx import numpy_helper
 from skimage import data
 
+from aitable_ros.inference.litert_engine import LitertEngine
 from aitable_ros.inference.model_spec import DYNAMIC, TensorSpec
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.conversion.attention_operators import ATTENTION_OPERATORS
+from aitable_ros.model_zoo.conversion.builtin_operators import without_custom_operators
 from aitable_ros.model_zoo.conversion.tflite_network import GraphStyle, Network, Value
 from aitable_ros.model_zoo.conversion.tflite_reader import (
     ConversionError,
@@ -105,8 +107,13 @@ ORIGINAL: dict[str, Callable[..., Array]] = {
 
 
 @pytest.fixture(scope='module')
-def content(engines_dir: Path) -> bytes:
-    return (engines_dir / 'face_attention.tflite').read_bytes()
+def content(tflite_dir: Path) -> bytes:
+    return (tflite_dir / 'face_landmark_with_attention.tflite').read_bytes()
+
+
+@pytest.fixture(scope='module')
+def builtin(content: bytes) -> bytes:
+    return without_custom_operators(content)
 
 
 @pytest.fixture(scope='module')
@@ -185,22 +192,40 @@ def made_up(graph: TfliteGraph, operators: Sequence[TfliteOperator]) -> dict[int
     return inputs
 
 
-@pytest.mark.parametrize(('kind', 'count'), [(MATRIX, 3), (SAMPLE, 3), (TRANSFORM, 5)])
-def test_custom_nodes_compute_what_the_original_does(
-    graph: TfliteGraph, kind: str, count: int
+COUNTS = {MATRIX: 3, SAMPLE: 3, TRANSFORM: 5}
+NODES = [(kind, i) for kind, count in COUNTS.items() for i in range(count)]
+
+
+@pytest.mark.parametrize(('kind', 'i'), NODES)
+def test_each_custom_node_computes_what_the_original_does(
+    graph: TfliteGraph, builtin: bytes, kind: str, i: int
 ) -> None:
+    assert len(of_kind(graph, kind)) == COUNTS[kind]
+    operator = of_kind(graph, kind)[i]
+    inputs = made_up(graph, [operator])
+    wanted = expected(operator, inputs)
+    (alone,) = written(graph, [operator], inputs)
+    interpreter = Interpreter(model_content=cut(builtin, operator.inputs, operator.outputs))
+    for ours in (alone, run_litert(interpreter, *(inputs[index] for index in operator.inputs))):
+        assert ours.shape == (len(ANGLES), *graph.tensors[operator.outputs[0]].shape[1:])
+        np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=2e-4)
+
+
+@pytest.mark.parametrize('kind', [MATRIX, SAMPLE])
+def test_those_that_are_written_together_compute_the_same(graph: TfliteGraph, kind: str) -> None:
     operators = of_kind(graph, kind)
-    assert len(operators) == count
     inputs = made_up(graph, operators)
     for operator, ours in zip(operators, written(graph, operators, inputs)):
-        assert ours.shape == (len(ANGLES), *graph.tensors[operator.outputs[0]].shape[1:])
         np.testing.assert_allclose(ours, expected(operator, inputs), rtol=1e-5, atol=2e-4)
 
 
-def test_landmarks_that_coincide_turn_nothing(graph: TfliteGraph) -> None:
+def test_landmarks_that_coincide_turn_nothing(graph: TfliteGraph, builtin: bytes) -> None:
     operator = of_kind(graph, MATRIX)[0]
     inputs = {operator.inputs[0]: np.full((1, 468, 3), 7.0, np.float32)}
     (ours,) = written(graph, [operator], inputs)
+    np.testing.assert_allclose(ours, expected(operator, inputs), atol=1e-6)
+    interpreter = Interpreter(model_content=cut(builtin, operator.inputs, operator.outputs))
+    ours = run_litert(interpreter, *inputs.values())
     np.testing.assert_allclose(ours, expected(operator, inputs), atol=1e-6)
 
 
@@ -208,9 +233,10 @@ class TestBorder:
     """A source point outside of [0, 47] is zero in all channels; up to there nothing fades."""
 
     @pytest.fixture
-    def sampled(self, graph: TfliteGraph) -> Callable[[Array], Array]:
+    def sampled(self, graph: TfliteGraph, builtin: bytes) -> Callable[[Array], Array]:
         """Sample a map whose every pixel is 1 + row + 100 column, in all channels."""
         operator = of_kind(graph, SAMPLE)[0]
+        interpreter = Interpreter(model_content=cut(builtin, operator.inputs, operator.outputs))
         rows, columns = np.indices((48, 48))
         features = np.repeat((1.0 + rows + 100.0 * columns)[..., None], 32, axis=2)
 
@@ -219,6 +245,9 @@ class TestBorder:
             (ours,) = written(graph, [operator], inputs)
             np.testing.assert_allclose(ours, expected(operator, inputs), rtol=1e-5, atol=1e-3)
             assert (ours == ours[..., :1]).all()
+            np.testing.assert_allclose(
+                run_litert(interpreter, *inputs.values()), ours, rtol=1e-6, atol=1e-4
+            )
             return ours[0, ..., 0]
 
         return sample
@@ -264,6 +293,19 @@ def cut(content: bytes, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
     builder = flatbuffers.Builder(len(content))
     builder.Finish(model.Pack(builder), b'TFL3')
     return bytes(builder.Output())
+
+
+def run_litert(interpreter: Interpreter, *inputs: Array) -> Array:
+    """Run a part of the network on each of a batch."""
+    interpreter.allocate_tensors()
+    results = []
+    for items in zip(*inputs):
+        for details, values in zip(interpreter.get_input_details(), items):
+            interpreter.set_tensor(details['index'], values[None].astype(np.float32))
+        interpreter.invoke()
+        (details,) = interpreter.get_output_details()
+        results.append(interpreter.get_tensor(details['index']))
+    return np.concatenate(results)
 
 
 class Original:
@@ -341,17 +383,20 @@ def crops_of_a_face() -> npt.NDArray[np.uint8]:
 
 
 def test_the_whole_network_agrees_with_the_original(
-    content: bytes, model: onnx.ModelProto
+    content: bytes, builtin: bytes, model: onnx.ModelProto, tmp_path: Path
 ) -> None:
     original = Original(content)
+    (tmp_path / 'builtin.tflite').write_bytes(builtin)
+    litert = LitertEngine(SPEC, tmp_path / 'builtin.tflite')
     noise = np.random.default_rng(5).integers(0, 256, (192, 192, 3), np.uint8)
     images = np.stack([*crops_of_a_face(), 0 * noise, 0 * noise + 255, noise])
-    ours = run_onnx(model, {'image': images})
+    both = run_onnx(model, {'image': images}), litert.infer({'image': images})
     for i, image in enumerate(images):
         for name, theirs in original.run(image).items():
-            np.testing.assert_allclose(
-                ours[name][i].ravel(), theirs.ravel(), rtol=0, atol=1e-3, err_msg=f'{name} {i}'
-            )
+            for ours in both:
+                np.testing.assert_allclose(
+                    ours[name][i].ravel(), theirs.ravel(), rtol=0, atol=1e-3, err_msg=f'{name} {i}'
+                )
 
 
 def test_graph_has_only_operators_that_tensorrt_8_6_parses(model: onnx.ModelProto) -> None:
@@ -368,6 +413,11 @@ def test_graph_has_only_operators_that_tensorrt_8_6_parses(model: onnx.ModelProt
     assert {constant.dtype.name for constant in constants} == {'float32', 'int64'}
 
 
+def test_a_network_without_custom_operators_stays_as_it_is(tflite_dir: Path) -> None:
+    content = (tflite_dir / 'face_landmark.tflite').read_bytes()
+    assert without_custom_operators(content) is content
+
+
 class TestRefused:
     def changed(
         self, content: bytes, kind: str, change: Callable[[Any, Any], None]
@@ -381,6 +431,8 @@ class TestRefused:
         builder.Finish(model.Pack(builder), b'TFL3')
         with pytest.raises(ConversionError) as error:
             convert(bytes(builder.Output()), SPEC)
+        with pytest.raises(ConversionError):
+            without_custom_operators(bytes(builder.Output()))
         return error.value
 
     def test_another_version_of_an_operator(self, content: bytes) -> None:

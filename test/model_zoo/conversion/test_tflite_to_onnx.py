@@ -61,14 +61,6 @@ REAL = {
         {'conv2d_21': ('landmarks', (468, 3)), 'conv2d_31': ('presence', (1,))},
         scale=1 / 255,
     ),
-    'iris_landmark': make_spec(
-        (64, 64, 3),
-        {
-            'output_eyes_contours_and_brows': ('eye_contour', (71, 3)),
-            'output_iris': ('iris', (5, 3)),
-        },
-        scale=1 / 255,
-    ),
     'pose_detection': make_spec(
         (224, 224, 3),
         {'Identity': ('boxes', (2254, 12)), 'Identity_1': ('scores', (2254, 1))},

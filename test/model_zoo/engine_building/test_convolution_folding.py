@@ -306,7 +306,6 @@ class TestMediaPipe:
         ('name', 'counts', 'convolutions'),
         [
             ('face_mesh', (20, 14, 23), 36),
-            ('iris_landmark', (26, 0, 30), 60),
             ('face_detection', (16, 13, 0), 21),
         ],
     )

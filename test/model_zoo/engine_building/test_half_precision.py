@@ -25,9 +25,10 @@ from aitable_ros.model_zoo.engine_building.half_precision import (
     probe_images,
     to_half,
 )
+from aitable_ros.model_zoo.store import SOURCES
 from aitable_ros.perception.images.roi import RotatedRoi
 
-MODELS = ('face_detection', 'face_mesh', 'face_attention', 'iris_landmark')
+MODELS = ('face_detection', 'face_mesh', 'face_attention')
 
 
 def _run(model: onnx.ModelProto, image: np.ndarray) -> dict[str, np.ndarray]:
@@ -42,11 +43,13 @@ def _run(model: onnx.ModelProto, image: np.ndarray) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope='module')
-def networks(engines_dir: Path) -> dict[str, onnx.ModelProto]:
+def networks(tflite_dir: Path) -> dict[str, onnx.ModelProto]:
     """MediaPipe's networks as TensorRT gets them, in FP32."""
     models = {
         name: convert(
-            (engines_dir / f'{name}.tflite').read_bytes(), CONTRACTS[name], style=GraphStyle.NATIVE
+            (tflite_dir / Path(SOURCES[name].path).name).read_bytes(),
+            CONTRACTS[name],
+            style=GraphStyle.NATIVE,
         )
         for name in MODELS
     }

@@ -90,7 +90,7 @@ def test_an_engine_that_gives_other_shapes_is_refused(scripted_engine):
         'presence': np.zeros((1, 1), dtype=np.float32),
     }
     mesh = FaceMesh(scripted_engine('face_mesh', lambda _: outputs))
-    with pytest.raises(InferenceError, match=r'expected landmarks \[1,468,3\]'):
+    with pytest.raises(InferenceError, match=r'expected landmarks \[1, 468, 3\]'):
         mesh.run(IMAGE, [RotatedRoi(320.0, 240.0, 200.0)])
 
 

@@ -58,10 +58,10 @@ def test_depth_is_the_mesh_s_and_an_iris_lies_in_its_lids(
 
 
 @pytest.mark.models
-def test_the_lists_are_those_of_the_network_s_file(engines_dir: Path) -> None:
+def test_the_lists_are_those_of_the_network_s_file(tflite_dir: Path) -> None:
     from aitable_ros.model_zoo.conversion.tflite_reader import read
 
-    graph = read((engines_dir / 'face_attention.tflite').read_bytes())
+    graph = read((tflite_dir / 'face_landmark_with_attention.tflite').read_bytes())
     lists = [
         tuple(operator.options['subset_idxs'].astype(int))
         for operator in graph.operators

@@ -82,7 +82,6 @@ def test_one_unmeasured_eye_makes_the_sample_unknown():
         ({'view': replace(AHEAD, eye_distance_px=10.0)}, Visibility.TOO_SMALL),
         ({'view': replace(AHEAD, yaw_rad=0.9)}, Visibility.TURNED),
         ({'view': replace(AHEAD, pitch_rad=0.7)}, Visibility.PITCHED),
-        ({'has_image': False}, Visibility.NO_IMAGE),
     ],
 )
 def test_eyes_that_are_not_seen_well_are_neither_open_nor_closed(change, visibility):
@@ -238,7 +237,7 @@ views = st.builds(
 histories = st.lists(
     st.tuples(
         st.floats(0.0, 2.0),
-        st.builds(FatigueSample, ratios, ratios, ratios, views, st.booleans(), ratios),
+        st.builds(FatigueSample, ratios, ratios, ratios, views, ratios),
     ),
     max_size=60,
 )

@@ -6,10 +6,8 @@ import math
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from posed_faces import seen_face
 
-from aitable_ros.inference.engine import InferenceError
 from aitable_ros.perception.faces.observer import SeenFaces
 from aitable_ros.perception.fatigue.blinks import EyeState
 from aitable_ros.perception.fatigue.monitor import FatigueSettings
@@ -20,20 +18,16 @@ from aitable_ros.perception.head.camera import CameraIntrinsics
 SIZE = (640, 480)
 
 
-def nothing():
-    raise AssertionError('no network looks at images here')
-
-
 def look_away(observer, seconds, fps=15.0, start_s=0.0, **face):
     """Show a face for so long; gives the last reading."""
     for i in range(round(seconds * fps)):
         seen = SeenFaces(start_s + i / fps, SIZE, [seen_face(**face)], 'face_mesh: test')
-        (reading,) = observer.observe(seen, nothing)
+        (reading,) = observer.observe(seen)
     return reading
 
 
-def test_a_face_is_measured_over_time_without_a_network():
-    observer = FatigueObserver(why_unrefined='refine_eyes is false')
+def test_a_face_is_measured_over_time():
+    observer = FatigueObserver()
     reading = look_away(observer, 6.0)
     assert reading.state.visibility is Visibility.MEASURED
     assert reading.backend == 'face_mesh: test'
@@ -54,16 +48,16 @@ def test_of_each_face_its_own():
     observer = FatigueObserver()
     for i in range(30):
         faces = [seen_face(face_id='f1'), seen_face(face_id='f2', landmarks=None)]
-        one, other = observer.observe(SeenFaces(i / 15.0, SIZE, faces), nothing)
+        one, other = observer.observe(SeenFaces(i / 15.0, SIZE, faces))
     assert (one.face.face_id, other.face.face_id) == ('f1', 'f2')
     assert math.isfinite(one.state.left_ear)
     assert math.isnan(other.state.left_ear)
 
 
 def test_who_left_is_forgotten_and_everybody_when_time_goes_back():
-    observer = FatigueObserver((), FatigueObserverSettings(forget_after_s=2.0))
+    observer = FatigueObserver(FatigueObserverSettings(forget_after_s=2.0))
     look_away(observer, 1.0)
-    observer.observe(SeenFaces(3.5, SIZE, []), nothing)
+    observer.observe(SeenFaces(3.5, SIZE, []))
     assert observer.people == 0
     counted = look_away(observer, 4.0, start_s=4.0).state.perclos.observed_s
     assert look_away(observer, 0.1, start_s=1.0).state.perclos.observed_s < counted
@@ -71,22 +65,19 @@ def test_who_left_is_forgotten_and_everybody_when_time_goes_back():
 
 def test_the_lens_counts_where_it_is_known():
     intrinsics = CameraIntrinsics(640, 480, (600.0, 0, 320.0, 0, 600.0, 240.0, 0, 0, 1))
-    (reading,) = FatigueObserver().observe(
-        SeenFaces(0.0, SIZE, [seen_face()]), nothing, intrinsics
-    )
+    (reading,) = FatigueObserver().observe(SeenFaces(0.0, SIZE, [seen_face()]), intrinsics)
     assert reading.pose.calibrated
 
 
 def test_a_picture_knows_of_nothing_before():
     observer = FatigueObserver()
     look_away(observer, 3.0)
-    image = np.zeros((480, 640, 3), np.uint8)
-    still = observer.observe_still(SeenFaces(0.0, SIZE, [seen_face()]), image)
+    still = observer.observe_still(SeenFaces(0.0, SIZE, [seen_face()]))
     assert still[0].state.perclos.observed_s == 0.0
     assert look_away(observer, 0.1, start_s=3.0).state.perclos.observed_s > 1.0
 
 
-def test_without_a_network_the_closed_ratio_is_that_of_the_mesh():
+def test_lids_that_are_not_refined_have_a_closed_ratio_of_their_own():
     settings = FatigueObserverSettings()
     baseline = settings.of_eyes(refined=False).baseline
     assert (baseline.closed_ratio, baseline.max_closed_ratio) == (0.62, 0.8)
@@ -113,18 +104,13 @@ def test_another_observer_goes_on_with_the_people():
     assert look_away(second, 0.1, start_s=3.0).state.perclos.observed_s > before
 
 
-class TestLoading:
-    def fail(self, names):
-        raise InferenceError(f'{names[0]} has no working backend')
-
-    def test_by_itself_it_does_without_the_network_and_says_why(self):
-        observer = FatigueObserver.load(self.fail)
-        assert observer.why_unrefined == 'iris_landmark has no working backend'
-
-    def test_a_named_backend_is_that_one_or_an_error(self):
-        with pytest.raises(InferenceError, match='no working backend'):
-            FatigueObserver.load(self.fail, backend='tensorrt')
-
-    def test_unrefined_asks_for_nothing(self):
-        observer = FatigueObserver.load(self.fail, refine_eyes=False)
-        assert observer.why_unrefined == 'refine_eyes is false'
+def test_which_lids_they_are_shows_in_the_landmarks_and_is_learned_anew():
+    observer = FatigueObserver()
+    before = look_away(observer, 4.0).state
+    assert not observer.refined
+    refined = np.vstack([seen_face().landmarks_px, np.full((10, 3), 200.0, np.float32)])
+    after = look_away(observer, 0.1, start_s=4.0, landmarks=refined).state
+    assert observer.refined
+    assert before.calibrated
+    assert not after.calibrated
+    assert observer.people == 1

@@ -63,12 +63,6 @@ def test_between_the_limits_the_last_verdict_stands(bad, between, good):
     assert seen == [True, False, False, True, True]
 
 
-def test_judging_does_not_take_the_view_in():
-    gate = VisibilityGate()
-    assert gate.judge(replace(GOOD, yaw_rad=degrees(35))) is Visibility.TURNED
-    assert gate.update(replace(GOOD, yaw_rad=degrees(28))) is Visibility.MEASURED
-
-
 def test_a_margin_beyond_its_limit_is_refused():
     with pytest.raises(ValueError, match='need angle_margin_rad'):
         VisibilitySettings(max_yaw_rad=0.3, angle_margin_rad=0.4)

@@ -26,7 +26,7 @@ from aitable_ros.tools.benchmark.runners import EngineRunner
 from aitable_ros.tools.support.isolation import Outcome
 
 ROOT = Path(__file__).resolve().parents[3]
-IRIS = CONTRACTS['iris_landmark']  # the smallest network
+DETECTION = CONTRACTS['face_detection']  # a small network
 Run = Callable[..., dict[str, Any]]
 Out = pytest.CaptureFixture[str]
 
@@ -44,7 +44,7 @@ class TestCommand:
         return call
 
     def test_every_backend_is_timed_and_compared(self, run: Run, capsys: Out) -> None:
-        document = run('iris_landmark', '--batches', '1,3', '--runs', '20')
+        document = run('face_detection', '--batches', '1,3', '--runs', '20')
         assert set(document) == {'environment', 'models', 'endurance', 'failures'}
         (model,) = document['models']
         assert ' '.join(model) == 'model inputs outputs images crops reference rows left_out'
@@ -74,13 +74,13 @@ class TestCommand:
         assert 'tensorrt' in left_out or 'tensorrt' in rows
         assert document['environment']['threads'] == 1
         out = capsys.readouterr().out
-        assert 'iris_landmark: image uint8[N,64,64,3] -> ' in out
+        assert 'face_detection: image uint8[N,128,128,3] -> ' in out
         assert out.count('\nlitert ') == 3
         assert 'times as long as' in out
 
     def test_endurance_is_told(self, run: Run, capsys: Out) -> None:
         options = ('--backend', 'litert', '--runs', '0', '--soak', '1000', '--cycles', '100')
-        document = run('iris_landmark', *options)
+        document = run('face_detection', *options)
         soak, cycles = document['endurance']
         assert (soak['kind'], soak['samples'][0]['after']) == ('soak', 100)
         assert (cycles['kind'], cycles['samples'][0]['after']) == ('cycles', 10)
@@ -90,7 +90,7 @@ class TestCommand:
         assert 'gpu_bytes' not in soak['samples'][0]
         assert document['models'][0]['rows'][0]['batches'] == []
         out = capsys.readouterr().out
-        assert 'iris_landmark on litert, soak, after 100 and 1000 (' in out
+        assert 'face_detection on litert, soak, after 100 and 1000 (' in out
 
     @pytest.mark.parametrize(('max_growth', 'status'), [('1', 1), ('20', 0)])
     def test_growth_is_a_failure_from_the_share_on_that_was_given(
@@ -110,7 +110,7 @@ class TestCommand:
 
         monkeypatch.setattr(benchmark_measure, 'run_isolated', isolated)
         options = ('--backend', 'litert', '--runs', '0', '--cycles', '4')
-        run('iris_landmark', *options, '--max-growth', max_growth, status=status)
+        run('face_detection', *options, '--max-growth', max_growth, status=status)
         out, err = capsys.readouterr()
         assert '(+10.00%)' in out
         assert ('4 cycles: rss_bytes grew by 10.0%' in err) == bool(status)
@@ -119,22 +119,22 @@ class TestCommand:
         self, run: Run, engines_dir: Path, tmp_path: Path, capsys: Out
     ) -> None:
         file = tmp_path / 'reference.npz'
-        arguments = ['--record', str(file), '--engines-dir', str(engines_dir), 'iris_landmark']
+        arguments = ['--record', str(file), '--engines-dir', str(engines_dir), 'face_detection']
         assert benchmark.main(arguments) == 0
-        recorded = load_cases(file, IRIS)
+        recorded = load_cases(file, DETECTION)
         assert recorded is not None
         changed = {name: values + 1 for name, values in recorded.expected.items()}
         save_cases(
-            file, {IRIS.name: Cases(recorded.images, recorded.crops, changed, 'recorded one')}
+            file, {DETECTION.name: Cases(recorded.images, recorded.crops, changed, 'recorded one')}
         )
         options = ('--backend', 'litert', '--batches', '1', '--runs', '5')
-        document = run('iris_landmark', *options, '--reference', str(file))
+        document = run('face_detection', *options, '--reference', str(file))
         assert document['models'][0]['reference'] == 'recorded one'
         cell = document['models'][0]['rows'][0]['batches'][0]
         assert cell['difference']['absolute'] == pytest.approx(1.0, rel=1e-3)
         capsys.readouterr()
         file.write_bytes(b'damaged')
-        assert benchmark.main(['iris_landmark', '--reference', str(file)]) == 1
+        assert benchmark.main(['face_detection', '--reference', str(file)]) == 1
         assert 'no recorded reference' in capsys.readouterr().err
 
     def test_a_backend_that_was_named_must_run(self, tmp_path: Path, capsys: Out) -> None:
@@ -151,18 +151,18 @@ class TestCommand:
             runner: EngineRunner, images: npt.NDArray[np.uint8]
         ) -> Mapping[str, npt.NDArray]:
             answers = dict(right(runner, images))
-            answers['iris'] = np.where(images[:, :1, :1, 0] == 0, np.nan, answers['iris'])
+            answers['boxes'] = np.where(images[:, :1, :1, 0] == 0, np.nan, answers['boxes'])
             return answers
 
         monkeypatch.setattr(EngineRunner, 'infer', wrong)
         options = ('--backend', 'litert', '--batches', '1', '--runs', '5')
-        document = run('iris_landmark', *options, status=1)
+        document = run('face_detection', *options, status=1)
         cell = document['models'][0]['rows'][0]['batches'][0]
-        assert cell['noise_difference'] == {'output': 'iris', 'absolute': None, 'relative': None}
+        assert cell['noise_difference'] == {'output': 'boxes', 'absolute': None, 'relative': None}
         assert cell['difference']['relative'] < 0.01
         out, err = capsys.readouterr()
-        assert 'iris not finite' in out
-        assert 'iris_landmark on litert, batch 1: not finite: iris' in err
+        assert 'boxes not finite' in out
+        assert 'face_detection on litert, batch 1: not finite: boxes' in err
 
     def test_one_that_fails_while_running_does_not_cost_the_others_figures(
         self, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: Out
@@ -177,11 +177,11 @@ class TestCommand:
             return right(runner, images)
 
         monkeypatch.setattr(EngineRunner, 'infer', failing)
-        document = run('iris_landmark', '--batches', '1', '--runs', '5', status=1)
+        document = run('face_detection', '--batches', '1', '--runs', '5', status=1)
         rows = {row['backend']: row['batches'] for row in document['models'][0]['rows']}
         assert rows['litert'] == []
         assert rows['onnxruntime'][0]['runs'] == 5
-        assert 'iris_landmark on litert: out of memory' in capsys.readouterr().err
+        assert 'face_detection on litert: out of memory' in capsys.readouterr().err
 
     def test_what_was_measured_before_an_interruption_is_kept(
         self, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: Out
@@ -197,11 +197,11 @@ class TestCommand:
         options = ('--backend', 'litert', '--batches', '1', '--runs', '5')
         interrupted_at = 'face_mesh'
         for _ in range(2):  # the second time, nothing was measured that would be worth the file
-            document = run('iris_landmark', 'face_mesh', *options, status=130)
-            assert [model['model'] for model in document['models']] == ['iris_landmark']
+            document = run('face_detection', 'face_mesh', *options, status=130)
+            assert [model['model'] for model in document['models']] == ['face_detection']
             assert document['failures'] == ['ended early: KeyboardInterrupt']
             assert capsys.readouterr().err == 'benchmark: interrupted\n'
-            interrupted_at = 'iris_landmark'
+            interrupted_at = 'face_detection'
 
     def test_it_needs_numpy_and_one_runtime(self, engines_dir: Path, tmp_path: Path) -> None:
         """As on a machine with the GPU, to which only the reference was brought."""
@@ -210,7 +210,7 @@ class TestCommand:
 
         reference = tmp_path / 'reference.npz'
         folder = ['--engines-dir', str(engines_dir)]
-        assert benchmark.main(['iris_landmark', *folder, '--record', str(reference)]) == 0
+        assert benchmark.main(['face_detection', *folder, '--record', str(reference)]) == 0
         packages = tmp_path / 'packages'
         packages.mkdir()
         for module in (np, ai_edge_litert, yaml):
@@ -227,7 +227,7 @@ class TestCommand:
             'print("loaded:", [m for m in ("cv2", "onnxruntime", "skimage", "rclpy", "torch")'
             ' if m in sys.modules])\n'
         )
-        options = ['iris_landmark', '--runs', '5', '--reference', str(reference), *folder]
+        options = ['face_detection', '--runs', '5', '--reference', str(reference), *folder]
         result = subprocess.run(
             [sys.executable, '-S', '-I', '-c', code, *options],
             capture_output=True,
@@ -283,7 +283,7 @@ class TestArguments:
         self, option: str, tmp_path: Path, capsys: Out
     ) -> None:
         file = tmp_path / 'none' / 'figures'
-        assert benchmark.main(['iris_landmark', option, str(file)]) == 1
+        assert benchmark.main(['face_detection', option, str(file)]) == 1
         out, err = capsys.readouterr()
         assert out == ''
         assert err == f'benchmark: error: {file} cannot be written: No such file or directory\n'
@@ -295,7 +295,7 @@ class TestArguments:
             raise MemoryError('Unable to allocate 1.12 TiB')
 
         monkeypatch.setattr(benchmark.Benchmark, 'run', run)
-        assert benchmark.main(['iris_landmark']) == 1
+        assert benchmark.main(['face_detection']) == 1
         assert 'error: Unable to allocate 1.12 TiB' in capsys.readouterr().err
 
     def test_an_unknown_model_is_named(self, capsys: Out) -> None:

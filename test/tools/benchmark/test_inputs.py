@@ -23,13 +23,13 @@ from aitable_ros.tools.benchmark.inputs import (
     with_reference,
 )
 
-IRIS = CONTRACTS['iris_landmark']  # the smallest network
+DETECTION = CONTRACTS['face_detection']  # a small network
 
 
 def answers_of(cases: Cases) -> dict[str, npt.NDArray[np.float32]]:
     """Some answer to every image that depends on it."""
     means = cases.images.reshape(len(cases.images), -1).mean(axis=1, dtype=np.float32)
-    shapes = {output.name: output.shape[1:] for output in IRIS.outputs}
+    shapes = {output.name: output.shape[1:] for output in DETECTION.outputs}
     return {
         name: np.multiply.outer(means, np.linspace(-1, 1, math.prod(shape)).reshape(shape)).astype(
             np.float32
@@ -40,7 +40,7 @@ def answers_of(cases: Cases) -> dict[str, npt.NDArray[np.float32]]:
 
 @pytest.fixture(scope='module')
 def cases() -> Cases:
-    plain = make_cases(IRIS)
+    plain = make_cases(DETECTION)
     return Cases(plain.images, plain.crops, answers_of(plain), 'something right')
 
 
@@ -57,7 +57,7 @@ class TestImages:
         assert made.images[-1].min() == 255
 
     def test_they_are_the_same_every_time_but_not_for_another_seed(self) -> None:
-        first, again, other = (make_cases(IRIS, seed).images for seed in (0, 0, 1))
+        first, again, other = (make_cases(DETECTION, seed).images for seed in (0, 0, 1))
         assert np.array_equal(first, again)
         assert not np.array_equal(first, other)
         assert len({image.tobytes() for image in first}) == len(first)
@@ -96,12 +96,12 @@ class TestDifferences:
 
     def test_the_output_that_is_furthest_off_for_its_range(self, cases: Cases) -> None:
         answers = {name: values.copy() for name, values in cases.expected.items()}
-        answers['iris'][3, 2, 1] += 0.5
+        answers['boxes'][3, 2, 1] += 0.5
         found = compare(cases, answers)
         assert found is not None
-        assert found['output'] == 'iris'
+        assert found['output'] == 'boxes'
         assert found['absolute'] == pytest.approx(0.5, rel=1e-4)
-        assert found['relative'] == pytest.approx(0.5 / np.ptp(cases.expected['iris']), rel=1e-4)
+        assert found['relative'] == pytest.approx(0.5 / np.ptp(cases.expected['boxes']), rel=1e-4)
 
     def test_the_range_reaches_to_zero(self, cases: Cases) -> None:
         expected = {'presence': np.array([[20.0], [21.0]], np.float32)}
@@ -114,7 +114,7 @@ class TestDifferences:
 
     def test_only_the_rows_asked_for(self, cases: Cases) -> None:
         answers = {name: values.copy() for name, values in cases.expected.items()}
-        answers['iris'][-1] += 1.0
+        answers['boxes'][-1] += 1.0
         on_faces = compare(cases, answers, slice(cases.crops))
         on_noise = compare(cases, answers, slice(cases.crops, None))
         assert on_faces is not None
@@ -125,8 +125,8 @@ class TestDifferences:
     @pytest.mark.parametrize('value', [np.nan, np.inf])
     def test_what_is_not_finite_is_furthest_off(self, cases: Cases, value: float) -> None:
         answers = {name: values.copy() for name, values in cases.expected.items()}
-        answers['iris'][0, 0, 0] = value
-        far = {'output': 'iris', 'absolute': None, 'relative': None}
+        answers['boxes'][0, 0, 0] = value
+        far = {'output': 'boxes', 'absolute': None, 'relative': None}
         assert compare(cases, answers) == far
 
     def test_nothing_to_compare_with(self, cases: Cases) -> None:
@@ -137,8 +137,8 @@ class TestDifferences:
 class TestRecording:
     def test_comes_back_as_it_was(self, cases: Cases, tmp_path: Path) -> None:
         path = tmp_path / 'recorded'
-        save_cases(path, {IRIS.name: cases})
-        back = load_cases(path, IRIS)
+        save_cases(path, {DETECTION.name: cases})
+        back = load_cases(path, DETECTION)
         assert back is not None
         assert np.array_equal(back.images, cases.images)
         assert (back.crops, back.reference) == (cases.crops, cases.reference)
@@ -151,33 +151,33 @@ class TestRecording:
         path = tmp_path / 'other.npz'
         path.write_bytes(content)
         with pytest.raises(BenchmarkInputsError, match='no recorded reference'):
-            load_cases(path, IRIS)
+            load_cases(path, DETECTION)
 
     def test_a_truncated_one_is_refused(self, cases: Cases, tmp_path: Path) -> None:
         path = tmp_path / 'cut.npz'
-        save_cases(path, {IRIS.name: cases})
+        save_cases(path, {DETECTION.name: cases})
         path.write_bytes(path.read_bytes()[:-300])
         with pytest.raises(BenchmarkInputsError):
-            load_cases(path, IRIS)
+            load_cases(path, DETECTION)
 
     def test_one_for_other_tensors_is_refused(self, cases: Cases, tmp_path: Path) -> None:
         path = tmp_path / 'other.npz'
-        wrong = {**cases.expected, 'iris': cases.expected['iris'][:, :4]}
-        save_cases(path, {IRIS.name: Cases(cases.images, cases.crops, wrong)})
-        with pytest.raises(BenchmarkInputsError, match=r'expected iris float32\[N,5,3\]'):
-            load_cases(path, IRIS)
+        wrong = {**cases.expected, 'boxes': cases.expected['boxes'][:, :4]}
+        save_cases(path, {DETECTION.name: Cases(cases.images, cases.crops, wrong)})
+        with pytest.raises(BenchmarkInputsError, match=r'expected boxes float32\[N,896,16\]'):
+            load_cases(path, DETECTION)
 
     def test_objects_are_not_unpickled(self, tmp_path: Path) -> None:
         path = tmp_path / 'hostile.npz'
         with path.open('wb') as file:
-            np.savez(file, **{f'{IRIS.name}/images': np.array([object()], dtype=object)})
+            np.savez(file, **{f'{DETECTION.name}/images': np.array([object()], dtype=object)})
         with pytest.raises(BenchmarkInputsError, match='pickle'):
-            load_cases(path, IRIS)
+            load_cases(path, DETECTION)
 
 
 def test_an_engine_s_own_answers_are_the_reference(cases: Cases) -> None:
     class Fixed:
-        inputs, outputs = IRIS.inputs, IRIS.outputs
+        inputs, outputs = DETECTION.inputs, DETECTION.outputs
 
         def infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:
             return answers_of(Cases(inputs['image'], 0))

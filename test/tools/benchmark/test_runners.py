@@ -21,7 +21,7 @@ from aitable_ros.tools.benchmark import report as benchmark_report
 from aitable_ros.tools.benchmark import runners as benchmark_runners
 from aitable_ros.tools.benchmark.runners import Opening
 
-IRIS = CONTRACTS['iris_landmark']
+DETECTION = CONTRACTS['face_detection']
 PLAN = b'the engine'
 
 
@@ -36,7 +36,7 @@ class TensorRtEngine:
         self.closed = False
 
     def infer(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        return {'iris': inputs['image']}
+        return {'boxes': inputs['image']}
 
     def replay(self, batch: int) -> None:
         self.replayed.append(batch)
@@ -56,7 +56,7 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         found.spec, found.backend = spec, backend
         return SimpleNamespace(engine=found.engine, path=engines_dir / f'{spec.name}.engine')
 
-    (tmp_path / 'iris_landmark.engine').write_bytes(PLAN)
+    (tmp_path / 'face_detection.engine').write_bytes(PLAN)
     monkeypatch.setattr(benchmark_runners, 'load_engine', load_engine)
     return found
 
@@ -64,17 +64,17 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_what_tensorrt_tells_of_itself_goes_into_the_report(
     loaded: SimpleNamespace, tmp_path: Path
 ) -> None:
-    runner = Opening(IRIS.name, 'tensorrt', str(tmp_path)).open()
-    assert (loaded.backend, loaded.spec) == ('tensorrt', IRIS)
+    runner = Opening(DETECTION.name, 'tensorrt', str(tmp_path)).open()
+    assert (loaded.backend, loaded.spec) == ('tensorrt', DETECTION)
     assert runner.details == {
-        'file': str(tmp_path / 'iris_landmark.engine'),
+        'file': str(tmp_path / 'face_detection.engine'),
         'tensorrt_version': '10.3.0',
         'uses_cuda_graph': True,
         'max_batch': 2,
         'device_memory_bytes': 1000,
     }
-    images = np.zeros((1, 64, 64, 3), np.uint8)
-    assert runner.infer(images)['iris'] is images
+    images = np.zeros((1, 128, 128, 3), np.uint8)
+    assert runner.infer(images)['boxes'] is images
     assert runner.infer_s(images) > 0
     runner.close()
     assert loaded.engine.closed
@@ -83,7 +83,7 @@ def test_what_tensorrt_tells_of_itself_goes_into_the_report(
 def test_the_device_alone_is_timed_where_a_batch_runs_in_one_piece(
     loaded: SimpleNamespace, tmp_path: Path
 ) -> None:
-    runner = Opening(IRIS.name, 'tensorrt', str(tmp_path)).open()
+    runner = Opening(DETECTION.name, 'tensorrt', str(tmp_path)).open()
     seconds = [runner.device_s(batch) for batch in (1, 2, 3)]
     assert [value is None for value in seconds] == [False, False, True]
     assert loaded.engine.replayed == [1, 2]
@@ -92,11 +92,11 @@ def test_the_device_alone_is_timed_where_a_batch_runs_in_one_piece(
 def test_code_is_allowed_for_that_file_alone_and_memory_mapped_when_asked_for(
     loaded: SimpleNamespace, tmp_path: Path
 ) -> None:
-    Opening(IRIS.name, 'tensorrt', str(tmp_path), 1, True, True).open()
+    Opening(DETECTION.name, 'tensorrt', str(tmp_path), 1, True, True).open()
     assert loaded.spec.host_code_sha256 == hashlib.sha256(PLAN).hexdigest()
     assert loaded.spec.mapped_memory
-    Opening(IRIS.name, 'litert', str(tmp_path), 1, True, True).open()
-    assert loaded.spec == IRIS
+    Opening(DETECTION.name, 'litert', str(tmp_path), 1, True, True).open()
+    assert loaded.spec == DETECTION
 
 
 def test_the_gpu_is_named_and_its_memory_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from aitable_ros.tools.benchmark.timing import ROUNDS, Cell, Runner, time_in_tur
 
 @pytest.fixture(scope='module')
 def cases() -> Cases:
-    return make_cases(CONTRACTS['iris_landmark'])  # the smallest network
+    return make_cases(CONTRACTS['face_detection'])  # a small network
 
 
 class Recorder(Runner):

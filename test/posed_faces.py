@@ -3,9 +3,9 @@
 """
 Expressions are made from a neutral mesh by moving its points as the muscles would.
 
-perception/emotion/data/neutral_face.csv is the symmetric median of FaceMesh's output on pictures
-of neutral faces, turned to the front: to the person's left, up, out of the face, in thousandths of
-the eye span.
+perception/emotion/data/neutral_face.csv is the symmetric median of the attention mesh's output on
+pictures of neutral faces, turned to the front: to the person's left, up, out of the face, in
+thousandths of the eye span.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def lift_brows(shape, inner, outer, together=0.0) -> np.ndarray:
 
 def smile(a=1.0, anchors=(61, 291)):
     shape = push(NEUTRAL_SHAPE, anchors, (0.08 * a, 0.07 * a, -0.07 * a), 0.08)
-    return push(shape, (118, 347), (0, 0.04 * a, 0), 0.1)
+    return push(shape, (118, 347), (0, 0.045 * a, 0), 0.1)
 
 
 def surprise(a=1.0):

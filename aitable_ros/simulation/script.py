@@ -203,10 +203,10 @@ class Person:
     :param looking_down_ear: EAR of open eyes pitched down by 30 degrees and more (0.07 to 0.16:
         irlume issue 173).
     :param eye_distance_px: between the middles of the eyes, facing the camera [pixels].
-    :param ear_noise: standard deviation of the EAR from frame to frame (iris_landmark: 0.004 on
-        a real video, 0.003 on the sample, open or closed).
-    :param ear_drift: standard deviation of its slow errors, as a share of the EAR (iris_landmark
-        on the sample: 0.03, open or closed).
+    :param ear_noise: standard deviation of the EAR from frame to frame (attention mesh: 0.004 on
+        the sample, 0.007 on a real video with its movements).
+    :param ear_drift: standard deviation of its slow errors, as a share of the EAR (attention mesh
+        on the sample: 0.035, iris_landmark 0.03).
     :param ear_drift_s: time constant of those [s] (0.26: the same).
     :param mar_noise: standard deviation of the MAR (0.012: FaceMesh on the sample).
     :param pose_noise_rad: standard deviation of yaw and pitch [rad].

@@ -46,7 +46,7 @@ TITLES = {
     OURS: 'ours, max_faces 1',
     OURS_SEVERAL: 'ours, max_faces 4',
     THEIRS: 'MediaPipe FaceMesh, max_num_faces 1',
-    OURS_REFINED: 'ours, with the eyelid network',
+    OURS_REFINED: 'ours, refined lids, lips and irises',
     THEIRS_REFINED: 'MediaPipe, refine_landmarks=True',
 }
 
@@ -82,15 +82,15 @@ def our_frame_function(
     from aitable_ros.paths import engines_dir
     from aitable_ros.perception.faces.detector import FaceDetector
     from aitable_ros.perception.faces.mesh import FaceMesh
+    from aitable_ros.perception.faces.observer import LIGHT_NETWORKS, NETWORKS
     from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings
-    from aitable_ros.perception.fatigue.eye_contours import EyeContours
     from aitable_ros.perception.fatigue.eye_openness import eye_aspect_ratios
 
     cv2.setNumThreads(1)
     catalog = load_catalog()
     engines = [
         load_engine(catalog[name], backend, engines_dir=engines_dir(), threads=1).engine
-        for name in ('face_detection', 'face_mesh', 'iris_landmark')[: 3 if refine_eyes else 2]
+        for name in (NETWORKS if refine_eyes else LIGHT_NETWORKS)
     ]
     print(f'{", ".join(map(str, engines))}', file=sys.stderr)
     pipeline = FacePipeline(
@@ -99,14 +99,9 @@ def our_frame_function(
         settings=PipelineSettings(max_faces=max_faces),
     )
 
-    eyes = EyeContours(engines[2]) if refine_eyes else None
-
     def handle(image: npt.NDArray[np.uint8], stamp_s: float) -> bool:
         faces = pipeline.process(image, stamp_s)
         landmarks_px = [face.landmarks_px for face in faces if face.landmarks_px is not None]
-        if eyes is not None:
-            eyes.run(image, landmarks_px)
-            return bool(faces)
         for of_face_px in landmarks_px:
             eye_aspect_ratios(of_face_px)
         return bool(faces)

@@ -23,28 +23,29 @@ from aitable_ros.perception.faces.landmarks import LANDMARKS, LEFT_EYE_EAR, RIGH
 _RIGID_SHAPE: Mapping[int, tuple[float, float, float]] = MappingProxyType(
     {
         33: (-0.500, 0.000, 0.000),
-        133: (-0.193, -0.013, 0.056),
-        362: (0.193, -0.013, 0.056),
+        133: (-0.200, -0.012, 0.058),
+        362: (0.200, -0.012, 0.058),
         263: (0.500, 0.000, 0.000),
-        168: (0.000, 0.050, 0.238),
-        6: (0.000, -0.035, 0.289),
-        197: (0.000, -0.112, 0.346),
-        195: (0.000, -0.185, 0.409),
-        5: (0.000, -0.263, 0.473),
-        4: (0.000, -0.358, 0.502),
-        10: (0.000, 0.569, 0.170),
-        127: (-0.770, -0.062, -0.546),
-        356: (0.770, -0.062, -0.546),
-        234: (-0.761, -0.219, -0.591),
-        454: (0.761, -0.219, -0.591),
+        168: (0.000, 0.051, 0.239),
+        6: (0.000, -0.037, 0.289),
+        197: (0.000, -0.115, 0.347),
+        195: (0.000, -0.189, 0.411),
+        5: (0.000, -0.268, 0.475),
+        4: (0.000, -0.364, 0.505),
+        10: (0.000, 0.591, 0.170),
+        127: (-0.792, -0.061, -0.552),
+        356: (0.792, -0.061, -0.552),
+        234: (-0.785, -0.224, -0.596),
+        454: (0.785, -0.224, -0.596),
     }
 )
 """
 Landmark index -> (to the person's left, up, out of the face) in eye spans.
 
-Median shape of FaceMesh's own output on frontal neutral pictures (336 of the public collection
+Median shape of FaceMesh's output on frontal neutral pictures (336 of the public collection
 muxspace/facial_expressions, mostly press photographs, and 10 of JAFFE weighted fivefold), aligned
-by generalised Procrustes analysis and made symmetric.
+by generalised Procrustes analysis and made symmetric; moved by the median difference of the
+attention mesh's output on 400 of that collection, where eyes are 2 % narrower.
 """
 
 _RIGID_INDICES = np.array(list(_RIGID_SHAPE), dtype=np.intp)
@@ -269,28 +270,29 @@ class NeutralFace:
     :meth:`~aitable_ros.perception.emotion.expression_geometry.GeometryExpression.estimate_face`.
 
     The bands span about the 10th to 90th percentile of FaceMesh's output on frontal neutral
-    pictures of both collections named at the rigid shape. By judgement on half of the labelled
+    pictures of both collections named at the rigid shape, moved by how far the attention mesh's
+    percentiles lie from FaceMesh's on the same 400. By judgement on half of the labelled
     pictures there, the upper edge of ``nostril_height``, the lower one of ``upper_lip_length``
     and both of ``corner_asymmetry`` are wider, since those differ most between people, and the
     upper one of ``lip_gap`` is narrower, since lips part in talking. ``per_pitch`` is the slope
     of a line fitted to the neutral pictures where |r| > 0.3 and it mattered.
     """
 
-    inner_brow_height: NeutralBand = NeutralBand(0.165, 0.285)
-    outer_brow_height: NeutralBand = NeutralBand(0.110, 0.195)
-    brow_slope: NeutralBand = NeutralBand(0.036, 0.072)
-    brow_distance: NeutralBand = NeutralBand(0.275, 0.345)
-    eye_aspect_ratio: NeutralBand = NeutralBand(0.230, 0.335, -0.138)
-    lower_lid_height: NeutralBand = NeutralBand(-0.044, -0.023, -0.034)
-    cheek_height: NeutralBand = NeutralBand(-0.215, -0.186)
-    nostril_height: NeutralBand = NeutralBand(-0.455, -0.380, 0.080)
-    upper_lip_length: NeutralBand = NeutralBand(0.140, 0.192)
-    lip_thickness: NeutralBand = NeutralBand(0.180, 0.225, 0.040)
-    lip_gap: NeutralBand = NeutralBand(0.000, 0.080)
-    mouth_width: NeutralBand = NeutralBand(0.490, 0.605)
-    corner_height: NeutralBand = NeutralBand(-0.030, 0.003, -0.040)
-    corner_depth: NeutralBand = NeutralBand(-0.159, -0.126)
-    corner_asymmetry: NeutralBand = NeutralBand(-0.050, 0.050)
+    inner_brow_height: NeutralBand = NeutralBand(0.164, 0.291)
+    outer_brow_height: NeutralBand = NeutralBand(0.116, 0.209)
+    brow_slope: NeutralBand = NeutralBand(0.020, 0.070)
+    brow_distance: NeutralBand = NeutralBand(0.271, 0.353)
+    eye_aspect_ratio: NeutralBand = NeutralBand(0.207, 0.342)
+    lower_lid_height: NeutralBand = NeutralBand(-0.041, -0.015, -0.029)
+    cheek_height: NeutralBand = NeutralBand(-0.216, -0.183)
+    nostril_height: NeutralBand = NeutralBand(-0.464, -0.385, 0.080)
+    upper_lip_length: NeutralBand = NeutralBand(0.134, 0.231)
+    lip_thickness: NeutralBand = NeutralBand(0.156, 0.238)
+    lip_gap: NeutralBand = NeutralBand(0.000, 0.103)
+    mouth_width: NeutralBand = NeutralBand(0.465, 0.601)
+    corner_height: NeutralBand = NeutralBand(-0.044, 0.010, -0.055)
+    corner_depth: NeutralBand = NeutralBand(-0.154, -0.122)
+    corner_asymmetry: NeutralBand = NeutralBand(-0.055, 0.055)
 
 
 POPULATION_NEUTRAL = NeutralFace()

@@ -179,6 +179,13 @@ def keypoints_from_landmarks(landmarks_px: npt.NDArray[np.float32]) -> npt.NDArr
     return landmarks_px[_KEYPOINT_PAIRS, :2].mean(axis=1)
 
 
+_REPLACING = ('lips', 'right_eye', 'left_eye', 'right_iris', 'left_iris')
+_REPLACED = np.array(
+    (*REFINED_LIPS, *REFINED_RIGHT_EYE, *REFINED_LEFT_EYE, *RIGHT_IRIS, *LEFT_IRIS), np.intp
+)
+_RIGHT_LIDS, _LEFT_LIDS = np.array(RIGHT_EYE_RING), np.array(LEFT_EYE_RING)
+
+
 def refined_landmarks(outputs: Mapping[str, npt.NDArray]) -> npt.NDArray[np.float32]:
     """
     Put the network's outputs together, as MediaPipe does.
@@ -192,12 +199,7 @@ def refined_landmarks(outputs: Mapping[str, npt.NDArray]) -> npt.NDArray[np.floa
     mesh = outputs['mesh']
     landmarks = np.empty((len(mesh), REFINED_LANDMARKS, 3), np.float32)
     landmarks[:, :LANDMARKS] = mesh
-    landmarks[:, REFINED_LIPS, :2] = outputs['lips']
-    for side, eye, iris in (
-        ('left', REFINED_LEFT_EYE, LEFT_IRIS),
-        ('right', REFINED_RIGHT_EYE, RIGHT_IRIS),
-    ):
-        landmarks[:, eye, :2] = outputs[f'{side}_eye']
-        landmarks[:, iris, :2] = outputs[f'{side}_iris']
-        landmarks[:, iris, 2] = mesh[:, eye[:16], 2].mean(axis=1, keepdims=True)
+    landmarks[:, _REPLACED, :2] = np.concatenate([outputs[name] for name in _REPLACING], axis=1)
+    for iris, lids in (RIGHT_IRIS, _RIGHT_LIDS), (LEFT_IRIS, _LEFT_LIDS):
+        landmarks[:, iris[0] : iris[-1] + 1, 2] = mesh[:, lids, 2].mean(axis=1, keepdims=True)
     return landmarks

@@ -33,6 +33,9 @@ from aitable_ros.perception.fatigue.visibility import FaceView
 from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.head.head_pose import HeadPose, HeadPoseSettings, HeadPoseTracker
 
+UNREFINED_MAR_SHARE = 0.85
+"""FaceMesh's MAR of an open mouth over the attention mesh's (median of photographs)."""
+
 _UNMEASURED = EyeAspectRatios(math.nan, math.nan)
 
 _AS_THEY_ARE = (
@@ -94,7 +97,14 @@ class FatigueObserverSettings:
             closed_ratio=self.unrefined_closed_ratio,
             max_closed_ratio=UNREFINED_MAX_CLOSED_RATIO,
         )
-        return replace(self.fatigue, baseline=baseline)
+        yawns = replace(
+            self.fatigue.yawns,
+            **{
+                name: UNREFINED_MAR_SHARE * getattr(self.fatigue.yawns, name)
+                for name in ('wide_mar', 'begin_mar', 'end_mar')
+            },
+        )
+        return replace(self.fatigue, baseline=baseline, yawns=yawns)
 
 
 @dataclass(frozen=True, eq=False)

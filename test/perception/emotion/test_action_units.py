@@ -28,7 +28,7 @@ from posed_faces import (
         (push(NEUTRAL_SHAPE, (159, 386), (0, 0.08, 0), 0.05), 'upper_lid_raiser'),
         (push(NEUTRAL_SHAPE, (145, 374), (0, 0.03, 0), 0.04), 'lid_tightener'),
         (push(NEUTRAL_SHAPE, (129, 358), (0, 0.10, 0), 0.06), 'nose_wrinkler'),
-        (push(NEUTRAL_SHAPE, (0,), (0, 0.07, 0), 0.05), 'upper_lip_raiser'),
+        (push(NEUTRAL_SHAPE, (0,), (0, 0.08, 0), 0.05), 'upper_lip_raiser'),
         (push(NEUTRAL_SHAPE, (61, 291), (0, -0.07, 0), 0.06), 'lip_corner_depressor'),
         (push(NEUTRAL_SHAPE, (61, 291), (0.12, 0, 0), 0.06), 'lip_stretcher'),
         (drop_jaw(NEUTRAL_SHAPE, 0.15), 'lips_part'),

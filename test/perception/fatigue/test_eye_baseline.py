@@ -97,9 +97,9 @@ def test_eyes_opened_wide_do_not_restart_it():
 
 def test_closed_eyes_do_not_lower_it():
     baseline = EyeBaseline()
-    watch(baseline, lambda t: 0.3 if t < 20 else 0.08, seconds=320)
+    watch(baseline, lambda t: 0.3 if t < 20 else 0.04, seconds=320)
     assert baseline.open_ear == pytest.approx(0.3, rel=0.06)
-    assert baseline.openness(0.08) < 0.05
+    assert baseline.openness(0.04) < 0.05
 
 
 def test_lids_that_droop_for_minutes_do_not_pass_for_normal():
@@ -130,8 +130,8 @@ def test_eyes_closed_with_the_head_down_do_not_become_its_reference():
     baseline = EyeBaseline()
     watch(baseline, lambda t: 0.3, seconds=20)
     pitch_rad = math.radians(20)
-    watch(baseline, lambda t: 0.08, start_s=20.0, seconds=60, pitch_rad=pitch_rad)
-    assert baseline.openness(0.08, pitch_rad) < 0.1
+    watch(baseline, lambda t: 0.04, start_s=20.0, seconds=60, pitch_rad=pitch_rad)
+    assert baseline.openness(0.04, pitch_rad) < 0.1
 
 
 def test_a_person_who_only_ever_looks_down_is_calibrated():

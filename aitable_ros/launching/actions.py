@@ -26,7 +26,7 @@ from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 
 from aitable_ros.launching.arguments import LAUNCH_FILES, NONE, checked
 from aitable_ros.launching.parameter_files import parameters_for
-from aitable_ros.nodes.registry import CAMERA, CONTAINERS, NODES, PACKAGE, PERCEIVING
+from aitable_ros.nodes.registry import CAMERA, CONTAINERS, NODES, PACKAGE, WITH_NETWORKS
 from aitable_ros.ros_support.process.transport import transport_settings
 
 CONTAINER_NAME = 'aitable_container'
@@ -113,11 +113,11 @@ class Setup:
     def overrides(self, name: str) -> dict[str, Any]:
         """Give a node's parameters that arguments set; the others are as the files say."""
         chosen: dict[str, Any] = {}
-        if name in PERCEIVING:
+        if name in WITH_NETWORKS:
             backend = self.values.get(f'{name}_backend') or self.values.get('backend')
             if backend:
                 chosen['backend'] = backend
-        if self.values.get('image_transport'):
+        if self.values.get('image_transport') and NODES[name].images:
             chosen['image_transport'] = self.values['image_transport']
         if name == CAMERA:
             chosen['source'] = self.values['source']

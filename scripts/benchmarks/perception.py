@@ -32,8 +32,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'studies'))
-
 from mediapipe_python import MEDIAPIPE, mediapipe_python
 
 WIDTH, HEIGHT, RATE_HZ = 640, 480, 30.0

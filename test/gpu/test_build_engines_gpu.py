@@ -30,9 +30,9 @@ from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.engine_building.half_precision import probe_images
 from aitable_ros.tools.build_engines import command as build_engines
 
-MODELS = ('face_detection', 'face_mesh', 'iris_landmark')
+MODELS = ('face_detection', 'face_mesh', 'face_attention')
 OPTIONS = shlex.split(os.environ.get('AITABLE_BUILD_OPTIONS', ''))
-LOGITS = {'face_detection': 'scores', 'face_mesh': 'presence'}
+LOGITS = {'face_detection': 'scores', 'face_mesh': 'presence', 'face_attention': 'presence'}
 # of the largest value: on plain pictures BlazeFace's values are far beyond those on faces, and
 # what FP16's 11 bits lose adds up over its layers
 TOLERANCE = 0.05
@@ -133,7 +133,7 @@ def test_auto_takes_it_and_says_why_when_it_is_damaged(built: Path, tmp_path: Pa
 
 
 def test_the_engine_of_another_model_is_refused(built: Path, tmp_path: Path) -> None:
-    shutil.copyfile(built / 'iris_landmark.engine', tmp_path / 'face_mesh.engine')
+    shutil.copyfile(built / 'face_attention.engine', tmp_path / 'face_mesh.engine')
     with pytest.raises(InferenceError, match=r'not this network.*build_engines face_mesh'):
         load_engine(CONTRACTS['face_mesh'], 'tensorrt', engines_dir=tmp_path)
 

@@ -26,7 +26,7 @@ from rclpy.parameter import Parameter
 from aitable_ros.launching import actions
 from aitable_ros.launching.arguments import LAUNCH_FILES
 from aitable_ros.launching.parameter_files import parameters_for
-from aitable_ros.nodes.registry import PERCEIVING
+from aitable_ros.nodes.registry import WITH_NETWORKS
 from aitable_ros.paths import share_dir
 
 DEFAULT_NODES = ['face_detection', 'emotion', 'fatigue', 'overlay']
@@ -160,13 +160,13 @@ def test_arguments_left_alone_leave_the_word_to_the_parameter_file():
 
 def test_a_backend_goes_to_every_network_unless_it_has_its_own():
     given = overrides_of(
-        backend='onnxruntime', emotion_backend='geometry', fatigue_backend='auto', posture='true'
+        backend='onnxruntime', emotion_backend='geometry', posture_backend='auto', posture='true'
     )
     assert given == {
         'face_detection': {'backend': 'onnxruntime'},
-        'posture': {'backend': 'onnxruntime'},
+        'posture': {'backend': 'auto'},
         'emotion': {'backend': 'geometry'},
-        'fatigue': {'backend': 'auto'},
+        'fatigue': {},
         'overlay': {},
     }
 
@@ -175,7 +175,8 @@ def test_transport_and_time_go_to_every_node():
     given = overrides_of(image_transport='compressed', use_sim_time='true', source='0')
     common = {'image_transport': 'compressed', 'use_sim_time': True}
     assert given.pop('image_source') == {**common, 'source': '0'}
-    assert given == dict.fromkeys(DEFAULT_NODES, common)
+    assert given.pop('fatigue') == {'use_sim_time': True}  # it handles no images
+    assert given == dict.fromkeys(set(DEFAULT_NODES) - {'fatigue'}, common)
 
 
 @pytest.mark.parametrize('source', ["a 'b'.mp4", 'x: y', '0', '1e3', 'true'])
@@ -183,7 +184,7 @@ def test_a_source_stays_the_string_that_it_is(source):
     assert overrides_of(source=source)['image_source'] == {'source': source}
 
 
-@pytest.mark.parametrize('name', PERCEIVING)
+@pytest.mark.parametrize('name', WITH_NETWORKS)
 @pytest.mark.parametrize('namespace', ['', 'hall/table_a', '/table_b'])
 def test_composed_nodes_get_their_own_backend_in_any_namespace(name, namespace):
     made, context = actions_of(
@@ -194,23 +195,23 @@ def test_composed_nodes_get_their_own_backend_in_any_namespace(name, namespace):
     )
     (container,) = (action for action in made if isinstance(action, Node))
     base = f'/{namespace.strip("/")}'.rstrip('/')
-    for node in PERCEIVING:
+    for node in WITH_NETWORKS:
         backend = parameters_of(container, context, f'{base}/{node}').get('backend')
         assert (backend == 'tensorrt') == (node == name), node
 
 
 def test_a_namespace_that_an_including_file_pushed_counts():
     made, context = actions_of(
-        'aitable.launch.py', ros_namespace='/hall', namespace='a', fatigue_backend='litert'
+        'aitable.launch.py', ros_namespace='/hall', namespace='a', emotion_backend='ncnn'
     )
     (container,) = (action for action in made if isinstance(action, Node))
-    assert parameters_of(container, context, '/hall/a/fatigue').get('backend') == 'litert'
+    assert parameters_of(container, context, '/hall/a/emotion').get('backend') == 'ncnn'
 
 
 def test_arguments_win_over_the_parameter_files_and_the_later_file_over_the_earlier(tmp_path):
     first, second = tmp_path / 'first.yaml', tmp_path / 'second.yaml'
-    first.write_text('/table/fatigue: {ros__parameters: {backend: litert, max_gap: 0.3}}')
-    second.write_text('/table/fatigue: {ros__parameters: {max_gap: 0.4}}')
+    first.write_text('/table/face_detection: {ros__parameters: {backend: litert, memory: 3.0}}')
+    second.write_text('/table/face_detection: {ros__parameters: {memory: 4.0}}')
     made, context = actions_of(
         'aitable.launch.py',
         namespace='table',
@@ -218,8 +219,8 @@ def test_arguments_win_over_the_parameter_files_and_the_later_file_over_the_earl
         backend='tensorrt',
     )
     (container,) = (action for action in made if isinstance(action, Node))
-    assert parameters_of(container, context, '/table/fatigue').get('backend') == 'tensorrt'
-    assert parameters_of(container, context, '/table/fatigue').get('max_gap') == 0.4
+    assert parameters_of(container, context, '/table/face_detection').get('backend') == 'tensorrt'
+    assert parameters_of(container, context, '/table/face_detection').get('memory') == 4.0
 
 
 def test_the_file_of_a_container_is_removed_when_launch_ends():

@@ -84,7 +84,7 @@ def generate_launch_description():
                     'container': '/my_container',
                     'params_file': 'none',
                     'emotion': 'false',
-                    'fatigue_backend': 'onnxruntime',
+                    'emotion_backend': 'onnxruntime',
                 }.items(),
             ),
         ]

@@ -115,14 +115,14 @@ def test_ros2_tools_find_what_they_expect(graph, engines_dir, launched, ros2, tm
     assert '5.0' in ros2('param', 'get', '/emotion', 'max_rate')
     assert 'successful' in ros2('param', 'set', '/emotion', 'max_rate', '2.5')
     assert parameter(graph, '/emotion', 'max_rate') == 2.5
-    refused = ros2('param', 'set', '/fatigue', 'backend', 'abacus')
+    refused = ros2('param', 'set', '/face_detection', 'backend', 'abacus')
     assert "'abacus' is not one of" in refused
     dumped = ros2('param', 'dump', '/fatigue')
     assert '/fatigue:' in dumped
     # what was dumped is a parameter file that launch takes
     file = tmp_path / 'dumped.yaml'
     file.write_text(dumped)
-    assert parameters_for(file, '/fatigue')['backend'] == 'auto'
+    assert parameters_for(file, '/fatigue')['rectified'] is False
 
     def state():
         return graph.call_process(

@@ -108,13 +108,13 @@ def test_offline_writes_a_bag_with_a_result_for_every_image(launched, engines_di
         f'record:={out}',
         'namespace:=table',
         'emotion_backend:=geometry',
-        'fatigue_backend:=onnxruntime',
+        'face_detection_backend:=onnxruntime',
     )
     assert process.ends(90), process.text
     counts = topics_of(out)
     for topic in ('/table/faces', '/table/emotion', '/table/fatigue'):
         assert counts[topic] == int(SECONDS * FPS), process.text
-    assert 'iris_landmark runs on onnxruntime' in process.text
+    assert 'face_attention runs on onnxruntime' in process.text
 
 
 @pytest.mark.parametrize(

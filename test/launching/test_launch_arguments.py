@@ -37,7 +37,7 @@ def test_every_argument_is_there_once_is_described_and_takes_its_default_and_its
 
 def test_every_backend_can_be_chosen_and_emotion_can_do_without():
     choices = {argument.name: argument.choices for argument in LAUNCH_FILES['aitable.launch.py']}
-    for name in ('backend', 'face_detection_backend', 'fatigue_backend', 'posture_backend'):
+    for name in ('backend', 'face_detection_backend', 'posture_backend'):
         assert set(choices[name]) == {'', 'auto', *BACKENDS}
     assert set(choices['emotion_backend']) == {'', 'auto', 'geometry', *BACKENDS}
 

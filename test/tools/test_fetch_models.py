@@ -60,7 +60,7 @@ def test_list_changes_nothing_and_tells_by_its_status_whether_all_is_there(
     assert fetch_models.main([*folder, '--list']) == 1
     rows = _rows(capsys.readouterr().out)
     assert rows['face_detection.onnx'] == '0.0 MB is damaged (sha256 differs)'
-    assert rows['iris_landmark.tflite'] == '- is missing'
+    assert rows['pose_landmark.tflite'] == '- is missing'
     assert sorted(filled.iterdir()) == before
     assert fetch_models.main(['--list', '--engines-dir', str(filled / 'absent')]) == 1
     assert not (filled / 'absent').exists()

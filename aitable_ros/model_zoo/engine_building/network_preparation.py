@@ -19,7 +19,7 @@ from aitable_ros.inference.tensorrt.runtime import DTYPES
 from aitable_ros.inference.tensorrt.tensors import EngineTensor, bind_tensors
 from aitable_ros.model_zoo.engine_building.build_options import BuildOptions, EngineBuildError
 from aitable_ros.model_zoo.files import Report
-from aitable_ros.model_zoo.store import SOURCES
+from aitable_ros.model_zoo.store import SOURCES, original_path
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ def find_source(
     :param onnx_file: this file, instead.
     :raises EngineBuildError: when there is no such file, or it cannot be read or converted.
     """
-    tflite = engines_dir / f'{name}.tflite'
-    if onnx_file is None and spec is not None and name in SOURCES and tflite.is_file():
-        converted = _convert_tflite(tflite, spec)
+    if onnx_file is None and spec is not None and name in SOURCES:
+        tflite = original_path(name, engines_dir)
+        converted = _convert_tflite(tflite, spec) if tflite.is_file() else None
         if converted is not None:
             return converted
     path = onnx_file or engines_dir / f'{name}.onnx'

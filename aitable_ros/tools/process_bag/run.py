@@ -30,7 +30,7 @@ from aitable_ros.bags.images import require_images
 from aitable_ros.bags.reading import CAMERA_INFO, IMAGE
 from aitable_ros.bags.topics import choose_camera_info, choose_images
 from aitable_ros.bags.writing import offered_qos
-from aitable_ros.nodes.registry import PERCEIVING
+from aitable_ros.nodes.registry import WITH_NETWORKS
 from aitable_ros.tools.process_bag.offline_pipeline import (
     MalformedFrame,
     OfflinePipeline,
@@ -165,7 +165,7 @@ def process_bag(request: Request, *, quiet: bool = True) -> Summary:
         if images is not None:
             transport = 'raw' if images.type_name == IMAGE else 'compressed'
             parameters['image_transport'] = transport
-        for node in PERCEIVING:
+        for node in WITH_NETWORKS:
             backend = request.emotion_backend if node == 'emotion' else request.backend
             if backend:
                 parameters[f'{node}:backend'] = backend

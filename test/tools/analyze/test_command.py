@@ -95,7 +95,7 @@ def test_a_picture_gives_one_line_with_exactly_these_keys(run, folder):
     assert list(face) == FACE_KEYS
     assert list(face['emotion']) == EMOTION_KEYS
     assert face['id'] == 'f1'
-    assert np.shape(face['landmarks']) == (468, 3)
+    assert np.shape(face['landmarks']) == (478, 3)
     assert len(face['emotion']['probabilities']) == 8
     assert sum(face['emotion']['probabilities']) == pytest.approx(1.0, abs=1e-4)
     assert face['emotion']['backend'] == 'geometry'
@@ -135,7 +135,7 @@ def test_standard_output_holds_json_lines_only(run, folder):
     status, lines, err = run(folder, to='-')
     assert status == 0
     assert len(lines) == 3
-    assert 'face_mesh runs on' in err
+    assert 'face_attention runs on' in err
 
 
 def test_exif_orientation_turns_the_picture_upright(run, tmp_path, astronaut):
@@ -358,14 +358,14 @@ def test_models_that_cannot_be_fetched_end_in_one_line_each(offline, tmp_path, f
 def test_a_file_that_cannot_be_fetched_does_not_stop_the_backends_that_work(
     offline, tmp_path, engines_dir, folder, capsys
 ):
-    for name in ('face_detection', 'face_mesh', 'iris_landmark'):
+    for name in ('face_detection', 'face_attention'):
         for suffix in ('.onnx', '.json'):
             shutil.copyfile(engines_dir / f'{name}{suffix}', tmp_path / f'{name}{suffix}')
     assert analyze.main([str(folder / 'b.png'), '--engines-dir', str(tmp_path)]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out.splitlines()[0])['faces']
     assert 'could not be fetched' in captured.err
-    assert 'face_mesh runs on onnxruntime' in captured.err
+    assert 'face_attention runs on onnxruntime' in captured.err
 
 
 def test_a_network_that_does_not_load_ends_in_one_line(monkeypatch, folder, engines_dir, capsys):
@@ -385,7 +385,7 @@ def test_a_named_backend_is_the_one_that_runs(run, folder, backend):
     pytest.importorskip({'litert': 'ai_edge_litert', 'onnxruntime': 'onnxruntime'}[backend])
     status, lines, err = run(folder / 'b.png', '--backend', backend)
     assert status == 0
-    assert f'face_mesh runs on {backend}' in err
+    assert f'face_attention runs on {backend}' in err
     assert lines[0]['faces'][0]['emotion']['expression'] == 'happy'
 
 

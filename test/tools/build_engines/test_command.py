@@ -21,7 +21,7 @@ from aitable_ros.tools.build_engines import command, run
 
 pytestmark = pytest.mark.models
 MEDIAPIPE = (
-    *('face_detection', 'face_mesh', 'face_attention', 'iris_landmark'),
+    *('face_detection', 'face_mesh', 'face_attention'),
     *('pose_detection', 'pose_landmark'),
 )
 ORIN = Gpu('Orin', '8.7', 8)
@@ -77,7 +77,7 @@ class TestDryRun:
         assert not list(target.iterdir())
 
     def test_what_cannot_be_built_is_one_line(self, folder, capsys):
-        source = folder / 'iris_landmark.onnx'
+        source = folder / 'face_detection.onnx'
         error = _refused(capsys, folder, 'face_mesh', '--dry-run', '--onnx', str(source))
         assert error.startswith(f'build_engines: error: face_mesh: {source} is not this network: ')
 
@@ -124,12 +124,12 @@ class TestList:
         engine.write_bytes(content)
         record = dataclasses.replace(RECORD, version_compatible=compatible)
         sidecar_path(engine).write_text(record.to_json())
-        (tmp_path / 'iris_landmark.engine').write_bytes(b'')
+        (tmp_path / 'face_attention.engine').write_bytes(b'')
         assert _main(tmp_path, '--list', *MEDIAPIPE) == 0
         rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
         assert rows['face_mesh.engine'].split()[3:7] == ['fp16', '4', '10.3.0', 'Orin']
         assert rows['face_mesh.engine'].endswith(state)
-        assert rows['iris_landmark.engine'].endswith('has no record')
+        assert rows['face_attention.engine'].endswith('has no record')
         assert rows['face_detection.engine'].endswith('is missing')
         tensorrt = f'TensorRT {version}' if version else 'there is no TensorRT'
         assert rows['This'] == f'This machine: {gpu}; {tensorrt}'

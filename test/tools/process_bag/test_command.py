@@ -227,12 +227,13 @@ class TestChoices:
 
     def test_parameter_file_and_ros_arguments(self, bag: Path, tmp_path: Path) -> None:
         file = tmp_path / 'p.yaml'
-        file.write_text('/**/fatigue: {ros__parameters: {refine_eyes: false}}\n')
+        file.write_text('/**/face_detection: {ros__parameters: {refine_eyes: false}}\n')
         assert run(bag, tmp_path / 'a', *NODES, '--params-file', file) == 0
-        ros = ('--ros-args', '-p', 'fatigue:refine_eyes:=false', '-r', 'fatigue:=tired', '--')
+        light = 'face_detection:refine_eyes:=false'
+        ros = ('--ros-args', '-p', light, '-r', 'fatigue:=tired', '--')
         assert run(bag, tmp_path / 'b', *NODES, *ros) == 0
         (by_file,) = {message.backend for message in fatigues(tmp_path / 'a')}
-        assert 'iris_landmark' not in by_file
+        assert 'face_mesh' in by_file
         assert [x[1:] for x in messages(tmp_path / 'b', '/tired')] == [
             x[1:] for x in messages(tmp_path / 'a', '/fatigue')
         ]

@@ -78,22 +78,6 @@ class Live:
         return [stamp_ns for stamp_ns in self.sent if stamp_ns not in self.seen]
 
     @property
-    def comparable(self) -> set[int]:
-        """
-        Stamps of the results that come of what face detection saw and nothing else.
-
-        Nodes keep the newest images only, and say NO_IMAGE where the faces took longer.
-        """
-        without_image = [
-            stamp_ns
-            for stamp_ns, messages in self.results[FATIGUE].items()
-            for data in messages
-            if deserialize_message(data, Fatigue).visibility == Fatigue.NO_IMAGE
-        ]
-        first = min(without_image, default=sys.maxsize)
-        return {stamp_ns for stamp_ns in self.results[FATIGUE] if stamp_ns < first}
-
-    @property
     def before_first_missed(self) -> set[int]:
         """Stamps of the images before the first one that was missed."""
         first = min(self.missed, default=sys.maxsize)
@@ -237,7 +221,7 @@ def test_live_equals_offline(bag: Path, everything: Results, rate: float) -> Non
     assert run.fatigue_overtaken == 0
     fatigue = run.results[FATIGUE]
     assert set(fatigue) == run.seen
-    comparable = run.comparable
+    comparable = set(run.results[FATIGUE])
     before = run.before_first_missed & comparable
     assert equal(everything[FATIGUE], fatigue, before) == len(before)
     same_frames = everything if not run.missed else offline(bag, run.seen)

@@ -31,7 +31,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-
 from mediapipe_python import MEDIAPIPE, mediapipe_python
 
 WIDTH, HEIGHT, RATE_HZ = 640, 480, 30.0

@@ -195,8 +195,11 @@ class BagInput(Input):
                 height, width = one.image.shape[:2]
                 intrinsics = calibration.for_size((width, height))
                 yield Shot(one.image, one.stamp_ns * 1e-9, index, intrinsics)
+            problems = list(bag.losses)
         if refused:
-            raise SourceError(f'{self.name}: {refused} of {index + 1} images were refused: {why}')
+            problems.append(f'{self.name}: {refused} of {index + 1} images were refused: {why}')
+        if problems:
+            raise SourceError('; '.join(problems))
 
     @property
     def _place(self) -> Path:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
+from string_bags import announce_more
 
 from aitable_ros.bags import BagTarget, BagWriter, SampleBag, make_sample_bag
 from aitable_ros.inference.engine import InferenceError
@@ -426,6 +427,13 @@ class TestBags:
         status, _, err = run(tmp_path / 'cut.mcap')
         assert status == 1
         assert 'cut.mcap: damaged' in err
+
+    def test_images_that_are_announced_and_do_not_come_are_told(self, run, tmp_path):
+        make_sample_bag(BagTarget(tmp_path / 'bag', 'mcap'), SampleBag(seconds=0.2, fps=10))
+        announce_more(tmp_path / 'bag', '/image_raw/compressed', 3)
+        status, lines, err = run(tmp_path / 'bag')
+        assert (status, len(lines)) == (1, 2)
+        assert '3 of the 5 messages on /image_raw/compressed that it announces did not' in err
 
     def test_a_bag_without_images_is_reported(self, run, tmp_path):
         with BagWriter(BagTarget(tmp_path / 'none.mcap', 'mcap')):

@@ -21,6 +21,9 @@ METADATA = 'metadata.yaml'
 INFORMATION = 'rosbag2_bagfile_information'
 COMPRESSED_SUFFIX = '.zstd'
 
+ZSTD = bytes.fromhex('28b52ffd')
+"""How a compressed file or message begins; the others do not."""
+
 
 @dataclass(frozen=True)
 class FolderContents:
@@ -29,12 +32,10 @@ class FolderContents:
 
     :param files: in the order in which they are listed.
     :param counts: how many messages it announces, by topic and type.
-    :param compressed: the files are compressed as a whole.
     """
 
     files: tuple[Path, ...]
     counts: Counter[tuple[str, str]]
-    compressed: bool
 
 
 def read_folder(folder: Path) -> FolderContents:
@@ -55,7 +56,8 @@ def read_folder(folder: Path) -> FolderContents:
         ) from None
     information = yaml.safe_load(text)[INFORMATION]
     # older ones list them with the folder's name
-    files = tuple(folder / PurePath(name).name for name in information['relative_file_paths'])
+    names = dict.fromkeys(PurePath(name).name for name in information['relative_file_paths'])
+    files = tuple(folder / name for name in names)
     missing = ', '.join(file.name for file in files if not file.is_file())
     if missing:
         raise BagError(f'{folder}: missing in this folder: {missing}')
@@ -67,12 +69,17 @@ def read_folder(folder: Path) -> FolderContents:
     for topic in information['topics_with_message_count']:
         what = topic['topic_metadata']
         counts[str(what['name']), str(what['type'])] += int(topic['message_count'])
-    return FolderContents(files, counts, mode == 'file')
+    return FolderContents(files, counts)
 
 
 @contextmanager
 def decompressed(file: Path) -> Iterator[Path]:
-    """Give a compressed file as a temporary one without compression."""
+    """Give a compressed file as a temporary one without compression, another as it is."""
+    with file.open('rb') as source:
+        is_compressed = source.read(len(ZSTD)) == ZSTD
+    if not is_compressed:
+        yield file
+        return
     with TemporaryDirectory() as folder:
         path = Path(folder, file.name.removesuffix(COMPRESSED_SUFFIX))
         with file.open('rb') as source, path.open('wb') as target:

@@ -23,7 +23,7 @@ from aitable_ros.bags.definitions import (
     make_definition,
 )
 from aitable_ros.bags.errors import BagError, one_line
-from aitable_ros.bags.folder import decompressed, read_folder
+from aitable_ros.bags.folder import ZSTD, decompressed, read_folder
 from aitable_ros.bags.mcap_storage import McapStorage
 from aitable_ros.bags.storage import Channel, SqliteStorage, Storage
 
@@ -40,8 +40,6 @@ _STORAGES: dict[str, type[McapStorage] | type[SqliteStorage]] = {
     'sqlite3': SqliteStorage,
 }
 _JOURNALS = ('-wal', '-journal')
-_ZSTD = bytes.fromhex('28b52ffd')
-"""How a compressed message begins; one that is not begins with 0."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +199,7 @@ class BagReader:
             folder = read_folder(path)
             announced = folder.counts
             for file in folder.files:
-                decompress = decompressed(file) if folder.compressed else None
-                self._open_file(self._stack.enter_context(decompress) if decompress else file)
+                self._open_file(self._stack.enter_context(decompressed(file)))
         elif path.exists():
             self._open_file(path)
         else:
@@ -271,6 +268,6 @@ def _part(
 
 def _plain(data: bytes) -> bytes:
     """Take off the compression of a message: single files of a bag do not tell of it."""
-    if not data.startswith(_ZSTD):
+    if not data.startswith(ZSTD):
         return data
     return zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read()

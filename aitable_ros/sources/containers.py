@@ -23,7 +23,9 @@ than there are."""
 _EBML = b'\x1a\x45\xdf\xa3'
 _EBML_PARENTS = (0x18538067, 0x1F43B675)  # segment, cluster
 _FLV = b'FLV'
-_MAX_BOXES = 1000
+_RIFF = b'RIFF'
+_MOVIE, _FRAGMENT = b'moov', b'moof'
+_MAX_BOXES = 100_000
 _FFMPEG_OPTIONS = 'OPENCV_FFMPEG_CAPTURE_OPTIONS'
 
 Turn = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]
@@ -34,9 +36,11 @@ def is_damaged(path: Path, decoded: int, announced: int) -> bool:
     """
     Tell whether frames are lost, once a file was decoded to its end.
 
-    What a container announces can be more than there is in a whole file: of Matroska, WebM and FLV
-    it is estimated from the rate, of MP4 it counts what an edit list leaves out (as trimming
-    without encoding anew does).
+    What a container announces can be more than there is in a whole file. Only AVI and MP4 count
+    their frames, and MP4 those, too, that an edit list leaves out (as trimming without encoding
+    anew does). Of the others, MP4 in fragments among them, the number is estimated from the
+    rate: Matroska, WebM, FLV and fragments tell by their structure whether the file ends early,
+    the rest (Ogg, MPEG, ...) do not.
 
     :param path: the file.
     :param decoded: how many frames came.
@@ -48,6 +52,12 @@ def is_damaged(path: Path, decoded: int, announced: int) -> bool:
             return not _is_whole_matroska(file, 0, file.seek(0, os.SEEK_END))
         if head.startswith(_FLV):
             return _flv_ends_early(file)
+        size = file.seek(0, os.SEEK_END)
+        boxes = {} if head == _RIFF else {kind: stop for kind, _, stop in _each_box(file, 0, size)}
+    if _FRAGMENT in boxes:
+        return max(boxes.values()) > size
+    if head != _RIFF and _MOVIE not in boxes:
+        return False
     return decoded < _FEW * announced and _count_all(path) < _FEW * announced
 
 
@@ -153,7 +163,7 @@ def _environment(name: str, value: str) -> Iterator[None]:
 def _display_matrix(file: BinaryIO) -> tuple[int, int, int, int] | None:
     """Give a, b, c, d of the first video track of an MP4 or MOV file."""
     size = file.seek(0, os.SEEK_END)
-    for trak in _boxes(file, 0, size, b'moov', b'trak'):
+    for trak in _boxes(file, 0, size, _MOVIE, b'trak'):
         handlers = [_read(file, at + 8, 4) for at, _ in _boxes(file, *trak, b'mdia', b'hdlr')]
         for at, _ in _boxes(file, *trak, b'tkhd') if b'vide' in handlers else ():
             matrix = at + (52 if _read(file, at, 1) == b'\1' else 40)
@@ -166,22 +176,28 @@ def _boxes(
     file: BinaryIO, start: int, end: int, kind: bytes, *inner: bytes
 ) -> Iterator[tuple[int, int]]:
     """Find boxes by the kinds on the way to them; gives where their contents begin and end."""
+    for found, content, stop in _each_box(file, start, end):
+        if found == kind and inner:
+            yield from _boxes(file, content, min(stop, end), *inner)
+        elif found == kind:
+            yield content, min(stop, end)
+
+
+def _each_box(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Give the kind of each box, where its content begins and where it ends, be it beyond."""
     at = start
     for _ in range(_MAX_BOXES):
         if at + 8 > end:
             return
-        size, found = struct.unpack('>I4s', _read(file, at, 8))
+        size, kind = struct.unpack('>I4s', _read(file, at, 8))
         content = at + 8
-        if size == 1:
+        if size == 1 and content + 8 <= end:
             (size,) = struct.unpack('>Q', _read(file, content, 8))
             content += 8
-        stop = end if size == 0 else min(at + size, end)  # 0: to the end
+        stop = end if size == 0 else at + size  # 0: to the end
         if stop < content:
             return
-        if found == kind and inner:
-            yield from _boxes(file, content, stop, *inner)
-        elif found == kind:
-            yield content, stop
+        yield kind, content, stop
         at = stop
 
 

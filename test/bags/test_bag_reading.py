@@ -240,6 +240,12 @@ class TestFolders:
             assert bag.missing == {}
             assert {topic.name: topic.count for topic in bag.topics} == {'/a': 4, '/b': 2}
 
+    def test_file_that_is_listed_twice_is_read_once(self, tmp_path: Path) -> None:
+        path = folder_of(tmp_path / 'bag', [('/a', 1, 'x')])
+        edit(path, relative_file_paths=['bag_0.mcap', 'bag/bag_0.mcap'])
+        with BagReader(path) as bag:
+            assert len(list(bag.messages())) == 1
+
     @pytest.mark.parametrize('place', ['mcap', 'sqlite3'])
     def test_metadata_of_a_tool_that_knows_no_qos(
         self, sample_folder: Path, tmp_path: Path, place: str

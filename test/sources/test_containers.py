@@ -96,6 +96,22 @@ class TestWhole:
         assert count(path) == (FRAMES, 2 * FRAMES)
         assert not is_damaged(path, FRAMES, 2 * FRAMES)
 
+    def test_number_of_frames_of_fragments_is_estimated(
+        self, videos: Path, tmp_path: Path
+    ) -> None:
+        path = tmp_path / 'x.mp4'
+        path.write_bytes((videos / 'video.mp4').read_bytes() + b'\0\0\0\x08moof\0\0\0\x0cmdat1234')
+        assert not is_damaged(path, FRAMES, 2 * FRAMES)
+        path.write_bytes(path.read_bytes()[:-1])
+        assert is_damaged(path, FRAMES, 2 * FRAMES)
+
+    def test_number_of_frames_that_is_estimated_by_an_unknown_container(
+        self, tmp_path: Path
+    ) -> None:
+        for content in (b'OggS' + bytes(100), b'\0\0\0\x01abcd\0', b''):
+            (tmp_path / 'x.ogv').write_bytes(content)
+            assert not is_damaged(tmp_path / 'x.ogv', FRAMES, 2 * FRAMES)
+
     @pytest.mark.parametrize('suffix', ['.mkv', '.webm'])
     def test_live_recording_knows_no_sizes(
         self, videos: Path, tmp_path: Path, suffix: str

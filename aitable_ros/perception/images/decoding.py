@@ -154,13 +154,17 @@ def to_8_bits(samples: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
 
     Cameras of fewer than 16 bits, infrared ones for most, leave the upper bits at 0. How many
     they have, no message and hardly a file says; so the picture's own highest value decides.
+    A picture that would be nearly black else (up to 12 bits) is always made brighter; one of 14
+    bits only where the lowest are in use: else a left-aligned one is dark.
 
     :param samples: array of uint16 in any byte order.
     :returns: uint8[...], contiguous.
     """
     native = np.ascontiguousarray(samples, np.uint16)
-    highest = int(native.max(initial=0))
-    bits = next(bits for bits in _BITS_IN_USE if highest < 1 << bits)
+    used = int(np.bitwise_or.reduce(native, axis=None))
+    bits = next(bits for bits in _BITS_IN_USE if used < 1 << bits)
+    if bits == _BITS_IN_USE[-2] and not used & 3:
+        bits = _BITS_IN_USE[-1]
     return (native >> (bits - 8)).astype(np.uint8)
 
 

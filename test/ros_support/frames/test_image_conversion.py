@@ -154,6 +154,14 @@ def test_of_16_bits_those_that_are_in_use_count(rng, bits, bigendian):
     np.testing.assert_array_equal(image_to_rgb(compressed), shown)
 
 
+@pytest.mark.parametrize('bits', [10, 12, 14])
+def test_left_aligned_picture_that_is_dark_stays_so(rng, bits):
+    values = rng.integers(0, 1 << bits - 2, (HEIGHT, WIDTH)).astype('<u2') << (16 - bits)
+    values[0, 0] = 0x3FFF >> 16 - bits << 16 - bits
+    converted = image_to_rgb(image_message('mono16', values, WIDTH, HEIGHT))
+    np.testing.assert_array_equal(converted[:, :, 0], values >> 8)
+
+
 def test_dark_picture_is_not_made_brighter_than_10_bits(rng):
     values = rng.integers(0, 40, (HEIGHT, WIDTH)).astype('<u2')
     converted = image_to_rgb(image_message('mono16', values, WIDTH, HEIGHT))

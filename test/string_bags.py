@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from aitable_ros.bags import BagTarget, BagWriter, find_definition
 from aitable_ros.bags.writing import offered_qos
@@ -31,6 +32,16 @@ def make_bag(path: Path, *messages: tuple[str, float, str], **qos: Any) -> Path:
                 topics[topic] = bag.add_topic(topic, STRING, offered_qos(**qos))
             bag.write(topics[topic], START_NS + round(time_s * 1e9), string_cdr(text))
     return path
+
+
+def announce_more(folder: Path, topic: str, more: int) -> None:
+    """Let the metadata of a folder announce messages that are not there."""
+    path = folder / 'metadata.yaml'
+    content = yaml.safe_load(path.read_text())
+    for row in content['rosbag2_bagfile_information']['topics_with_message_count']:
+        if row['topic_metadata']['name'] == topic:
+            row['message_count'] += more
+    path.write_text(yaml.safe_dump(content))
 
 
 @pytest.fixture

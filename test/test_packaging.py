@@ -65,7 +65,7 @@ LAYERS_BELOW: dict[str, set[str]] = {
     'perception': {'inference'},
     'simulation': {'perception'},
     'visualization': {'perception'},
-    'sources': {'simulation'},
+    'sources': {'simulation', 'perception'},
     'bags': {'simulation', 'perception'},
     'model_zoo': {'inference', 'sources'},
     'ros_support': {'inference', 'perception', 'visualization'},

@@ -179,7 +179,10 @@ def _parse(type_name: str, encoding: str, text: str) -> dict[str, Any]:
     """
     try:
         if encoding == MSG:
-            types = dict(get_types_from_msg(text, type_name))
+            types = {
+                name: (constants, [(field, _as_in_idl(kind)) for field, kind in fields])
+                for name, (constants, fields) in get_types_from_msg(text, type_name).items()
+            }
         else:
             types = {}
             parts = text.split(f'{_SEPARATOR}\n')
@@ -191,6 +194,14 @@ def _parse(type_name: str, encoding: str, text: str) -> dict[str, Any]:
     if type_name not in types:
         raise BagError(f'definition of {type_name} is damaged: it defines something else')
     return types
+
+
+def _as_in_idl(description: Any) -> Any:
+    """Make uint8 of a field's char: ROS does so before it computes the hash of a type."""
+    kind, rest = description
+    if kind in (Nodetype.ARRAY, Nodetype.SEQUENCE):
+        return kind, (_as_in_idl(rest[0]), rest[1])
+    return description if rest != ('char', 0) else (kind, ('uint8', 0))
 
 
 def _store_of(type_name: str, encoding: str, text: str) -> Typestore:

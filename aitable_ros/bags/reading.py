@@ -4,14 +4,15 @@
 
 from __future__ import annotations
 
+import heapq
+from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rosbags.interfaces import MessageDefinitionFormat
-from rosbags.rosbag2 import Reader
+import zstandard
 
 from aitable_ros.bags.definitions import (
     IDL,
@@ -22,6 +23,9 @@ from aitable_ros.bags.definitions import (
     make_definition,
 )
 from aitable_ros.bags.errors import BagError, one_line
+from aitable_ros.bags.folder import ZSTD, decompressed, read_folder
+from aitable_ros.bags.mcap_storage import McapStorage
+from aitable_ros.bags.storage import Channel, SqliteStorage, Storage
 
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
@@ -31,7 +35,11 @@ CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 FILE_SUFFIXES = {'.mcap': 'mcap', '.db3': 'sqlite3'}
 """Storage of a bag that is a single file."""
 
-_FORMATS = {MessageDefinitionFormat.MSG: MSG, MessageDefinitionFormat.IDL: IDL}
+_STORAGES: dict[str, type[McapStorage] | type[SqliteStorage]] = {
+    'mcap': McapStorage,
+    'sqlite3': SqliteStorage,
+}
+_JOURNALS = ('-wal', '-journal')
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class BagTopic:
 
     :param name: its name.
     :param type_name: of its messages, as in ``sensor_msgs/msg/Image``.
-    :param count: how many messages there are.
+    :param count: how many messages the bag announces.
     :param qos: the profiles that its publishers offered when it was recorded, as ``rosbags`` has
         them; empty where that was not recorded.
     """
@@ -77,7 +85,7 @@ class BagReader:
     A bag: a folder of rosbag2 with ``metadata.yaml``, or a single .mcap or .db3 file.
 
     Use it as a context manager. Compressed bags (by file, message or mcap chunk) and bags split
-    into several files read like others.
+    into several files, in whatever order, read like others.
 
     :param path: folder or file.
     :raises BagError: on entering, when there is no such bag or it is damaged.
@@ -85,17 +93,27 @@ class BagReader:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.storage = ''
+        """``mcap`` or ``sqlite3``."""
         self.topics: tuple[BagTopic, ...] = ()
+        self.others: tuple[str, ...] = ()
+        """Topics whose messages are not of ROS (JSON, for one), each with what they are."""
         self.start_ns = 0
-        self._reader: Any = None
-        self._connections: dict[BagTopic, list[Any]] = {}
+        self.missing: dict[BagTopic, int] = {}
+        """How many of the announced messages did not come when :meth:`messages` was read to its
+        end, without limits of time."""
+        self._stack = ExitStack()
+        self._files: list[Storage] = []
+        self._channels: dict[BagTopic, list[tuple[Storage, Channel]]] = {}
 
     @property
-    def storage(self) -> str:
-        """``mcap`` or ``sqlite3``."""
-        if self.path.is_dir():
-            return 'mcap' if any(self.path.glob('*.mcap*')) else 'sqlite3'
-        return FILE_SUFFIXES[self.path.suffix]
+    def losses(self) -> tuple[str, ...]:
+        """What :attr:`missing` says, in a line for each topic."""
+        return tuple(
+            f'{self.path}: {count} of the {topic.count} messages on {topic.name} that it announces'
+            ' did not come'
+            for topic, count in self.missing.items()
+        )
 
     @property
     def images(self) -> tuple[BagTopic, ...]:
@@ -115,12 +133,12 @@ class BagReader:
             without a hash where none can be computed.
         :raises BagError: when the one of this machine cannot be read.
         """
-        for connection in self._connections[topic]:
-            encoding, text = _FORMATS.get(connection.msgdef.format), connection.msgdef.data
-            if encoding is None or not text:
+        for _, channel in self._channels[topic]:
+            encoding, text = channel.encoding, channel.definition
+            if encoding not in (MSG, IDL) or not text:
                 continue
             try:
-                return make_definition(topic.type_name, encoding, text, connection.digest)
+                return make_definition(topic.type_name, encoding, text, channel.type_hash)
             except BagError:  # wide strings, for one, are beyond the parser
                 return TypeDefinition(topic.type_name, encoding, text, NO_HASH)
         return find_definition(topic.type_name)
@@ -140,74 +158,89 @@ class BagReader:
         :raises BagError: when the bag is damaged.
         """
         chosen = self.topics if topics is None else topics
-        owners = {
-            connection.id: topic for topic in chosen for connection in self._connections[topic]
-        }
-        connections = [c for topic in chosen for c in self._connections[topic]]
-        if not connections:
-            return
-        with self._damage():
-            messages = iter(self._reader.messages(connections, start_ns, stop_ns))
+        owners: dict[Storage, dict[int, BagTopic]] = {}
+        for topic in chosen:
+            for file, channel in self._channels[topic]:
+                owners.setdefault(file, {})[channel.key] = topic
+        parts = [
+            _part(file, owners[file], start_ns, stop_ns) for file in self._files if file in owners
+        ]
+        merged = heapq.merge(*parts, key=lambda part: part[0])
+        came: Counter[BagTopic] = Counter()
         while True:
             with self._damage():
-                item = next(messages, None)
+                item = next(merged, None)
             if item is None:
-                return
-            connection, log_time_ns, data = item
-            yield BagMessage(owners[connection.id], log_time_ns, bytes(data))
+                break
+            log_time_ns, found, data = item
+            if found is not None:
+                came[found] += 1
+                yield BagMessage(found, log_time_ns, data)
+        if start_ns is None and stop_ns is None:
+            short = {topic: topic.count - came[topic] for topic in chosen}
+            self.missing = {topic: count for topic, count in short.items() if count > 0}
 
     def __enter__(self) -> BagReader:
-        self._check_path()
-        with self._damage():
-            self._reader = Reader(self.path)
-            self._reader.open()
         try:
             with self._damage():
-                self._read_topics()
+                self._open()
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *error: object) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
+        self._files = []
+        self._stack.close()
 
-    def _check_path(self) -> None:
-        path = self.path
-        if not path.exists():
-            raise BagError(f'{path}: no such bag')
+    def _open(self) -> None:
+        path, announced = self.path, Counter[tuple[str, str]]()
         if path.is_dir():
-            if not (path / 'metadata.yaml').is_file():
-                raise BagError(
-                    f'{path}: no metadata.yaml in this folder: it is no bag, or its recording '
-                    'was not ended (ros2 bag reindex repairs that)'
-                )
-            return
+            folder = read_folder(path)
+            announced = folder.counts
+            for file in folder.files:
+                self._open_file(self._stack.enter_context(decompressed(file)))
+        elif path.exists():
+            self._open_file(path)
+        else:
+            raise BagError(f'{path}: no such bag')
+        self._read_topics(announced)
+
+    def _open_file(self, path: Path) -> None:
         if path.suffix not in FILE_SUFFIXES:
             raise BagError(f'{path}: a bag is a folder, a .mcap or a .db3 file')
-        journal = path.with_name(path.name + '-wal')
-        if journal.is_file() and journal.stat().st_size:
-            raise BagError(f'{path}: its recording was not ended ({journal.name} is beside it)')
+        for ending in _JOURNALS:
+            journal = path.with_name(path.name + ending)
+            if journal.is_file() and journal.stat().st_size:
+                raise BagError(
+                    f'{path}: its recording was not ended ({journal.name} is beside it)'
+                )
+        self.storage = FILE_SUFFIXES[path.suffix]
+        file = _STORAGES[self.storage](path)
+        self._stack.callback(file.close)
+        self._files.append(file)
 
-    def _read_topics(self) -> None:
-        reader = self._reader
-        grouped: dict[tuple[str, str], list[Any]] = {}
-        for connection in reader.connections:
-            grouped.setdefault((connection.topic, connection.msgtype), []).append(connection)
-        self._connections = {
+    def _read_topics(self, announced: Counter[tuple[str, str]]) -> None:
+        grouped: dict[tuple[str, str], list[tuple[Storage, Channel]]] = {}
+        for file in self._files:
+            for channel in file.channels:
+                grouped.setdefault((channel.topic, channel.type_name), []).append((file, channel))
+        others = {other.partition(' ')[0] for file in self._files for other in file.others}
+        for (name, type_name), count in announced.items():
+            if count and name not in others:
+                grouped.setdefault((name, type_name), [])
+        self._channels = {
             BagTopic(
                 name,
                 type_name,
-                sum(connection.msgcount for connection in connections),
-                tuple(qos for c in connections for qos in c.ext.offered_qos_profiles),
-            ): connections
-            for (name, type_name), connections in grouped.items()
+                max(sum(channel.count for _, channel in found), announced[name, type_name]),
+                tuple(q for file, channel in found if file is found[0][0] for q in channel.qos),
+            ): found
+            for (name, type_name), found in grouped.items()
         }
-        self.topics = tuple(self._connections)
-        if reader.message_count:
-            self.start_ns = int(reader.start_time)
+        self.topics = tuple(self._channels)
+        self.others = tuple(dict.fromkeys(other for file in self._files for other in file.others))
+        self.start_ns = min((f.start_ns for f in self._files if f.start_ns is not None), default=0)
 
     @contextmanager
     def _damage(self) -> Iterator[None]:
@@ -220,3 +253,21 @@ class BagReader:
             raise BagError(f'{self.path}: {error.strerror}') from error
         except Exception as error:  # struct, index, assertion, decompression errors and more
             raise BagError(f'{self.path}: damaged or no bag: {one_line(error)}') from error
+
+
+def _part(
+    file: Storage, owners: dict[int, BagTopic], start_ns: int | None, stop_ns: int | None
+) -> Iterator[tuple[int, BagTopic | None, bytes]]:
+    """Give the messages of a file, after its beginning, until which it need not be looked at."""
+    if file.start_ns is None:
+        return
+    yield file.start_ns, None, b''
+    for key, log_time_ns, data in file.messages(owners, start_ns, stop_ns):
+        yield log_time_ns, owners[key], _plain(bytes(data))
+
+
+def _plain(data: bytes) -> bytes:
+    """Take off the compression of a message: single files of a bag do not tell of it."""
+    if not data.startswith(ZSTD):
+        return data
+    return zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read()

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import yaml
@@ -30,14 +31,13 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 
 from aitable_ros.bags.definitions import TypeDefinition
 from aitable_ros.bags.errors import BagError, one_line
+from aitable_ros.bags.folder import INFORMATION, METADATA
 from aitable_ros.bags.reading import FILE_SUFFIXES
 
 STORAGES = tuple(FILE_SUFFIXES.values())
 
 _SUFFIXES = {storage: suffix for suffix, storage in FILE_SUFFIXES.items()}
 _PLUGINS = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
-_METADATA = 'metadata.yaml'
-_INFORMATION = 'rosbag2_bagfile_information'
 # Of the versions that the writer knows the one that Humble reads, too: later ones write the QoS
 # in another way.
 _VERSION: Literal[8] = 8
@@ -112,8 +112,8 @@ class BagTarget:
             return True
         names = [child.name for child in self.path.iterdir()]
         endings = (*FILE_SUFFIXES, *(f'{suffix}.zstd' for suffix in FILE_SUFFIXES))
-        return _METADATA in names and all(
-            name == _METADATA or name.endswith(endings) for name in names
+        return METADATA in names and all(
+            name == METADATA or name.endswith(endings) for name in names
         )
 
 
@@ -141,6 +141,7 @@ class BagWriter:
         self._force = force
         self._custom_data = dict(custom_data or {})
         self._folder: Path | None = None
+        self._way: TemporaryDirectory[str] | None = None
         self._writer: Writer | None = None
 
     def add_topic(self, name: str, definition: TypeDefinition, qos: Sequence[Any] = ()) -> Any:
@@ -188,9 +189,15 @@ class BagWriter:
             # beside the target, so that moving it there is one step
             self._folder = path.with_name(f'.{path.stem}.{secrets.token_hex(4)}')
             self._folder.mkdir(mode=0o700)
+            way = self._folder
+            if self.target.storage == 'sqlite3':
+                # the writer makes a URI of the path without quoting it
+                self._way = TemporaryDirectory()
+                way = Path(self._way.name, 'way')
+                way.symlink_to(self._folder.absolute())
             self._writer = Writer(
                 # always the same name: it gets into the file
-                self._folder / 'bag',
+                way / 'bag',
                 version=_VERSION,
                 storage_plugin=_PLUGINS[self.target.storage],
             )
@@ -229,9 +236,9 @@ class BagWriter:
             return
         name = f'{path.name}_0{suffix}'  # as ros2 bag record names it
         storage.rename(made / name)
-        metadata = made / _METADATA
+        metadata = made / METADATA
         content = yaml.safe_load(metadata.read_text(encoding='utf-8'))
-        information = content[_INFORMATION]
+        information = content[INFORMATION]
         information['relative_file_paths'] = [name]
         information['files'][0]['path'] = name
         metadata.write_text(yaml.safe_dump(content, sort_keys=False), encoding='utf-8')
@@ -244,6 +251,8 @@ class BagWriter:
         folder, self._folder = self._folder, None
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+        if self._way is not None:
+            self._way.cleanup()
 
 
 def offered_qos(

@@ -89,7 +89,7 @@ class Choice:
         try:
             from aitable_ros.bags import BagError, BagReader
         except ImportError as error:
-            raise ValueError(f'bag: {error}: pip install rosbags') from None
+            raise ValueError(f'bag: {error}: pip install rosbags mcap') from None
         try:
             with BagReader(setup.values['bag']) as bag:
                 images, transport = _images(bag, setup.values)

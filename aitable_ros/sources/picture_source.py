@@ -9,11 +9,14 @@ import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from aitable_ros.perception.images.decoding import DEFAULT_MAX_PIXELS, to_8_bits
+from aitable_ros.perception.images.headers import HeaderError, is_cut_short, read_header
 from aitable_ros.sources.frame_source import (
     DEFAULT_FPS,
     FrameSource,
@@ -29,6 +32,11 @@ PICTURE_SUFFIXES = frozenset(
 )
 """Suffixes, in lower case, by which files are taken for pictures."""
 
+MAX_PICTURE_BYTES = 8 * DEFAULT_MAX_PIXELS
+"""Larger files are refused: the largest picture that is accepted has 6 bytes per pixel."""
+
+_WHITE_8, _WHITE_16 = 255, 65535
+
 _logger = logging.getLogger(__name__)
 
 
@@ -36,17 +44,35 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
     """
     Read a picture file, upright as its EXIF orientation says.
 
-    :returns: (H, W, 3) uint8 RGB; alpha is dropped, 16 bits become 8.
-    :raises SourceError: when the file cannot be read or decoded.
+    :returns: (H, W, 3) uint8 RGB; alpha is dropped. Of 16 bits those that are in use become 8, of
+        PGM and PPM files those that the header tells.
+    :raises SourceError: when the file cannot be read or decoded, ends before its picture does, or
+        has more than :data:`DEFAULT_MAX_PIXELS` pixels, before those are decoded.
     """
     check_readable(path)
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except (OSError, cv2.error) as error:
+        size = path.stat().st_size
+        if size > MAX_PICTURE_BYTES:
+            raise SourceError(f'{path} is too large for a picture: {size / 1e6:.0f} MB')
+        data = path.read_bytes()
+        header = read_header(data)
+        if header.width * header.height > DEFAULT_MAX_PIXELS:
+            raise SourceError(
+                f'{path} is too large: {header.width}x{header.height} pixels are more than the'
+                f' {DEFAULT_MAX_PIXELS} allowed'
+            )
+        if is_cut_short(data):
+            raise SourceError(f'{path} is damaged: the file ends before the picture does')
+        coded = np.frombuffer(data, np.uint8)
+        picture: Any = cv2.imdecode(coded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except (OSError, HeaderError, MemoryError, cv2.error) as error:
         raise SourceError(f'{path} cannot be read as a picture: {error}') from error
-    if picture is None:
+    if picture is None or picture.dtype not in (np.uint8, np.uint16):
         raise SourceError(f'{path} cannot be read as a picture: unknown format, or damaged')
+    if header.white not in (0, _WHITE_8, _WHITE_16):  # which OpenCV does not look at
+        picture = cv2.convertScaleAbs(picture, alpha=_WHITE_8 / header.white)
+    elif picture.dtype == np.uint16:
+        picture = to_8_bits(picture)
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 

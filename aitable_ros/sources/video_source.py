@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from aitable_ros.perception.images.decoding import DEFAULT_MAX_PIXELS
 from aitable_ros.sources.capture import Capture, CaptureFactory, open_video_capture, read_rgb
+from aitable_ros.sources.containers import mirrored
 from aitable_ros.sources.frame_source import (
     DEFAULT_FPS,
     FrameSource,
@@ -61,6 +63,7 @@ class VideoSource(FrameSource):
         self._loop = loop
         self._keeps_file_times = fps is None
         self._warned = False
+        self._turn = mirrored(path)
         self._last_s = -1.0
         self._capture: Capture | None = None
         # The first frame of a pass is read when the file is opened, to see that it can be.
@@ -87,6 +90,18 @@ class VideoSource(FrameSource):
     def _begin(self) -> npt.NDArray[np.uint8]:
         """Open the file and decode its first frame; seeking back fails with some codecs."""
         self._capture = self._factory(str(self._path))
+        width, height = (
+            self._capture.get(side)
+            for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        )
+        if width * height > DEFAULT_MAX_PIXELS:
+            self._release()
+            raise SourceError(
+                f'{self._path} is too large: {width:.0f}x{height:.0f} pixels are more than the'
+                f' {DEFAULT_MAX_PIXELS} allowed'
+            )
+        if self._turn and not self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0):
+            self._turn = None
         image = self._decode() if self._capture.isOpened() else None
         if image is None:
             self._release()
@@ -103,6 +118,8 @@ class VideoSource(FrameSource):
         if self._capture is None:
             return None
         image = read_rgb(self._capture)
+        if image is not None and self._turn:
+            image = self._turn(image)
         return None if image is None else resized(image, *self._wish)
 
     def _position_s(self) -> float:

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from aitable_ros.bags import BagError, BagTarget, SampleBag, make_sample_bag
     except ImportError as error:
-        return _fail(f'{error}: pip install rosbags')
+        return _fail(f'{error}: pip install rosbags mcap')
     try:
         target = BagTarget.choose(arguments.out, arguments.storage, 'mcap', arguments.compress)
         content = SampleBag(

@@ -72,12 +72,17 @@ class TestFinding:
         if not hashes:
             pytest.skip('no installed messages with hashes: run scripts/test.sh (Iron or later)')
         definitions = {name: find_definition(name) for name in hashes}
-        # rosbags takes char for a type of its own; in ROS 2 it is uint8
-        wrong = {name for name, d in definitions.items() if d.type_hash != hashes[name]}
-        assert wrong <= {'std_msgs/msg/Char'}
+        assert {name: d.type_hash for name, d in definitions.items()} == hashes
 
 
 class TestMaking:
+    @pytest.mark.parametrize('form', ['', '[]', '[3]', '[<=3]'])
+    def test_char_is_uint8(self, form: str) -> None:
+        char, uint8 = (
+            make_definition('a_msgs/msg/A', MSG, f'{kind}{form} x\n') for kind in ('char', 'uint8')
+        )
+        assert char.type_hash == uint8.type_hash
+
     def test_idl(self) -> None:
         text = (
             f'{SEPARATOR}\nIDL: a_msgs/msg/Tree\n'

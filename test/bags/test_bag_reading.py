@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import yaml
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from string_bags import START_NS, STRING, string_cdr
 
-from aitable_ros.bags import BagError, BagReader, find_definition
+from aitable_ros.bags import BagError, BagReader, BagTarget, BagWriter, find_definition
 from aitable_ros.bags.definitions import NO_HASH
 from aitable_ros.bags.reading import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
 from aitable_ros.bags.sample import LOG_DELAY_NS
@@ -119,20 +120,30 @@ class TestKindsOfBags:
         with BagReader(tmp_path / 'bag') as bag:
             assert [m.data for m in bag.messages()] == [string_cdr('text')]
 
-    def test_split_into_files(self, tmp_path: Path) -> None:
-        for i in range(2):
-            write(tmp_path / f'part{i}', [('/a', 10 * i + 1, f'text {i}')])
-        whole = tmp_path / 'whole'
-        whole.mkdir()
-        content = yaml.safe_load((tmp_path / 'part0/metadata.yaml').read_text())
-        information = content['rosbag2_bagfile_information']
-        information['relative_file_paths'] = []
-        for i in range(2):
-            shutil.copy(tmp_path / f'part{i}/part{i}.mcap', whole)
-            information['relative_file_paths'].append(f'part{i}.mcap')
-        (whole / 'metadata.yaml').write_text(yaml.safe_dump(content))
-        with BagReader(whole) as bag:
-            assert [m.log_time_ns for m in bag.messages()] == [1, 11]
+    @pytest.mark.parametrize('plugin', StoragePlugin)
+    def test_message_compressed_file_without_its_folder(self, tmp_path: Path, plugin) -> None:
+        """What says that its messages are compressed stayed in the folder."""
+        write(
+            tmp_path / 'bag', [('/a', 5, 'x')], compression=CompressionMode.MESSAGE, plugin=plugin
+        )
+        (file,) = (f for f in (tmp_path / 'bag').iterdir() if f.suffix in ('.mcap', '.db3'))
+        with BagReader(file) as bag:
+            assert [m.data for m in bag.messages()] == [string_cdr('x')]
+
+    @pytest.mark.parametrize('plugin', StoragePlugin)
+    @pytest.mark.parametrize('name', ['a#b', 'a%20b', 'a?b=c', 'a b', 'ä'])
+    def test_odd_paths(self, tmp_path: Path, plugin, name: str) -> None:
+        folder = tmp_path / name
+        folder.mkdir()
+        for path in (
+            folder / name,
+            folder / f'{name}.{"mcap" if plugin.name == "MCAP" else "db3"}',
+        ):
+            with BagWriter(BagTarget.choose(path, plugin.name.lower(), '')) as bag:
+                bag.write(bag.add_topic('/a', STRING), 5, string_cdr('x'))
+            with BagReader(path) as reader:
+                assert [m.log_time_ns for m in reader.messages()] == [5]
+        assert list(tmp_path.iterdir()) == [folder]
 
     def test_definition_of_a_type_that_is_not_installed(self, tmp_path: Path) -> None:
         with Writer(tmp_path / 'bag', version=8, storage_plugin=StoragePlugin.MCAP) as writer:
@@ -167,6 +178,130 @@ class TestKindsOfBags:
             assert bag.definition(bag.topic('/a')) == STRING
             assert bag.definition(bag.topic('/b')) is None
             assert [m.log_time_ns for m in bag.messages()] == [7]
+
+
+def folder_of(path: Path, *parts: list[tuple[str, int, str]], **options: object) -> Path:
+    """Make a split bag; its files are listed in the order of the parts."""
+    path.mkdir()
+    listed, counts = [], Counter()
+    for i, part in enumerate(parts):
+        write(path.with_name(f'{path.name}_{i}'), part, **options)
+        (file,) = path.with_name(f'{path.name}_{i}').glob('*_?.*')
+        listed.append(shutil.copy(file, path))
+        counts.update(topic for topic, _, _ in part)
+    metadata = path.with_name(f'{path.name}_0') / 'metadata.yaml'
+    shutil.copy(metadata, path)
+    edit(path, relative_file_paths=[Path(file).name for file in listed])
+    announce(path, **counts)
+    return path
+
+
+def edit(folder: Path, **changes: object) -> None:
+    """Change what the metadata of a folder says."""
+    content = yaml.safe_load((folder / 'metadata.yaml').read_text())
+    content['rosbag2_bagfile_information'].update(changes)
+    (folder / 'metadata.yaml').write_text(yaml.safe_dump(content))
+
+
+def announce(folder: Path, **counts: int) -> None:
+    rows = [
+        {
+            'topic_metadata': {
+                'name': topic,
+                'type': STRING.type_name,
+                'serialization_format': 'cdr',
+                'offered_qos_profiles': '',
+            },
+            'message_count': count,
+        }
+        for topic, count in counts.items()
+    ]
+    edit(folder, topics_with_message_count=rows)
+
+
+class TestFolders:
+    """The files of a folder are one recording; of it they themselves know better."""
+
+    @pytest.mark.parametrize('plugin', StoragePlugin)
+    @pytest.mark.parametrize('compression', [None, CompressionMode.FILE])
+    def test_files_in_another_order_or_that_overlap(
+        self, tmp_path: Path, plugin, compression
+    ) -> None:
+        parts = (
+            [('/a', 30, 'x'), ('/a', 50, 'x')],
+            [('/a', 10, 'x'), ('/b', 40, 'x')],
+            [('/b', 20, 'x'), ('/a', 60, 'x')],
+        )
+        path = folder_of(tmp_path / 'bag', *parts, plugin=plugin, compression=compression)
+        with BagReader(path) as bag:
+            assert bag.start_ns == 10
+            assert [m.log_time_ns for m in bag.messages()] == [10, 20, 30, 40, 50, 60]
+            assert [m.log_time_ns for m in bag.messages([bag.topic('/b')], 20, 60)] == [20, 40]
+            assert bag.missing == {}
+            assert {topic.name: topic.count for topic in bag.topics} == {'/a': 4, '/b': 2}
+
+    def test_file_that_is_listed_twice_is_read_once(self, tmp_path: Path) -> None:
+        path = folder_of(tmp_path / 'bag', [('/a', 1, 'x')])
+        edit(path, relative_file_paths=['bag_0.mcap', 'bag/bag_0.mcap'])
+        with BagReader(path) as bag:
+            assert len(list(bag.messages())) == 1
+
+    @pytest.mark.parametrize('place', ['mcap', 'sqlite3'])
+    def test_metadata_of_a_tool_that_knows_no_qos(
+        self, sample_folder: Path, tmp_path: Path, place: str
+    ) -> None:
+        bag = Path(shutil.copytree(sample_folder / place, tmp_path / 'bag'))
+        content = yaml.safe_load((bag / 'metadata.yaml').read_text())
+        topics = content['rosbag2_bagfile_information']['topics_with_message_count']
+        for topic in topics:
+            topic['topic_metadata']['offered_qos_profiles'] = ''
+        edit(bag, topics_with_message_count=topics)
+        with BagReader(bag) as reader:
+            assert len(list(reader.messages([reader.topic('/image_raw')]))) == 4
+            (qos,) = reader.topic('/image_raw').qos
+            assert qos.reliability.name == 'BEST_EFFORT'
+
+    def test_fewer_messages_than_announced_are_noticed(self, tmp_path: Path) -> None:
+        path = folder_of(tmp_path / 'bag', [('/a', 1, 'x'), ('/a', 2, 'x')])
+        announce(path, **{'/a': 5, '/gone': 3})
+        with BagReader(path) as bag:
+            assert {topic.name: topic.count for topic in bag.topics} == {'/a': 5, '/gone': 3}
+            list(bag.messages(stop_ns=9))
+            assert bag.losses == ()  # of a part nobody knows
+            list(bag.messages([bag.topic('/a')]))
+            text = '3 of the 5 messages on /a that it announces did not come'
+            assert bag.losses == (f'{path}: {text}',)
+            list(bag.messages())
+            assert {topic.name: n for topic, n in bag.missing.items()} == {'/a': 3, '/gone': 3}
+
+    def test_file_that_is_missing(self, tmp_path: Path) -> None:
+        path = folder_of(tmp_path / 'bag', [('/a', 1, 'x')], [('/a', 2, 'x')])
+        (path / 'bag_1.mcap').unlink()
+        with pytest.raises(BagError, match=r'missing in this folder: bag_1\.mcap'):
+            BagReader(path).__enter__()
+
+    @pytest.mark.parametrize('ending', ['-wal', '-journal'])
+    def test_database_that_is_still_being_written(self, tmp_path: Path, ending: str) -> None:
+        path = folder_of(tmp_path / 'bag', [('/a', 1, 'x')], plugin=StoragePlugin.SQLITE3)
+        (path / f'bag_0.db3{ending}').write_bytes(b'x')
+        with pytest.raises(BagError, match=f'not ended .bag_0.db3{ending} is beside it'):
+            BagReader(path).__enter__()
+
+    @pytest.mark.parametrize(
+        'changes',
+        [
+            {'relative_file_paths': None},
+            {'relative_file_paths': ['bag_0.bag']},
+            {'topics_with_message_count': [{}]},
+            {'compression_mode': 'FILE', 'compression_format': 'lz4'},
+        ],
+    )
+    def test_metadata_that_makes_no_sense(self, tmp_path: Path, changes) -> None:
+        path = folder_of(tmp_path / 'bag', [('/a', 1, 'x')])
+        (path / 'bag_0.bag').touch()
+        edit(path, **changes)
+        with pytest.raises(BagError, match=str(path)):
+            BagReader(path).__enter__()
 
 
 class TestTrouble:

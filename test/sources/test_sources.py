@@ -158,6 +158,60 @@ def test_picture_with_alpha_or_16_bits(tmp_path):
     assert (read_picture(path) == (3, 2, 1)).all()
 
 
+@pytest.mark.parametrize(('suffix', 'kind'), [('.pgm', 'P5'), ('.ppm', 'P6')])
+@pytest.mark.parametrize('white', [15, 255, 1023, 4095, 65535])
+def test_pgm_and_ppm_are_as_bright_as_their_header_says(tmp_path, suffix, kind, white):
+    levels = np.random.default_rng(1).integers(0, white + 1, (HEIGHT, WIDTH, 3))
+    path = tmp_path / f'x{suffix}'
+    shown = levels if kind == 'P6' else np.repeat(levels[:, :, :1], 3, axis=2)
+    stored = (levels if kind == 'P6' else levels[:, :, :1]).astype('u1' if white < 256 else '>u2')
+    path.write_bytes(f'{kind}\n# ours\n{WIDTH} {HEIGHT}\n{white}\n'.encode() + stored.tobytes())
+    np.testing.assert_allclose(read_picture(path), shown * 255 / white, atol=1)
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.tif'])
+@pytest.mark.parametrize('bits', [10, 12])
+def test_of_16_bits_those_that_are_in_use_count(tmp_path, suffix, bits):
+    grey = np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH)).astype(np.uint16)
+    path = tmp_path / f'infrared{suffix}'
+    cv2.imwrite(str(path), grey << (bits - 8))
+    np.testing.assert_array_equal(read_picture(path)[:, :, 0], grey)
+
+
+def test_picture_of_float_samples(tmp_path):
+    path = tmp_path / 'float.tif'
+    cv2.imwrite(str(path), np.full((HEIGHT, WIDTH, 3), 77, np.float32))
+    with pytest.raises(SourceError, match='unknown format'):
+        read_picture(path)
+
+
+def test_very_large_file_is_refused_unread(tmp_path):
+    path = tmp_path / 'large.png'
+    with path.open('wb') as file:
+        file.write(b'\x89PNG\r\n\x1a\n')
+        file.truncate(10 << 30)  # takes no room on the disk
+    with pytest.raises(SourceError, match='large.png is too large for a picture: 10737 MB'):
+        read_picture(path)
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.bmp', '.tif', '.webp', '.jpg', '.ppm'])
+def test_picture_that_unpacks_to_too_much_is_refused_by_its_header(tmp_path, monkeypatch, suffix):
+    path = write_picture(tmp_path / f'x{suffix}', plain((1, 2, 3), 900, 700))
+    monkeypatch.setattr('aitable_ros.sources.picture_source.DEFAULT_MAX_PIXELS', 900 * 700 - 1)
+    monkeypatch.setattr(cv2, 'imdecode', lambda *_: pytest.fail('decoded'))
+    with pytest.raises(SourceError, match='too large: 900x700 pixels are more than the 629999'):
+        read_picture(path)
+
+
+def test_picture_that_was_cut_off_is_refused(tmp_path):
+    for name in ('x.jpg', 'x.png'):
+        noise = np.random.default_rng(1).integers(0, 255, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+        path = write_picture(tmp_path / name, noise)
+        path.write_bytes(path.read_bytes()[:-600])
+        with pytest.raises(SourceError, match='ends before the picture does'):
+            read_picture(path)
+
+
 def test_folder_is_read_in_natural_order(folder):
     with open_source(str(folder), loop=False) as source:
         assert '4 pictures' in source.name
@@ -280,7 +334,7 @@ class FakeVideo:
             cv2.CAP_PROP_FPS: self._fps,
             cv2.CAP_PROP_POS_MSEC: self._positions_ms[max(0, self._read - 1)],
             cv2.CAP_PROP_FRAME_COUNT: self._announced,
-        }[prop]
+        }.get(prop, 0.0)
 
     def set(self, prop: int, value: float) -> bool:
         return False
@@ -301,6 +355,13 @@ class FakeVideo:
 def test_video_times_are_the_files_own_and_never_go_back(video, positions_ms, times_s):
     source = VideoSource(video, capture_factory=lambda _: FakeVideo(positions_ms))
     np.testing.assert_allclose([f.time_s for f in read_all(source, limit=6)], times_s)
+
+
+def test_video_with_too_large_frames_is_refused_before_one_is_decoded(video, monkeypatch):
+    monkeypatch.setattr('aitable_ros.sources.video_source.DEFAULT_MAX_PIXELS', WIDTH * HEIGHT - 1)
+    monkeypatch.setattr(FakeVideo, 'read', lambda _: pytest.fail('decoded'))
+    with pytest.raises(SourceError, match=f'{WIDTH}x{HEIGHT} pixels are more than the'):
+        VideoSource(video)
 
 
 @pytest.mark.parametrize('fps', [0.0, float('nan'), -1.0, 90_000.0])

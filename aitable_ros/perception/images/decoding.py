@@ -12,13 +12,21 @@ against its data before anything is allocated.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from aitable_ros.perception.images.headers import (
+    JPEG_SIGNATURE,
+    PNG_SIGNATURE,
+    HeaderError,
+    is_cut_short,
+    jpeg_header,
+    png_header,
+)
 
 DEFAULT_MAX_PIXELS = 64_000_000
 """Largest image accepted: above every camera in use, and 192 MB as RGB."""
@@ -97,10 +105,10 @@ _SEMI_PLANAR = {
 SUPPORTED_ENCODINGS: tuple[str, ...] = (*_LAYOUTS, *_SEMI_PLANAR)
 """Encodings of sensor_msgs/Image that are converted."""
 
-_JPEG_SIGNATURE = b'\xff\xd8\xff'
-_JPEG_END = b'\xff\xd9'
-_PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
-_PNG_GREY = 0
+_SHOWN = 40
+"""So much of a text out of a message is told."""
+
+_BITS_IN_USE = (10, 12, 14, 16)
 
 
 def image_to_rgb(msg: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray[np.uint8]:
@@ -108,11 +116,9 @@ def image_to_rgb(msg: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArr
     Convert a raw or compressed image message to RGB.
 
     Raw images may have any encoding of :data:`SUPPORTED_ENCODINGS`, padded rows (``step``) and
-    either byte order. Samples of
-    16 bits keep their upper 8 (value >> 8): right for pictures, but a depth image in
-    millimetres (16UC1) comes out nearly black. Alpha is dropped. YUV is taken as ITU-R BT.601,
-    limited range, which is what cameras send. ``8UC3`` and ``8UC4`` are taken as BGR(A), the
-    order of the OpenCV programs that publish them.
+    either byte order. Of samples of 16 bits those that are in use count, see :func:`to_8_bits`.
+    Alpha is dropped. YUV is taken as ITU-R BT.601, limited range, which is what cameras send.
+    ``8UC3`` and ``8UC4`` are taken as BGR(A), the order of the OpenCV programs that publish them.
 
     The data length must be exactly ``step * height`` (nv12, nv21: ``step * height * 3 / 2``,
     where ``step`` is the row length of the luma plane; also ``step * height`` where ``step``
@@ -120,7 +126,8 @@ def image_to_rgb(msg: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArr
 
     Compressed images must be JPEG or PNG, as their first bytes tell; of the ``format`` field
     only two things are used: compressed depth images are refused, and a single-channel
-    picture of a ``bayer_...`` image is demosaicked. Colours are those the file declares. The
+    picture of a ``bayer_...`` image is demosaicked, unless its last word is ``mono8``: then it
+    is grey (compressed_image_transport from 2.3.2 on). Colours are those the file declares. The
     orientation in EXIF data is ignored, so that pixels stay where the camera's calibration
     has them.
 
@@ -141,20 +148,39 @@ def image_to_rgb(msg: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArr
     return rgb
 
 
+def to_8_bits(samples: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+    """
+    Take the upper 8 of the bits that are in use: 10, 12, 14 or 16.
+
+    Cameras of fewer than 16 bits, infrared ones for most, leave the upper bits at 0. How many
+    they have, no message and hardly a file says; so the picture's own highest value decides.
+    A picture that would be nearly black else (up to 12 bits) is always made brighter; one of 14
+    bits only where the lowest are in use: else a left-aligned one is dark.
+
+    :param samples: array of uint16 in any byte order.
+    :returns: uint8[...], contiguous.
+    """
+    native = np.ascontiguousarray(samples, np.uint16)
+    used = int(np.bitwise_or.reduce(native, axis=None))
+    bits = next(bits for bits in _BITS_IN_USE if used < 1 << bits)
+    if bits == _BITS_IN_USE[-2] and not used & 3:
+        bits = _BITS_IN_USE[-1]
+    return (native >> (bits - 8)).astype(np.uint8)
+
+
 def _raw_to_rgb(msg: Any, max_pixels: int) -> npt.NDArray[np.uint8]:
     width, height, step = int(msg.width), int(msg.height), int(msg.step)
     encoding = str(msg.encoding)
+    if encoding not in SUPPORTED_ENCODINGS:  # of which nothing is known, nor whether it is sound
+        raise UnsupportedEncodingError(
+            f'encoding {encoding[:_SHOWN]!r} is not among {", ".join(SUPPORTED_ENCODINGS)}'
+        )
     what = f'{encoding or "unnamed"} image of {width}x{height} pixels'
     _check_size(width, height, max_pixels, what)
     data = _bytes_of(msg.data)
     if encoding in _SEMI_PLANAR:
         return _semi_planar_to_rgb(data, width, height, step, _SEMI_PLANAR[encoding], what)
-    layout = _LAYOUTS.get(encoding)
-    if layout is None:
-        _check_length(data, step * height, f'step {step} * height', what)
-        raise UnsupportedEncodingError(
-            f"encoding '{encoding}' is not among {', '.join(SUPPORTED_ENCODINGS)}"
-        )
+    layout = _LAYOUTS[encoding]
     _check_even(width, height, layout.even, what)
     pixel_bytes = layout.channels * layout.sample_bytes
     if step < width * pixel_bytes:
@@ -163,12 +189,12 @@ def _raw_to_rgb(msg: Any, max_pixels: int) -> npt.NDArray[np.uint8]:
         )
     _check_length(data, step * height, f'step {step} * height', what)
 
-    samples = np.lib.stride_tricks.as_strided(
-        data, (height, width, pixel_bytes), (step, pixel_bytes, 1), writeable=False
-    )
+    dtype = 'u1' if layout.sample_bytes == 1 else '>u2' if msg.is_bigendian else '<u2'
+    shape = (height, width, layout.channels)
+    strides = (step, pixel_bytes, layout.sample_bytes)
+    samples: npt.NDArray[Any] = np.ndarray(shape, dtype, data.data, strides=strides)
     if layout.sample_bytes == 2:
-        upper = 0 if msg.is_bigendian else 1
-        samples = np.ascontiguousarray(samples[:, :, upper::2])
+        samples = to_8_bits(samples)
     if layout.to_rgb is None:
         return np.ascontiguousarray(samples)
     return _to_rgb(samples, layout.to_rgb, what)
@@ -191,31 +217,36 @@ def _semi_planar_to_rgb(
 
 def _compressed_to_rgb(msg: Any, max_pixels: int) -> npt.NDArray[np.uint8]:
     declared = str(msg.format)
-    what = f"compressed image ('{declared}')"
+    what = f"compressed image ('{declared[:_SHOWN]}')"
     if 'compressedDepth' in declared:
         raise UnsupportedEncodingError(f'{what}: this is a depth image, not a picture')
     data = _bytes_of(msg.data)
     if data.size == 0:
         raise MalformedImageError(f'{what}: no data')
-    head = data[: len(_PNG_SIGNATURE)].tobytes()
-    if head == _PNG_SIGNATURE:
-        width, height, grey = _png_header(data, what)
-    elif head.startswith(_JPEG_SIGNATURE):
-        width, height, grey = _jpeg_header(data, what)
-    else:
+    head = data[: len(PNG_SIGNATURE)].tobytes()
+    is_jpeg = head.startswith(JPEG_SIGNATURE)
+    if not is_jpeg and head != PNG_SIGNATURE:
         raise UnsupportedEncodingError(
             f'{what}: neither JPEG nor PNG, it begins with {head.hex(" ")}'
         )
+    try:
+        width, height, grey, _ = (jpeg_header if is_jpeg else png_header)(data.data)
+    except HeaderError as error:
+        raise MalformedImageError(f'{what}: {error}') from error
+    # Old OpenCV versions fill what is missing with grey.
+    if is_jpeg and is_cut_short(data.tobytes()):
+        raise MalformedImageError(f'{what}: JPEG without an end, so it was cut short')
     what = f'{what} of {width}x{height} pixels'
     _check_size(width, height, max_pixels, what)
 
     bayer = None
-    if grey and declared.startswith('bayer_'):
+    if grey and declared.startswith('bayer_') and not declared.endswith(' mono8'):
         bayer = _LAYOUTS.get(declared.split(';')[0].strip())
     flags = cv2.IMREAD_COLOR if bayer is None else cv2.IMREAD_GRAYSCALE
     try:
-        # Also turns 16 bits into 8 (>> 8) and drops alpha.
-        picture: Any = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+        # Also drops alpha.
+        flags |= cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+        picture: Any = cv2.imdecode(data, flags)
     except cv2.error as error:
         raise MalformedImageError(f'{what}: cannot be decoded: {error}') from error
     if picture is None:
@@ -224,49 +255,12 @@ def _compressed_to_rgb(msg: Any, max_pixels: int) -> npt.NDArray[np.uint8]:
         raise MalformedImageError(
             f'{what}: decoded to {picture.shape[1]}x{picture.shape[0]} pixels'
         )
+    if picture.dtype == np.uint16:
+        picture = to_8_bits(picture)
     if bayer is not None and bayer.to_rgb is not None:
         _check_even(width, height, bayer.even, what)
         return _to_rgb(picture, bayer.to_rgb, what)
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture), np.uint8)
-
-
-def _png_header(data: npt.NDArray[np.uint8], what: str) -> tuple[int, int, bool]:
-    """Width, height, and whether the only channel is grey (PNG specification, 11.2.2 IHDR)."""
-    start = len(_PNG_SIGNATURE)
-    header = data[start : start + 18].tobytes()
-    if len(header) < 18 or header[4:8] != b'IHDR':
-        raise MalformedImageError(f'{what}: PNG without a header')
-    width, height, _, colour_type = struct.unpack_from('>IIBB', header, 8)
-    return width, height, colour_type == _PNG_GREY
-
-
-def _jpeg_header(data: npt.NDArray[np.uint8], what: str) -> tuple[int, int, bool]:
-    """Width, height, and whether there is one component (ITU-T T.81, B.2.2 frame header)."""
-    at = 2
-    while at + 4 <= data.size:
-        # Plain ints: those of NumPy would wrap around.
-        first, marker, high, low = data[at : at + 4].tolist()
-        if first != 0xFF:
-            break
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # markers without a segment
-            at += 2
-            continue
-        if marker in (0xD8, 0xD9, 0xDA):  # another start, the end, or pixels before a frame header
-            break
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            frame = data[at + 5 : at + 10].tobytes()
-            if len(frame) < 5:
-                break
-            height, width, components = struct.unpack('>HHB', frame)
-            # Old OpenCV versions fill what is missing with grey. Padding after the end is usual.
-            if _JPEG_END not in data[at:].tobytes():
-                raise MalformedImageError(f'{what}: JPEG without an end, so it was cut short')
-            return width, height, components == 1
-        at += 2 + (high << 8 | low)
-    raise MalformedImageError(f'{what}: JPEG without a frame header')
 
 
 def _to_rgb(pixels: npt.NDArray[np.uint8], code: int, what: str) -> npt.NDArray[np.uint8]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.perception.images.decoding import (
+    DEFAULT_MAX_PIXELS,
     SUPPORTED_ENCODINGS,
     ImageConversionError,
     UnsupportedEncodingError,
@@ -126,6 +127,10 @@ def _cv_bridge_to_rgb(msg: Any, unsupported: UnsupportedEncodingError) -> npt.ND
             'on a ROS machine: apt install ros-$ROS_DISTRO-cv-bridge'
         ) from error
     encoding = str(msg.encoding)
+    pixels, size = int(msg.width) * int(msg.height), int(msg.step) * int(msg.height)
+    if not 0 < pixels <= min(size, DEFAULT_MAX_PIXELS) or len(msg.data) != size:
+        # what is not laid out in rows, cv_bridge does not know either
+        raise UnsupportedEncodingError(f'{unsupported}, and its data is not {msg.height} rows')
     try:
         rgb = np.array(CvBridge().imgmsg_to_cv2(msg, 'rgb8'))
     except Exception as error:  # CvBridgeError, but also whatever its NumPy calls raise

@@ -19,14 +19,11 @@ from aitable_ros.perception.head.calibration import Calibration
 from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.sources import PICTURE_SUFFIXES, SourceError, open_source
 from aitable_ros.sources.capture import Capture, open_video_capture
+from aitable_ros.sources.containers import is_damaged
 from aitable_ros.sources.picture_source import list_pictures, read_picture
 from aitable_ros.sources.video_source import VideoSource
 
 BAG_SUFFIXES = ('.mcap', '.db3')
-
-_CUT_SHORT = 0.95
-"""A video that gives fewer of its announced frames than this is damaged; some containers only
-estimate the number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +96,6 @@ class PictureInput(Input):
     def shots(self) -> Iterator[Shot]:
         """Give the picture."""
         assert self.path is not None
-        _check_whole(self.path)
         yield Shot(read_picture(self.path), 0.0)
 
 
@@ -131,8 +127,10 @@ class VideoInput(Input):
             while (frame := source.read()) is not None:
                 read += 1
                 yield Shot(frame.image, frame.time_s, frame.index)
-        if read < _CUT_SHORT * announced:
-            raise SourceError(f'{self.name} is damaged: {read} of {announced} frames decoded')
+        if self.path.is_file() and is_damaged(self.path, read, announced):
+            raise SourceError(
+                f'{self.name} is damaged: {read} of the {announced} frames that it announces came'
+            )
 
 
 class StreamInput(Input):
@@ -195,8 +193,11 @@ class BagInput(Input):
                 height, width = one.image.shape[:2]
                 intrinsics = calibration.for_size((width, height))
                 yield Shot(one.image, one.stamp_ns * 1e-9, index, intrinsics)
+            problems = list(bag.losses)
         if refused:
-            raise SourceError(f'{self.name}: {refused} of {index + 1} images were refused: {why}')
+            problems.append(f'{self.name}: {refused} of {index + 1} images were refused: {why}')
+        if problems:
+            raise SourceError('; '.join(problems))
 
     @property
     def _place(self) -> Path:
@@ -262,20 +263,3 @@ def _bag_errors() -> Iterator[None]:
 def _frame_count(capture: Capture) -> int:
     count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     return int(count) if math.isfinite(count) and 0 < count < 1e9 else 0
-
-
-def _check_whole(path: Path) -> None:
-    """
-    Refuse JPEG and PNG files that were cut off: OpenCV gives them with the rest grey.
-
-    :raises SourceError: when the file ends before its picture does, or cannot be read.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f'{path} cannot be read: {error.strerror or error}') from error
-    # In JPEG data no other FF D9 (end of image) follows the last FF DA (start of scan).
-    cut_jpeg = data.startswith(b'\xff\xd8') and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda')
-    cut_png = data.startswith(b'\x89PNG\r\n\x1a\n') and b'IEND' not in data[-4096:]
-    if cut_jpeg or cut_png:
-        raise SourceError(f'{path} is damaged: the file ends before the picture does')

@@ -28,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Run the command line tool.
 
     :param argv: arguments; None for those of the process.
-    :returns: 0; 1 when the bag could not be processed (nothing is written) or some of its images
-        were refused (the rest is written).
+    :returns: 0; 1 when the bag could not be processed (nothing is written), or some of what it
+        announces was refused or is not in it (the rest is written).
     """
     own, ros_arguments = split_ros_arguments(sys.argv[1:] if argv is None else argv)
     parser = _parser()
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from aitable_ros.bags import BagError
     except ImportError as error:
-        return _fail(f'{error}: pip install rosbags')
+        return _fail(f'{error}: pip install rosbags mcap')
     try:
         import rclpy  # noqa: F401
     except ImportError as error:
@@ -57,7 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments.quiet:
         print(f'{request.target.path}:')
         print('\n'.join(f'  {line}' for line in summary.lines()))
-    return 1 if summary.malformed else 0
+    for loss in summary.losses:
+        print(f'process_bag: warning: {loss}', file=sys.stderr)
+    return 0 if summary.complete else 1
 
 
 def _request(arguments: argparse.Namespace, ros_arguments: Sequence[str]) -> Request:
@@ -84,6 +86,8 @@ def _request(arguments: argparse.Namespace, ros_arguments: Sequence[str]) -> Req
     source = arguments.source
     with BagReader(source) as bag:
         storage = bag.storage
+        for other in bag.others:
+            print(f'process_bag: {other} is left out: no message of ROS', file=sys.stderr)
     return Request(
         source=source,
         target=BagTarget.choose(arguments.target, arguments.storage, storage, arguments.compress),
@@ -162,7 +166,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=(
             'What follows --ros-args goes to the nodes (-p fatigue:max_gap:=0.8, -r'
             ' fatigue:=tiredness, --log-level warn). Exit status: 0; 1 when something went wrong'
-            ' (then nothing is written) or some images were refused (the rest is written).'
+            ' (then nothing is written), or some messages were refused or are not in the bag,'
+            ' which announces them (the rest is written).'
         ),
     )
     parser.add_argument('source', metavar='IN', type=Path, help='bag to read')

@@ -41,7 +41,7 @@ from aitable_ros.tools.process_bag.rows import ResultRows
 from aitable_ros.tools.support.tables import ReadingTable
 
 MALFORMED_SHOWN = 3
-"""So many refused images are reported one by one."""
+"""So many refused images and unreadable messages are reported one by one."""
 
 TF_TYPE = 'tf2_msgs/msg/TFMessage'
 
@@ -61,20 +61,29 @@ class Summary:
 
     :param images: images that were fed.
     :param malformed: of these, how many were refused.
+    :param unreadable: messages of other topics that could not be read.
     :param bag_s: time that the processed part of the bag spans, in log time [s].
     :param wall_s: how long that took, without loading the networks [s].
     :param results: messages written by topic.
     :param copied: messages of the originals that were written.
     :param skipped: nodes that were left out, and why.
+    :param losses: what the bag announces and does not have, in lines.
     """
 
     images: int = 0
     malformed: int = 0
+    unreadable: int = 0
     bag_s: float = 0.0
     wall_s: float = math.nan
     results: dict[str, int] = field(default_factory=dict)
     copied: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
+    losses: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether something was computed from everything that the bag announces."""
+        return not (self.malformed or self.unreadable or self.losses)
 
     @property
     def speed(self) -> float:
@@ -94,6 +103,8 @@ class Summary:
             lines.append(f'{self.copied} messages of the original')
         if self.malformed:
             lines.append(f'{self.malformed} images were refused: nothing was computed from them')
+        if self.unreadable:
+            lines.append(f'{self.unreadable} other messages could not be read')
         return lines
 
 
@@ -263,6 +274,7 @@ class _Run:
                     self._copy(message, writer, originals[message.topic])
                 if message.topic in self._feeds:
                     self._feed(message, writer, results, progress)
+        self.summary.losses = self._bag.losses
         self.summary.wall_s = time.perf_counter() - begun_s
         if first_ns is not None and last_ns is not None:
             self.summary.bag_s = (last_ns - first_ns) / _NS
@@ -283,8 +295,9 @@ class _Run:
             found = self._pipeline.feed(self._feeds[topic], topic.type_name, message.data)
         except MalformedFrame as error:
             found = []
-            summary.malformed += 1
-            if summary.malformed <= MALFORMED_SHOWN:
+            summary.malformed += topic is self._images
+            summary.unreadable += topic is not self._images
+            if summary.malformed + summary.unreadable <= MALFORMED_SHOWN:
                 at_s = (message.log_time_ns - self._bag.start_ns) / _NS
                 progress.write(
                     f'process_bag: warning: {topic.name} at {at_s:.3f} s: {error}',

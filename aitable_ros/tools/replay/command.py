@@ -26,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Run the command line tool.
 
     :param argv: arguments; None for those of the process.
-    :returns: 0, also when interrupted; 1 when the bag cannot be published.
+    :returns: 0, also when interrupted; 1 when the bag cannot be published, or does not have all
+        that it announces.
     """
     own, ros_arguments = split_ros_arguments(sys.argv[1:] if argv is None else argv)
     parser = _parser()
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from aitable_ros.bags import BagError, BagReader
     except ImportError as error:
-        return _fail(f'{error}: pip install rosbags')
+        return _fail(f'{error}: pip install rosbags mcap')
     try:
         import rclpy
     except ImportError as error:
@@ -56,11 +57,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(' '.join(str(error).split()))
     try:
         with quiet_shutdown(), BagReader(arguments.bag) as bag:
+            for other in bag.others:
+                print(f'replay: {other} is not published: no message of ROS', file=sys.stderr)
             node = rclpy.create_node('replay')
             try:
                 _replay(Player(node, bag, options), node, quiet=arguments.quiet)
             finally:
                 node.destroy_node()
+        for loss in bag.losses:
+            print(f'replay: warning: {loss}', file=sys.stderr)
+        return 1 if bag.losses else 0
     except BagError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -129,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         ),
         epilog=(
             'What follows --ros-args goes to the node. Exit status: 0, also when interrupted; 1'
-            ' when the bag cannot be published.'
+            ' when the bag cannot be published, or does not have all that it announces.'
         ),
     )
     parser.add_argument('bag', metavar='BAG', type=Path, help='bag to publish')

@@ -230,7 +230,8 @@ class Player:
 
     def _play(self, start_ns: int, stop_ns: int | None) -> bool:
         """Publish once; tell whether the end was reached."""
-        messages = read_ahead(self._bag.messages(tuple(self._publishers), start_ns, stop_ns))
+        from_ns = start_ns if self._options.start_s else None  # all: what is missing is noticed
+        messages = read_ahead(self._bag.messages(tuple(self._publishers), from_ns, stop_ns))
         last_ns = start_ns
         with self._changed:
             self._pace.begin(start_ns)

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
+from string_bags import announce_more
 
 from aitable_ros.bags import BagTarget, BagWriter, SampleBag, make_sample_bag
 from aitable_ros.inference.engine import InferenceError
@@ -308,6 +310,36 @@ def test_a_file_that_cannot_be_read_is_reported_and_the_rest_goes_on(
     assert name in err
 
 
+def test_a_very_large_file_is_left_out(run, folder, tmp_path):
+    shutil.copy(folder / 'b.png', tmp_path / '1.png')
+    with (tmp_path / '2.png').open('wb') as file:
+        file.truncate(10 << 30)  # takes no room on the disk
+    shutil.copy(folder / 'a.jpg', tmp_path / '3.jpg')
+    status, lines, err = run(tmp_path, '--no-landmarks')
+    assert (status, len(lines)) == (1, 2)
+    assert '2.png is too large for a picture: 10737 MB' in err
+
+
+@pytest.mark.parametrize(('share', 'expected'), [(1.0, 0), (0.99, 1)])
+def test_a_whole_video_that_announces_too_many_frames_is_not_damaged(
+    run, tmp_path, astronaut, share, expected
+):
+    path = tmp_path / 'video.mkv'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'VP80'), 10.0, (512, 512))
+    for _ in range(10):
+        writer.write(np.ascontiguousarray(astronaut[:, :, ::-1]))
+    writer.release()
+    data = path.read_bytes()
+    at = data.index(b'\x44\x89\x88') + 3  # the duration, of which the number is estimated
+    path.write_bytes(data[:at] + struct.pack('>d', 3000.0) + data[at + 8 :])
+    cut(path, share)
+    status, lines, err = run(path, '--no-landmarks')
+    assert status == expected
+    assert ('video.mkv is damaged' in err) == bool(expected)
+    if not expected:
+        assert len(lines) == 10
+
+
 def test_a_progressive_jpeg_is_not_taken_for_damaged(run, tmp_path, astronaut):
     Image.fromarray(astronaut).save(tmp_path / 'p.jpg', progressive=True)
     status, lines, _ = run(tmp_path / 'p.jpg', '--no-landmarks')
@@ -426,6 +458,13 @@ class TestBags:
         status, _, err = run(tmp_path / 'cut.mcap')
         assert status == 1
         assert 'cut.mcap: damaged' in err
+
+    def test_images_that_are_announced_and_do_not_come_are_told(self, run, tmp_path):
+        make_sample_bag(BagTarget(tmp_path / 'bag', 'mcap'), SampleBag(seconds=0.2, fps=10))
+        announce_more(tmp_path / 'bag', '/image_raw/compressed', 3)
+        status, lines, err = run(tmp_path / 'bag')
+        assert (status, len(lines)) == (1, 2)
+        assert '3 of the 5 messages on /image_raw/compressed that it announces did not' in err
 
     def test_a_bag_without_images_is_reported(self, run, tmp_path):
         with BagWriter(BagTarget(tmp_path / 'none.mcap', 'mcap')):

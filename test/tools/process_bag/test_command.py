@@ -21,7 +21,7 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 
 from rclpy.serialization import deserialize_message
 from ros_fixtures import graph  # noqa: F401
-from string_bags import STRING, string_cdr
+from string_bags import STRING, announce_more, string_cdr
 
 from aitable_msgs.msg import FaceArray, Fatigue, Posture
 from aitable_ros.bags import (
@@ -335,6 +335,29 @@ class TestOtherContents:
         assert re.search(r'/image_raw/compressed at 0\.200 s: .* cannot be read', error)
         assert len(messages(tmp_path / 'x.mcap', '/faces')) == FRAMES - 2
         assert len(messages(tmp_path / 'x.mcap', '/image_raw/compressed')) == FRAMES
+
+    def test_images_that_are_announced_and_do_not_come_are_told(
+        self, tmp_path: Path, capsys
+    ) -> None:
+        bag = tmp_path / 'in'
+        make_sample_bag(BagTarget(bag, 'mcap'), dataclasses.replace(CONTENT, seconds=0.3))
+        announce_more(bag, '/image_raw/compressed', 57)
+        assert run(bag, tmp_path / 'x.mcap', *NODES) == 1
+        assert capsys.readouterr().err.endswith(
+            'in: 57 of the 60 messages on /image_raw/compressed that it announces did not come\n'
+        )
+        assert len(messages(tmp_path / 'x.mcap', '/faces')) == 3
+
+    def test_only_images_count_as_refused_images(self, bag: Path, tmp_path: Path, capsys) -> None:
+        other = find_definition('sensor_msgs/msg/CameraInfo')
+        path = add_to(bag, tmp_path / 'in.mcap', ('/other', other, 1, b'\0\1\0\0'))
+        out = tmp_path / 'x.mcap'
+        assert main([str(path), str(out), *NODES, '--camera-info', '/other']) == 1
+        said = capsys.readouterr()
+        assert '1 other messages could not be read' in said.out
+        assert 'images were refused' not in said.out
+        assert re.search(r'warning: /other at 0\.\d+ s: .* cannot be read', said.err)
+        assert len(messages(out, '/faces')) == FRAMES
 
     def test_type_that_nobody_knows(self, tmp_path: Path, capsys) -> None:
         """A bag of Humble, which holds no definitions, with a package that is not here."""

@@ -21,7 +21,7 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 from ros_fixtures import graph, until
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
-from string_bags import five
+from string_bags import announce_more, five, make_bag
 
 __all__ = ['five', 'graph']
 
@@ -113,6 +113,17 @@ class TestCommandLine:
         assert termios.tcgetattr(theirs) == before
         os.close(ours)
         os.close(theirs)
+
+    def test_messages_that_are_announced_and_do_not_come_are_told(
+        self, graph, tmp_path: Path
+    ) -> None:
+        bag = make_bag(tmp_path / 'bag', ('/a', 0.0, 'text'))
+        announce_more(bag, '/a', 2)
+        process = subprocess.run(self.command(bag), capture_output=True, text=True, timeout=60)
+        assert process.returncode == 1
+        assert process.stderr.endswith(
+            f'replay: warning: {bag}: 2 of the 3 messages on /a that it announces did not come\n'
+        )
 
     @pytest.mark.parametrize(
         ('arguments', 'status', 'complaint'),

@@ -30,9 +30,21 @@ class InferenceError(RuntimeError):
     """
 
 
+_LINE_LENGTH = 1000
+
+
 def one_line(error: object) -> str:
-    """Return what an error says, without line breaks."""
-    return ' '.join(str(error).split())
+    """
+    Return what an error says without line breaks, cut off where it is too long for a line.
+
+    Messages go into logs, answers and diagnostics, and what others wrote may be part of them.
+    """
+    text = str(error)
+    # cut before it is split, too: it may be of any length
+    line = ' '.join(text[: 2 * _LINE_LENGTH].split())
+    if len(line) <= _LINE_LENGTH and len(text) <= 2 * _LINE_LENGTH:
+        return line
+    return f'{line[:_LINE_LENGTH]} … ({len(text):,} characters)'
 
 
 class Engine(ABC):

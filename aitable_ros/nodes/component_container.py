@@ -19,6 +19,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
 
+from aitable_ros.inference.engine import one_line
 from aitable_ros.nodes.registry import NODES, PLUGINS
 from aitable_ros.ros_support.container.component_manager import ComponentManager
 from aitable_ros.ros_support.container.plugins import PluginRegistry
@@ -228,8 +229,8 @@ class ComponentContainer(AnsweringNode, Node):
             text, details = str(error), error.details
         else:
             text, details = f'{type(error).__name__}: {error}', traceback.format_exc()
-        self.get_logger().error(utf8(f'{what}: {text}\n{details}'.rstrip()))
-        return utf8(text)
+        self.seldom.error('refused', utf8(f'{what}: {text}'), utf8(details))
+        return utf8(one_line(text))
 
 
 def shared_ros_args(argv: Sequence[str]) -> list[str]:

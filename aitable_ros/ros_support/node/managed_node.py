@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
+from aitable_ros.inference.engine import one_line
 from aitable_ros.ros_support.node.operations import NodeOperations
 from aitable_ros.ros_support.node.services import serve
 from aitable_ros.ros_support.node.worker import Worker
@@ -121,13 +122,13 @@ class ManagedNode(WorkingNode):
                 raise
         except BaseException as error:
             new.stop()
-            self.meters.reload_problem = str(error) or type(error).__name__
+            self.meters.reload_problem = one_line(error) or type(error).__name__
             raise
         self.meters.reload_problem = ''
         try:
             old.call(lambda: self.unload(previous)).result()
         except Exception as error:  # the new ones run: that the old ones are not freed is all
-            self.get_logger().error(f'the old networks could not be freed: {error}')
+            self.seldom.error('free', f'the old networks could not be freed: {error}')
         finally:
             old.stop()
 
@@ -183,7 +184,7 @@ class ManagedNode(WorkingNode):
             if self._enabled:
                 self._begin()
         except Exception as error:
-            self.get_logger().error(f'not activated: {error}')
+            self.seldom.error('activate', f'not activated: {error}')
             self._pause()
             return TransitionCallbackReturn.FAILURE
         return super().on_activate(state)
@@ -312,11 +313,14 @@ class ManagedNode(WorkingNode):
         return True
 
     def _note_problem(self, what: str, error: Exception, *, is_error: bool) -> None:
-        self.meters.problem = str(error) or type(error).__name__
+        self.meters.problem = one_line(error) or type(error).__name__
         self.meters.problem_is_error = is_error
-        if self.context.ok():  # the process may be ending
-            log = self.get_logger()
-            (log.error if is_error else log.warning)(f'{what}: {self.meters.problem}')
+        if not self.context.ok():  # the process may be ending
+            return
+        if is_error:
+            self.seldom.error(what, f'{what}: {self.meters.problem}')
+        else:
+            self.seldom.warn(what, f'{what}: {self.meters.problem}')
 
 
 def give_back_free_memory() -> None:

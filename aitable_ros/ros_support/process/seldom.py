@@ -34,6 +34,12 @@ class SeldomLog:
         if line:
             self._logger().warning(line)
 
+    def info(self, kind: str, text: str) -> None:
+        """Log something of note, likewise."""
+        line = self._line(kind, text)
+        if line:
+            self._logger().info(line)
+
     def error(self, kind: str, text: str, details: str = '') -> None:
         """Log an error, likewise; details, a traceback say, follow as they are."""
         line = self._line(kind, text)

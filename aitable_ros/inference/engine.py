@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.inference.model_spec import DYNAMIC, ModelSpec, TensorSpec
+from aitable_ros.regular_files import open_regular
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -30,7 +31,7 @@ class InferenceError(RuntimeError):
     """
 
 
-_LINE_LENGTH = 1000
+_LINE_LENGTH = 2000
 
 
 def one_line(error: object) -> str:
@@ -149,7 +150,8 @@ class Engine(ABC):
             size = self.path.stat().st_size
             if size > MAX_FILE_BYTES:
                 raise self._error(f'{self.path} is too large for a model: {size} bytes')
-            return self.path.read_bytes()
+            with open_regular(self.path) as file:
+                return file.read()
         except OSError as error:
             reason = error.strerror or error
             raise self._error(f'{self.path} cannot be read: {reason}') from error

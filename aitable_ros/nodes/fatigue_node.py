@@ -57,6 +57,10 @@ class FatigueNode(FacesInputNode):
             self.get_logger().warning(_unrefined(observer))
         return observer
 
+    def missing(self, loaded: FatigueObserver, values: Mapping[str, Any]) -> str:
+        """Say why the eyes are not refined, where they are to be."""
+        return loaded.why_unrefined if values['refine_eyes'] and not loaded.refined else ''
+
     def apply(self, values: Mapping[str, Any]) -> None:
         """Take over the thresholds; whose windows do not fit them starts anew."""
         assert self.loaded is not None

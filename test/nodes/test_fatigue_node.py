@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import array
 import math
+import shutil
 import time
 
 import numpy as np
@@ -21,8 +22,9 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from aitable_msgs.msg import Face, FaceArray, Fatigue
+from aitable_ros.model_zoo import loading
 from aitable_ros.nodes.fatigue_node import FatigueNode
-from aitable_ros.paths import share_dir
+from aitable_ros.paths import engines_dir, share_dir
 from aitable_ros.perception.head.canonical_face import RIGID_POINTS_M
 from aitable_ros.ros_support.messages.camera_calibration import LOOK_S
 
@@ -267,6 +269,24 @@ def test_eyes_that_could_not_be_refined_are_a_warning(graph, tmp_path):
     level, message = node.health()
     assert level == 1
     assert 'eyes are measured by FaceMesh alone' in message
+
+
+def test_a_reload_does_not_give_up_the_network_of_the_eyes(graph, tmp_path, monkeypatch):
+    for file in engines_dir().glob('iris_landmark.*'):
+        shutil.copy(file, tmp_path)
+    node = graph.make(FatigueNode, 'keen', engines_dir=str(tmp_path))
+    assert until(lambda: node.is_active, 30)
+    assert node.loaded.refined
+    for file in tmp_path.glob('iris_landmark.*'):
+        file.unlink()
+    monkeypatch.setattr(loading, 'fetch_if_possible', lambda *_, **__: 'no route to host')
+    reply = graph.trigger('keen/reload')
+    assert not reply.success
+    assert 'iris_landmark.tflite is missing' in reply.message
+    assert node.loaded.refined
+    change(node, refine_eyes=False)
+    assert graph.trigger('keen/reload').success  # as was asked for
+    assert not node.loaded.refined
 
 
 def _catalog_without_iris(folder):

@@ -148,7 +148,7 @@ class NodeDiagnostics:
             problem=self.problem,
             problem_is_error=self.problem_is_error,
             reload_problem=self.reload_problem,
-            notice=node.notice,
+            notice='; '.join(filter(None, [node.notice, *(s.doubt for s in node.selections())])),
             needs_input=node.NEEDS_INPUT,
             idle_s=min(self.input_rate.idle_s(), active_s),
             settled=active_s > WINDOW_S,

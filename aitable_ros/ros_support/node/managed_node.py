@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
-from aitable_ros.inference.engine import one_line
+from aitable_ros.inference.engine import InferenceError, one_line
 from aitable_ros.ros_support.node.operations import NodeOperations
 from aitable_ros.ros_support.node.services import serve
 from aitable_ros.ros_support.node.worker import Worker
@@ -40,7 +40,8 @@ class ManagedNode(WorkingNode):
     where even freeing fails.
 
     Reload: :meth:`load` runs in a fresh worker thread beside the one that works, which goes on
-    where it fails. Between two frames the new one takes over, with what waits in the mailbox.
+    where it fails, or where a network that runs would not any more. Between two frames the new
+    one takes over, with what waits in the mailbox.
 
     Transitions and services run one after the other in a thread of their own, so that the
     executor never waits for them; ``trigger_configure()`` and its like block the caller.
@@ -116,6 +117,7 @@ class ManagedNode(WorkingNode):
             values = self.params.values()
             loaded = new.call(lambda: self.load(values)).result()
             try:
+                self._keep_what_works(loaded, values)
                 previous = self._let_take_over(old, new, loaded, values)
             except BaseException:
                 new.call(lambda: self.unload(loaded)).result()
@@ -131,6 +133,21 @@ class ManagedNode(WorkingNode):
             self.seldom.error('free', f'the old networks could not be freed: {error}')
         finally:
             old.stop()
+
+    def _keep_what_works(self, loaded: Any, values: Mapping[str, Any]) -> None:
+        """Raise InferenceError where a network, or what runs it, would be lost by a reload."""
+        anew = {one.engine.name: one for one in getattr(loaded, 'selections', ())}
+        for one in self.selections():
+            now, name = anew.get(one.engine.name), one.engine.name
+            if now is None:
+                why = self.missing(loaded, values)
+            else:
+                why = next((s.reason for s in now.skipped if s.backend == one.backend), '')
+            if why:
+                raise InferenceError(
+                    f'{name} runs on {one.backend} and would not any more: {why}; '
+                    'cleanup and configure take what there is'
+                )
 
     def _let_take_over(
         self, old: Worker[Any], new: Worker[Any], loaded: Any, values: Mapping[str, Any]

@@ -9,10 +9,14 @@ only ``metadata.yaml`` names it, as it has to.
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -142,6 +146,7 @@ class BagWriter:
         self._custom_data = dict(custom_data or {})
         self._folder: Path | None = None
         self._writer: Writer | None = None
+        self._hold = ExitStack()
 
     def add_topic(self, name: str, definition: TypeDefinition, qos: Sequence[Any] = ()) -> Any:
         """
@@ -186,11 +191,10 @@ class BagWriter:
         path = self.target.path
         try:
             # beside the target, so that moving it there is one step
-            self._folder = path.with_name(f'.{path.stem}.{secrets.token_hex(4)}')
-            self._folder.mkdir(mode=0o700)
+            folder = self._make_folder()
             self._writer = Writer(
                 # always the same name: it gets into the file
-                self._folder / 'bag',
+                folder / 'bag',
                 version=_VERSION,
                 storage_plugin=_PLUGINS[self.target.storage],
             )
@@ -211,14 +215,26 @@ class BagWriter:
         assert writer is not None
         try:
             if error is not None:
-                writer.abort()
+                with suppress(sqlite3.Error):  # on a full disk this fails, too
+                    writer.abort()
                 return
             writer.close()
             self._put_in_place()
-        except OSError as problem:
+        except (OSError, sqlite3.Error) as problem:
             raise BagError(f'{self.target.path}: {one_line(problem)}') from problem
         finally:
             self.discard()
+
+    def _make_folder(self) -> Path:
+        """Make the folder to work in, held as long as this process lives; remove dead ones."""
+        path = self.target.path
+        for left in path.parent.glob(f'.{glob.escape(path.stem)}.{"[0-9a-f]" * 8}'):
+            with suppress(OSError), _held(left):
+                shutil.rmtree(left)
+        self._folder = path.with_name(f'.{path.stem}.{secrets.token_hex(4)}')
+        self._folder.mkdir(mode=0o700)
+        self._hold.enter_context(_held(self._folder))
+        return self._folder
 
     def _put_in_place(self) -> None:
         assert self._folder is not None
@@ -244,6 +260,18 @@ class BagWriter:
         folder, self._folder = self._folder, None
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+        self._hold.close()
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder; BlockingIOError: another process, alive, does."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def offered_qos(

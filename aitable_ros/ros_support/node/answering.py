@@ -16,6 +16,7 @@ from aitable_ros.inference.engine import one_line
 from aitable_ros.ros_support.parameters.table import ParameterTable
 from aitable_ros.ros_support.process.executor import utf8
 from aitable_ros.ros_support.process.seldom import SeldomLog
+from aitable_ros.ros_support.process.transport import keep_shared_memory_private
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -38,6 +39,7 @@ class AnsweringNode(Node):
         self.seldom = SeldomLog(self.get_logger)
         """For what others can cause: at most one line of each kind in some seconds."""
         super().__init__(*args, **kwargs)
+        keep_shared_memory_private()
 
     def create_service(
         self, srv_type: Any, srv_name: str, callback: Callable[..., Any], **kwargs: Any

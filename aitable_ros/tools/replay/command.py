@@ -40,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError as error:
         return _fail(f'{error}: source a ROS 2 installation first')
     from aitable_ros.ros_support.process.executor import init, quiet_shutdown
-    from aitable_ros.ros_support.process.transport import configure_transport
+    from aitable_ros.ros_support.process.transport import (
+        configure_transport,
+        keep_shared_memory_private,
+    )
     from aitable_ros.tools.replay.player import Options, Player
 
     try:
@@ -57,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with quiet_shutdown(), BagReader(arguments.bag) as bag:
             node = rclpy.create_node('replay')
+            keep_shared_memory_private()
             try:
                 _replay(Player(node, bag, options), node, quiet=arguments.quiet)
             finally:

@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import re
+import stat
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +75,14 @@ def test_the_profile_holds_an_image_of_1920x1080_and_keeps_udp():
     assert participant.get('is_default_profile') == 'true'
     used = {item.text for item in participant.iter(f'{NAMESPACE}transport_id')}
     assert used == {item.findtext(f'{NAMESPACE}transport_id') for item in transports.values()}
+
+
+def test_nobody_else_can_read_what_the_nodes_share(graph):
+    from managed_nodes import Summer
+
+    graph.make(Summer)
+    mapped = Path('/proc/self/maps').read_text()
+    segments = set(re.findall(r'/dev/shm/fast(?:rtps|dds)_[0-9a-f]{16}$', mapped, re.MULTILINE))
+    if not segments:
+        pytest.skip('the middleware shares no memory here')
+    assert {stat.S_IMODE(Path(segment).stat().st_mode) for segment in segments} == {0o600}

@@ -1,6 +1,6 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""Services that answer every request, whatever their callback raises."""
+"""Services that answer every request, and timers that end in peace."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rclpy.parameter import Parameter
 
 from aitable_ros.inference.engine import one_line
 from aitable_ros.ros_support.parameters.table import ParameterTable
-from aitable_ros.ros_support.process.executor import utf8
+from aitable_ros.ros_support.process.executor import quiet_shutdown, utf8
 from aitable_ros.ros_support.process.seldom import SeldomLog
 from aitable_ros.ros_support.process.transport import keep_shared_memory_private
 
@@ -62,6 +62,17 @@ class AnsweringNode(Node):
                 return refused
 
         return super().create_service(srv_type, srv_name, handle, **kwargs)
+
+    def create_timer(
+        self, timer_period_sec: float, callback: Callable[[], Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Make a timer whose callback may fail in peace when the process is ending."""
+
+        def call() -> None:
+            with quiet_shutdown(self.context):
+                callback()
+
+        return super().create_timer(timer_period_sec, call, *args, **kwargs)
 
     def _on_set_parameters(self, request: Any, response: Any) -> Any:
         response.results = [self._set([message]) for message in request.parameters]

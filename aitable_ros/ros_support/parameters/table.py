@@ -27,7 +27,7 @@ from aitable_ros.inference.engine import one_line
 FOLDERS = 'allowed_folders'
 """The parameter that names folders in which other processes may name files."""
 
-NEARNESS = 0.75
+NEARNESS = 0.85
 """How like a known name a misspelt one is, by difflib."""
 
 NAME_LENGTH = 80

@@ -14,7 +14,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,6 +54,17 @@ def transport_settings(environment: MutableMapping[str, str]) -> dict[str, str]:
     if not environment.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp').startswith('rmw_fastrtps'):
         return {}
     return {name: str(profile_file()) for name in PROFILE_VARIABLES}
+
+
+def local_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the variables with which no other machine finds a process, nor is found by it.
+
+    :param environment: the variables that are set.
+    """
+    if environment.get('ROS_DISTRO') == 'humble':
+        return {'ROS_LOCALHOST_ONLY': '1'}
+    return {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', 'ROS_STATIC_PEERS': ''}
 
 
 def configure_transport(environment: MutableMapping[str, str] | None = None) -> dict[str, str]:

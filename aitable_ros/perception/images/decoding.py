@@ -20,6 +20,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from aitable_ros.perception.images.png import SIGNATURE as PNG_SIGNATURE
+from aitable_ros.perception.images.png import plain_png
+
 DEFAULT_MAX_PIXELS = 64_000_000
 """Largest image accepted: above every camera in use, and 192 MB as RGB."""
 
@@ -99,7 +102,6 @@ SUPPORTED_ENCODINGS: tuple[str, ...] = (*_LAYOUTS, *_SEMI_PLANAR)
 
 _JPEG_SIGNATURE = b'\xff\xd8\xff'
 _JPEG_END = b'\xff\xd9'
-_PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _PNG_GREY = 0
 
 
@@ -197,8 +199,8 @@ def _compressed_to_rgb(msg: Any, max_pixels: int) -> npt.NDArray[np.uint8]:
     data = _bytes_of(msg.data)
     if data.size == 0:
         raise MalformedImageError(f'{what}: no data')
-    head = data[: len(_PNG_SIGNATURE)].tobytes()
-    if head == _PNG_SIGNATURE:
+    head = data[: len(PNG_SIGNATURE)].tobytes()
+    if head == PNG_SIGNATURE:
         width, height, grey = _png_header(data, what)
     elif head.startswith(_JPEG_SIGNATURE):
         width, height, grey = _jpeg_header(data, what)
@@ -208,6 +210,11 @@ def _compressed_to_rgb(msg: Any, max_pixels: int) -> npt.NDArray[np.uint8]:
         )
     what = f'{what} of {width}x{height} pixels'
     _check_size(width, height, max_pixels, what)
+    if head == PNG_SIGNATURE:
+        try:
+            data = np.frombuffer(plain_png(data.tobytes()), np.uint8)
+        except ValueError as error:
+            raise MalformedImageError(f'{what}: cannot be decoded: {error}') from error
 
     bayer = None
     if grey and declared.startswith('bayer_'):
@@ -232,7 +239,7 @@ def _compressed_to_rgb(msg: Any, max_pixels: int) -> npt.NDArray[np.uint8]:
 
 def _png_header(data: npt.NDArray[np.uint8], what: str) -> tuple[int, int, bool]:
     """Width, height, and whether the only channel is grey (PNG specification, 11.2.2 IHDR)."""
-    start = len(_PNG_SIGNATURE)
+    start = len(PNG_SIGNATURE)
     header = data[start : start + 18].tobytes()
     if len(header) < 18 or header[4:8] != b'IHDR':
         raise MalformedImageError(f'{what}: PNG without a header')

@@ -79,8 +79,12 @@ def cache_dir() -> Path:
 def _xdg_cache() -> Path:
     base = os.environ.get('XDG_CACHE_HOME', '')
     # the XDG base directory specification: relative paths are to be ignored
-    root = Path(base) if Path(base).is_absolute() else Path.home() / '.cache'
-    return root / 'aitable'
+    if Path(base).is_absolute():
+        return Path(base) / 'aitable'
+    try:
+        return Path.home() / '.cache' / 'aitable'
+    except RuntimeError:  # there is none: what is written here says how to choose another folder
+        return Path('/nonexistent/.cache/aitable')
 
 
 def _holds_models(folder: Path) -> bool:

@@ -20,8 +20,9 @@ class Networks:
 
     open_now = 0
 
-    def __init__(self, factor):
+    def __init__(self, factor, selections=()):
         self.factor = factor
+        self.selections = selections
         self.closed = False
         Networks.open_now += 1
 
@@ -50,6 +51,8 @@ class Summer(ManagedNode):
     def __init__(self, name='summer', **kwargs):
         super().__init__(name, **kwargs)
         self.fault = ''
+        self.networks = ()
+        self.why_missing = ''
         self.calls = Counter()
         self.seen = 0
         self.applied = []
@@ -65,7 +68,10 @@ class Summer(ManagedNode):
     def load(self, values):
         time.sleep(values['load_time'])
         self.may_fail('load')
-        return Networks(values['factor'])
+        return Networks(values['factor'], self.networks)
+
+    def missing(self, loaded, values):
+        return self.why_missing
 
     def unload(self, loaded):
         loaded.close()

@@ -9,10 +9,14 @@ only ``metadata.yaml`` names it, as it has to.
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -143,6 +147,7 @@ class BagWriter:
         self._folder: Path | None = None
         self._way: TemporaryDirectory[str] | None = None
         self._writer: Writer | None = None
+        self._hold = ExitStack()
 
     def add_topic(self, name: str, definition: TypeDefinition, qos: Sequence[Any] = ()) -> Any:
         """
@@ -187,14 +192,12 @@ class BagWriter:
         path = self.target.path
         try:
             # beside the target, so that moving it there is one step
-            self._folder = path.with_name(f'.{path.stem}.{secrets.token_hex(4)}')
-            self._folder.mkdir(mode=0o700)
-            way = self._folder
+            way = self._make_folder()
             if self.target.storage == 'sqlite3':
                 # the writer makes a URI of the path without quoting it
                 self._way = TemporaryDirectory()
-                way = Path(self._way.name, 'way')
-                way.symlink_to(self._folder.absolute())
+                folder, way = way, Path(self._way.name, 'way')
+                way.symlink_to(folder.absolute())
             self._writer = Writer(
                 # always the same name: it gets into the file
                 way / 'bag',
@@ -218,14 +221,26 @@ class BagWriter:
         assert writer is not None
         try:
             if error is not None:
-                writer.abort()
+                with suppress(sqlite3.Error):  # on a full disk this fails, too
+                    writer.abort()
                 return
             writer.close()
             self._put_in_place()
-        except OSError as problem:
+        except (OSError, sqlite3.Error) as problem:
             raise BagError(f'{self.target.path}: {one_line(problem)}') from problem
         finally:
             self.discard()
+
+    def _make_folder(self) -> Path:
+        """Make the folder to work in, held as long as this process lives; remove dead ones."""
+        path = self.target.path
+        for left in path.parent.glob(f'.{glob.escape(path.stem)}.{"[0-9a-f]" * 8}'):
+            with suppress(OSError), _held(left):
+                shutil.rmtree(left)
+        self._folder = path.with_name(f'.{path.stem}.{secrets.token_hex(4)}')
+        self._folder.mkdir(mode=0o700)
+        self._hold.enter_context(_held(self._folder))
+        return self._folder
 
     def _put_in_place(self) -> None:
         assert self._folder is not None
@@ -253,6 +268,18 @@ class BagWriter:
             shutil.rmtree(folder, ignore_errors=True)
         if self._way is not None:
             self._way.cleanup()
+        self._hold.close()
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder; BlockingIOError: another process, alive, does."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def offered_qos(

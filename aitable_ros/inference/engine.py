@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.inference.model_spec import DYNAMIC, ModelSpec, TensorSpec
+from aitable_ros.regular_files import open_regular
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -30,9 +31,21 @@ class InferenceError(RuntimeError):
     """
 
 
+_LINE_LENGTH = 2000
+
+
 def one_line(error: object) -> str:
-    """Return what an error says, without line breaks."""
-    return ' '.join(str(error).split())
+    """
+    Return what an error says without line breaks, cut off where it is too long for a line.
+
+    Messages go into logs, answers and diagnostics, and what others wrote may be part of them.
+    """
+    text = str(error)
+    # cut before it is split, too: it may be of any length
+    line = ' '.join(text[: 2 * _LINE_LENGTH].split())
+    if len(line) <= _LINE_LENGTH and len(text) <= 2 * _LINE_LENGTH:
+        return line
+    return f'{line[:_LINE_LENGTH]} … ({len(text):,} characters)'
 
 
 class Engine(ABC):
@@ -137,7 +150,8 @@ class Engine(ABC):
             size = self.path.stat().st_size
             if size > MAX_FILE_BYTES:
                 raise self._error(f'{self.path} is too large for a model: {size} bytes')
-            return self.path.read_bytes()
+            with open_regular(self.path) as file:
+                return file.read()
         except OSError as error:
             reason = error.strerror or error
             raise self._error(f'{self.path} cannot be read: {reason}') from error

@@ -47,8 +47,8 @@ class LitertEngine(Engine):
         content = self._read_file()
         if content[4:8] != _FILE_IDENTIFIER:
             raise self._error(
-                f'{self.path} is not a TFLite file: expected {_FILE_IDENTIFIER!r} at byte 4, got'
-                f' {content[4:8]!r} ({len(content)} bytes)'
+                f'{self.path} is not a TFLite file: expected {_FILE_IDENTIFIER!r} at byte 4 of'
+                f' {len(content)}'
             )
         interpreter_class = self._runtime()
         try:

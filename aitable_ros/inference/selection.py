@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
-import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from typing import Any
 
 from aitable_ros.inference.engine import Engine, InferenceError, one_line
 from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.regular_files import file_sha256, read_json
 
 AUTO = 'auto'
 
@@ -127,12 +126,15 @@ class Selection:
     :param backend: name of its backend.
     :param path: the file it was loaded from.
     :param skipped: backends tried before it, in order; empty when the first one loaded.
+    :param is_known: whether a record says which file it has to be; a file that the user named
+        is known, too.
     """
 
     engine: Engine
     backend: str
     path: Path
     skipped: tuple[Skipped, ...] = ()
+    is_known: bool = True
 
     def explain(self) -> str:
         """Say in one line what runs from which file, and why each earlier backend does not."""
@@ -140,6 +142,11 @@ class Selection:
         if self.skipped:
             line += '; skipped: ' + '; '.join(map(str, self.skipped))
         return line
+
+    @property
+    def doubt(self) -> str:
+        """What speaks against the file, for diagnostics; empty: nothing."""
+        return '' if self.is_known else f'{self.path.name} has no record: it may be any network'
 
 
 Load = Callable[[Sequence[str]], Sequence[Selection]]
@@ -176,7 +183,12 @@ def describe(selections: Iterable[Selection]) -> str:
 
 
 def load_engine(
-    spec: ModelSpec, backend: str = AUTO, *, engines_dir: Path, threads: int = 1
+    spec: ModelSpec,
+    backend: str = AUTO,
+    *,
+    engines_dir: Path,
+    threads: int = 1,
+    damaged: Mapping[str, str] = MappingProxyType({}),
 ) -> Selection:
     """
     Load a network on the backend asked for, or on the first of its chain that works.
@@ -189,25 +201,29 @@ def load_engine(
     :param engines_dir: folder of the model files, ``<spec.name><suffix>``. Where fetch_models
         left a ``<spec.name>.json`` beside them, the file's sha256 must be the one it gives.
     :param threads: threads for backends on the CPU.
+    :param damaged: files of this folder that must not be used, by name, and why.
     :raises InferenceError: when the backend is unknown, or is named and does not load.
     :raises NoBackendError: when ``auto`` finds none; it lists the reason of each.
     """
     if backend != AUTO:
-        engine, reason = _try(spec, backend, engines_dir, threads)
+        engine, reason = _try(spec, backend, engines_dir, threads, damaged)
         if engine is None:
             raise InferenceError(f'{spec.name} cannot run on {backend}: {reason}')
-        return Selection(engine, backend, engine.path)
+        return Selection(engine, backend, engine.path, is_known=_is_known(spec, engine.path))
     skipped: list[Skipped] = []
     for name in spec.chain:
-        engine, reason = _try(spec, name, engines_dir, threads)
+        engine, reason = _try(spec, name, engines_dir, threads, damaged)
         if engine is not None:
-            return Selection(engine, name, engine.path, tuple(skipped))
+            known = _is_known(spec, engine.path)
+            return Selection(engine, name, engine.path, tuple(skipped), known)
         skipped.append(Skipped(name, reason))
     reasons = '; '.join(map(str, skipped)) or 'its chain of backends is empty'
     raise NoBackendError(f'{spec.name} has no working backend: {reasons}', skipped)
 
 
-def _try(spec: ModelSpec, name: str, engines_dir: Path, threads: int) -> tuple[Engine | None, str]:
+def _try(
+    spec: ModelSpec, name: str, engines_dir: Path, threads: int, damaged: Mapping[str, str]
+) -> tuple[Engine | None, str]:
     """Return the engine, or None and the reason in one line."""
     backend = BACKENDS.get(name)
     if backend is None:
@@ -227,6 +243,8 @@ def _try(spec: ModelSpec, name: str, engines_dir: Path, threads: int) -> tuple[E
         return None, f'{path} cannot be read: {error.strerror or error}'
     if not is_there:
         return None, f'{path} is missing ({_how_to_get(spec, backend, engines_dir)})'
+    if path.name in damaged:
+        return None, f'{path} {damaged[path.name]} ({_how_to_get(spec, backend, engines_dir)})'
     try:
         settings = gate.settings(spec, path) if gate else {'threads': threads}
         if _differs_from_sidecar(path):
@@ -260,10 +278,16 @@ def _how_to_get(spec: ModelSpec, backend: Backend, engines_dir: Path) -> str:
     return f'python3 -m aitable_ros.tools.fetch_models {spec.name} --engines-dir {folder}'
 
 
+def _is_known(spec: ModelSpec, path: Path) -> bool:
+    own_record = path.with_name(f'{path.name}.json')  # as of an .engine
+    recorded = _recorded_sha256(path.with_suffix('.json'), path.name)
+    return spec.is_open or recorded is not None or own_record.is_file()
+
+
 def _differs_from_sidecar(path: Path) -> bool:
     sidecar = path.with_suffix('.json')
     recorded = _recorded_sha256(sidecar, path.name)
-    if recorded is None or hashlib.sha256(path.read_bytes()).hexdigest() == recorded:
+    if recorded is None or file_sha256(path) == recorded:
         return False
     # not damage, where the files were being replaced while we looked
     return _recorded_sha256(sidecar, path.name) == recorded
@@ -271,7 +295,7 @@ def _differs_from_sidecar(path: Path) -> bool:
 
 def _recorded_sha256(sidecar: Path, file_name: str) -> str | None:
     try:
-        record: Any = json.loads(sidecar.read_text(encoding='utf-8'))
+        record: Any = read_json(sidecar)
         sha256 = record['files'][file_name]['sha256']
     except (OSError, ValueError, LookupError, TypeError):
         return None  # without a usable record there is nothing to compare with

@@ -27,7 +27,7 @@ from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 from aitable_ros.launching.arguments import LAUNCH_FILES, NONE, checked
 from aitable_ros.launching.parameter_files import parameters_for
 from aitable_ros.nodes.registry import CAMERA, CONTAINERS, NODES, PACKAGE, WITH_NETWORKS
-from aitable_ros.ros_support.process.transport import transport_settings
+from aitable_ros.ros_support.process.transport import local_settings, transport_settings
 
 CONTAINER_NAME = 'aitable_container'
 RESPAWN_DELAY_S = 2.0
@@ -222,8 +222,11 @@ class Setup:
         return [ParameterFile(path, allow_substs=True) for path in self.params_files]
 
     def environment(self) -> dict[str, str]:
-        """Give the variables with which images cross process borders whole."""
-        return transport_settings(self.context.environment)
+        """Give the variables for the transport of images, and for who is to be found."""
+        variables = transport_settings(self.context.environment)
+        if self.values.get('network') == 'local':
+            variables |= local_settings(self.context.environment)
+        return variables
 
     def _join(self, container: str, names: Sequence[str]) -> list[Action]:
         """Load the nodes into a container that runs, through its services."""

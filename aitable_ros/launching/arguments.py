@@ -160,6 +160,13 @@ _ARGUMENTS = {
             '',
             ('', *SWITCH),
         ),
+        LaunchArgument(
+            'network',
+            "who finds what is started: 'local', this machine alone; empty: as the environment "
+            'says, which without ROS_AUTOMATIC_DISCOVERY_RANGE means every network',
+            '',
+            ('', 'local'),
+        ),
         LaunchArgument('log_level', 'what the processes that are started log', 'info', LOG_LEVELS),
         _switch('rviz', 'start rviz2', 'false'),
         LaunchArgument(
@@ -206,7 +213,7 @@ _PIPELINE = (
     *(name for name in NODES if name not in ('overlay', CAMERA)),
 )
 _PROCESSES = ('composed', 'container', 'container_threads', 'respawn')
-_COMMON = ('params_file', 'namespace', 'use_sim_time', 'log_level')
+_COMMON = ('params_file', 'namespace', 'use_sim_time', 'network', 'log_level')
 _RVIZ = ('rviz', 'rviz_config')
 
 

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,7 @@ from aitable_ros import paths
 from aitable_ros.inference.model_spec import DYNAMIC, ModelSpec, TensorSpec
 from aitable_ros.inference.selection import BACKENDS
 from aitable_ros.model_zoo.emonet.contract import emonet_spec
+from aitable_ros.regular_files import read_text
 
 
 class CatalogError(ValueError):
@@ -121,6 +123,8 @@ CONTRACTS: Mapping[str, ModelSpec] = MappingProxyType(
 _SWITCHES = ('required', 'mapped_memory')
 _KEYS = ('required', 'primary', 'fallbacks', 'host_code_sha256', 'mapped_memory')
 _SHA256 = re.compile('[0-9a-f]{64}')
+_NAME = 40  # so much of an unknown name is quoted
+_MAX_DEPTH = 10
 
 
 def load_catalog(path: Path | None = None) -> dict[str, ModelSpec]:
@@ -134,7 +138,7 @@ def load_catalog(path: Path | None = None) -> dict[str, ModelSpec]:
     :raises CatalogError: when the file cannot be read or names an unknown model, backend or
         key, or gives a value of the wrong type.
     """
-    import yaml  # not at the top: the contracts alone need nothing but NumPy
+    import yaml
 
     if path is None:
         try:
@@ -142,11 +146,14 @@ def load_catalog(path: Path | None = None) -> dict[str, ModelSpec]:
         except FileNotFoundError as error:
             raise CatalogError(f'the catalog of models was not found: {error}') from error
     try:
-        document = yaml.safe_load(path.read_text(encoding='utf-8'))
+        document = _parse(read_text(path))
     except OSError as error:
         raise CatalogError(f'{path}: cannot be read: {error.strerror or error}') from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CatalogError(f'{path}: is not valid YAML: {error}') from error
+    except (yaml.YAMLError, ValueError) as error:
+        # not what it says: that quotes the file, and any file may have been named
+        mark = getattr(error, 'problem_mark', None)
+        where = f' (line {mark.line + 1})' if mark else ''
+        raise CatalogError(f'{path}: is not valid YAML for a catalog{where}') from None
     entries = _mapping(document, f'{path}', allowed=('models',)).get('models')
     catalog = Catalog()
     for name, entry in _mapping(entries, f'{path}: models', allowed=tuple(CONTRACTS)).items():
@@ -154,22 +161,42 @@ def load_catalog(path: Path | None = None) -> dict[str, ModelSpec]:
     return catalog
 
 
+def _parse(text: str) -> Any:
+    """
+    Read a YAML document without aliases, by which a few lines can stand for gigabytes.
+
+    :raises ValueError: where there are some, or it is nested deeper than catalogs are.
+    """
+    import yaml  # not at the top: the contracts alone need nothing but NumPy
+
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > _MAX_DEPTH:
+            raise ValueError('aliases, or nested too deep')
+    return yaml.safe_load(text)
+
+
 def _join(contract: ModelSpec, entry: Any, where: str) -> ModelSpec:
     values = _mapping(entry, where, allowed=_KEYS)
     switches = {key: values.get(key, getattr(contract, key)) for key in _SWITCHES}
     for key, value in switches.items():
         if not isinstance(value, bool):
-            raise CatalogError(f'{where}.{key}: expected true or false, got {value!r}')
+            raise CatalogError(f'{where}.{key}: expected true or false, got {_kind(value)}')
     if 'primary' not in values:
         raise CatalogError(f'{where}: primary is missing; expected one of {", ".join(BACKENDS)}')
     fallbacks = values.get('fallbacks') or []
     if not isinstance(fallbacks, list):
-        raise CatalogError(f'{where}.fallbacks: expected a list of backends, got {fallbacks!r}')
+        raise CatalogError(
+            f'{where}.fallbacks: expected a list of backends, got {_kind(fallbacks)}'
+        )
     chain = [values['primary'], *fallbacks]
     for backend in chain:
         if not isinstance(backend, str) or backend not in BACKENDS:
             raise CatalogError(
-                f'{where}: unknown backend {backend!r}; expected one of {", ".join(BACKENDS)}'
+                f'{where}: unknown backend, {_kind(backend, BACKENDS)}; expected one of'
+                f' {", ".join(BACKENDS)}'
             )
         if chain.count(backend) > 1:
             raise CatalogError(f'{where}: backend {backend} appears more than once')
@@ -177,7 +204,7 @@ def _join(contract: ModelSpec, entry: Any, where: str) -> ModelSpec:
     if allowed and not (isinstance(allowed, str) and _SHA256.fullmatch(allowed)):
         raise CatalogError(
             f'{where}.host_code_sha256: expected the SHA-256 of a file, 64 of 0-9 and a-f in'
-            f' quotes, got {allowed!r}'
+            f' quotes, got {_kind(allowed)}'
         )
     return dataclasses.replace(
         contract, chain=tuple(chain), host_code_sha256=allowed or '', **switches
@@ -187,8 +214,26 @@ def _join(contract: ModelSpec, entry: Any, where: str) -> ModelSpec:
 def _mapping(value: Any, where: str, *, allowed: tuple[str, ...]) -> dict[str, Any]:
     known = ', '.join(allowed)
     if not isinstance(value, dict) or not value:
-        raise CatalogError(f'{where}: expected entries from {known}, got {value!r}')
+        raise CatalogError(f'{where}: expected entries from {known}, got {_kind(value)}')
     for key in value:
         if key not in allowed:
-            raise CatalogError(f'{where}: unknown entry {key!r}; expected {known}')
+            raise CatalogError(f'{where}: unknown entry {repr(key)[:_NAME]}; expected {known}')
     return value
+
+
+def _kind(value: Any, names: Iterable[str] = ()) -> str:
+    """
+    Say what kind of thing a value is, and never the value: it may come from any file.
+
+    :param names: what it might have been meant to be.
+    """
+    if value is None:
+        return 'nothing'
+    if isinstance(value, (str, list, dict)):
+        kind = {str: 'a text', list: 'a list', dict: 'a mapping'}[type(value)]
+        near = difflib.get_close_matches(value, names, 1) if isinstance(value, str) else []
+        meant = f'; did you mean {near[0]}?' if near else ''
+        return f'{kind} of length {len(value):,}{meant}'
+    return (
+        'true or false' if isinstance(value, bool) else f'a value of type {type(value).__name__}'
+    )

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aitable_ros import paths
-from aitable_ros.inference.tensorrt.sidecar import file_sha256
 from aitable_ros.model_zoo.files import (
     ModelFilesError,
     Report,
@@ -29,6 +28,7 @@ from aitable_ros.model_zoo.files import (
     print_report,
     sync_folder,
 )
+from aitable_ros.regular_files import file_sha256
 
 
 class Wheel(NamedTuple):

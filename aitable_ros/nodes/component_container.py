@@ -13,33 +13,34 @@ from concurrent.futures import Future, wait
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import Executor, MultiThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
 
+from aitable_ros.inference.engine import one_line
 from aitable_ros.nodes.registry import NODES, PLUGINS
 from aitable_ros.ros_support.container.component_manager import ComponentManager
 from aitable_ros.ros_support.container.plugins import PluginRegistry
 from aitable_ros.ros_support.container.request import ComponentError, ComponentRequest
+from aitable_ros.ros_support.node.answering import AnsweringNode
 from aitable_ros.ros_support.node.operations import reply_later, unused
 from aitable_ros.ros_support.node.worker import Worker
 from aitable_ros.ros_support.parameters.table import ParameterSpec, ParameterTable
 from aitable_ros.ros_support.process.executor import (
-    SPIN_TIMEOUT_S,
     ignore_interrupts,
-    interrupts_only_shut_down,
     make_executor,
     ros_process,
+    spin_executor,
+    utf8,
 )
 
 MAX_THREADS = 256
 SHUTDOWN_PATIENCE_S = 3.0
-ERROR_INTERVAL_S = 1.0
 
 
-class ComponentContainer(Node):
+class ComponentContainer(AnsweringNode, Node):
     """
     Node that loads nodes into its own process and unloads them, as it is asked to.
 
@@ -228,13 +229,8 @@ class ComponentContainer(Node):
             text, details = str(error), error.details
         else:
             text, details = f'{type(error).__name__}: {error}', traceback.format_exc()
-        self.get_logger().error(_utf8(f'{what}: {text}\n{details}'.rstrip()))
-        return _utf8(text)
-
-
-def _utf8(text: str) -> str:
-    """Replace what cannot be sent or logged: a file name in an error may be no UTF-8."""
-    return text.encode(errors='replace').decode()
+        self.seldom.error('refused', utf8(f'{what}: {text}'), utf8(details))
+        return utf8(one_line(text))
 
 
 def shared_ros_args(argv: Sequence[str]) -> list[str]:
@@ -261,22 +257,6 @@ def shared_ros_args(argv: Sequence[str]) -> list[str]:
             else:
                 shared.append(argument)
     return shared
-
-
-def spin_components(executor: Executor, container: Node) -> None:
-    """Spin until the context is shut down; what callbacks of components raise is logged."""
-    while executor.context.ok():
-        try:
-            executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
-        except ExternalShutdownException:
-            return
-        except rclpy_implementation.InvalidHandle as error:
-            # a callback that was running while its node was destroyed
-            container.get_logger().debug(f'a callback came too late: {error}')
-        except Exception:
-            if executor.context.ok():
-                text = f'a callback raised; the other components go on\n{traceback.format_exc()}'
-                container.get_logger().error(_utf8(text), throttle_duration_sec=ERROR_INTERVAL_S)
 
 
 def make_threaded_executor(container: ComponentContainer) -> Executor:
@@ -306,11 +286,12 @@ def run(args: Sequence[str] | None = None, *, threaded: bool = False) -> None:
         executor = make_threaded_executor(container) if threaded else make_executor()
         try:
             container.compose(executor)
-            with interrupts_only_shut_down():
-                spin_components(executor, container)
+            spin_executor(executor, container.get_logger())
         except ComponentError as error:
-            container.get_logger().fatal(_utf8(f'{error}\n{error.details}'.rstrip()))
-            status = 1
+            # what fails because the process was asked to end is no failure
+            if container.context.ok():
+                container.get_logger().fatal(utf8(f'{error}\n{error.details}'.rstrip()))
+                status = 1
         finally:
             ignore_interrupts()
             left = container.close(SHUTDOWN_PATIENCE_S)

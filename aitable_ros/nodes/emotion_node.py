@@ -110,6 +110,10 @@ class EmotionNode(FacesInputNode):
             self.get_logger().info(f'emotion runs on {GEOMETRY}; skipped: {why}')
         return observer
 
+    def missing(self, loaded: EmotionObserver, values: Mapping[str, Any]) -> str:
+        """Say why the landmarks are read, where nobody asked for that."""
+        return loaded.why_geometry if values['backend'] == AUTO else ''
+
     def apply(self, values: Mapping[str, Any]) -> None:
         """Take over the thresholds, the crop and the smoothing."""
         assert self.loaded is not None

@@ -101,6 +101,10 @@ class FaceDetectionNode(ManagedNode):
             self.get_logger().warning(_unrefined(observer))
         return observer
 
+    def missing(self, loaded: FaceObserver, values: Mapping[str, Any]) -> str:
+        """Say why the eyes are not refined, where they are to be."""
+        return loaded.why_unrefined if values['refine_eyes'] else ''
+
     def carry_over(self, previous: FaceObserver, loaded: FaceObserver) -> None:
         """Keep the faces and their ids."""
         loaded.continue_from(previous)

@@ -31,7 +31,6 @@ from aitable_ros.ros_support.process.executor import spin
 
 FACES = '/humans/faces'
 POLL_S = 0.2
-WARN_INTERVAL_S = 10.0
 
 
 class _FaceTopics(NamedTuple):
@@ -220,9 +219,8 @@ class HriNode(ManagedNode):
         present = {face.face_id for face in message.faces}
         refused = {face_id for face_id in present if not is_identifier(face_id)}
         if refused:
-            self.get_logger().warning(
-                f'ids that no topic can be named after are left out: {sorted(refused)}',
-                throttle_duration_sec=WARN_INTERVAL_S,
+            self.seldom.warn(
+                'ids', f'ids that no topic can be named after are left out: {sorted(refused)}'
             )
         self._retire({k: v for k, v in self._topics.items() if k not in present})
         for face_id in sorted(present - refused - set(self._topics)):

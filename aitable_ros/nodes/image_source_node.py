@@ -15,6 +15,7 @@ from std_msgs.msg import Header
 
 from aitable_ros.ros_support.frames.image_conversion import rgb_to_compressed, rgb_to_image
 from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.parameters.network_parameters import FOLDERS_PARAMETER
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
 from aitable_ros.sources import FrameSource, SourceError, SourceFrame, open_source
@@ -45,8 +46,10 @@ class ImageSourceNode(ManagedNode):
             'sample',
             "'sample' (built in), a camera index or /dev/video*, a video file, a picture, or a "
             'folder of pictures',
+            no_file=r'sample|[0-9]{1,4}',
             basic=True,
         ),
+        FOLDERS_PARAMETER,
         ParameterSpec(
             'rate',
             0.0,

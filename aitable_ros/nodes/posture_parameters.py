@@ -60,6 +60,7 @@ POSTURE_PARAMETERS: tuple[ParameterSpec, ...] = (
         '',
         'network yolo: the .engine or .onnx file; empty: yolo_pose.engine or yolo_pose.onnx '
         'in the engines folder',
+        no_file='',
     ),
     backend_parameter('the body network'),
     *BACKEND_PARAMETERS,

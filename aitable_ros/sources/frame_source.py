@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from aitable_ros.regular_files import open_regular
+
 DEFAULT_FPS = 30.0
 """Rate of sources that have none of their own, such as pictures."""
 
@@ -184,7 +186,7 @@ def check_readable(path: Path) -> None:
     :raises SourceError: saying what is the matter.
     """
     try:
-        with path.open('rb') as file:
+        with open_regular(path) as file:
             if not file.read(1):
                 raise SourceError(f'{path} is empty')
     except FileNotFoundError as error:

@@ -187,7 +187,9 @@ class _Child:
 def _listen(seconds: float, children: Sequence[_Child]) -> Recording:
     import rclpy
 
-    rclpy.init(args=[])
+    from aitable_ros.ros_support.process.executor import init
+
+    init([])
     monitor = _Monitor()
     try:
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -65,9 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError as error:
         print(f'wait_until_active: {error}: source a ROS 2 installation first', file=sys.stderr)
         return 1
-    from aitable_ros.ros_support.process.executor import quiet_shutdown
+    from aitable_ros.ros_support.process.executor import init, quiet_shutdown
 
-    rclpy.init(args=['--ros-args', *ros_arguments] if ros_arguments else [])
+    init(['--ros-args', *ros_arguments] if ros_arguments else [])
     node = rclpy.create_node('wait_until_active')
     watches = None
     try:

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,7 @@ from aitable_ros.bags import (
 )
 from aitable_ros.bags.writing import offered_qos
 
+ROOT = Path(__file__).resolve().parents[2]
 PLACES = ('bag.mcap', 'bag.db3', 'mcap', 'sqlite3')
 
 
@@ -180,6 +184,46 @@ class TestOverwriting:
             write(target, texts(), force=True)
         assert texts_of(target.path) == ['old']
         assert [path.name for path in tmp_path.iterdir()] == [place]
+
+    def test_what_a_killed_process_left_is_removed_but_not_what_one_works_in(
+        self, tmp_path: Path
+    ) -> None:
+        left = tmp_path / '.x.0123abcd'
+        (left / 'bag').mkdir(parents=True)
+        others = [tmp_path / name for name in ('.x.not-ours', '.y.0123abcd')]
+        for other in others:
+            other.mkdir()
+        with BagWriter(BagTarget(tmp_path / 'x.mcap', 'mcap')) as bag:
+            bag.add_topic('/a', STRING)
+            write(BagTarget(tmp_path / 'x.db3', 'sqlite3'))  # works beside it, in .x.…, too
+        assert sorted(tmp_path.iterdir()) == sorted(
+            [*others, tmp_path / 'x.mcap', tmp_path / 'x.db3']
+        )
+
+    @pytest.mark.parametrize('place', PLACES)
+    def test_a_full_disk_is_one_line_and_leaves_nothing(self, tmp_path: Path, place: str) -> None:
+        code = f"""
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_bag_writing import target_for, write
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))  # no file grows beyond
+from aitable_ros.bags.errors import BagError
+try:
+    write(target_for(Path({str(tmp_path)!r}), {place!r}), ['x' * 10_000] * 20)
+except BagError as error:
+    print(error)
+"""
+        done = subprocess.run(
+            [sys.executable, '-c', code],
+            env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT / 'test'), *sys.path])},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        (line,) = done.stdout.splitlines()
+        assert line.startswith(f'{tmp_path / place}')
+        assert list(tmp_path.iterdir()) == []
 
     def test_topic_announced_twice(self, tmp_path: Path) -> None:
         with BagWriter(BagTarget(tmp_path / 'x.mcap', 'mcap')) as bag:

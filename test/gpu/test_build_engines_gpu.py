@@ -25,9 +25,10 @@ from aitable_ros.inference.selection import load_engine
 from aitable_ros.inference.tensorrt.engine import TensorRtEngine
 from aitable_ros.inference.tensorrt.gate import absence, local_gpu
 from aitable_ros.inference.tensorrt.runtime import load_tensorrt
-from aitable_ros.inference.tensorrt.sidecar import file_sha256, read_sidecar
+from aitable_ros.inference.tensorrt.sidecar import read_sidecar
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.engine_building.half_precision import probe_images
+from aitable_ros.regular_files import file_sha256
 from aitable_ros.tools.build_engines import command as build_engines
 
 MODELS = ('face_detection', 'face_mesh', 'face_attention')

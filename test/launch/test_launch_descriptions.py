@@ -20,6 +20,7 @@ from launch import LaunchContext
 from launch.actions import DeclareLaunchArgument, RegisterEventHandler
 from launch.event_handlers import OnShutdown
 from launch.events import Shutdown
+from launch.utilities import perform_substitutions
 from launch_ros.actions import LoadComposableNodes, Node
 from rclpy.parameter import Parameter
 
@@ -53,6 +54,21 @@ def actions_of(file, **arguments):
     for entity in description_of(file).entities:
         made += entity.execute(context) or []
     return made, context
+
+
+@pytest.mark.parametrize('file', ['aitable.launch.py', 'aitable_camera.launch.py'])
+def test_on_request_nothing_leaves_this_machine(file, monkeypatch):
+    monkeypatch.setenv('ROS_DISTRO', 'jazzy')
+    for network, expected in (('', set()), ('local', {'LOCALHOST'})):
+        made, context = actions_of(file, source='sample', network=network)
+        found = {
+            perform_substitutions(context, list(value))
+            for node in made
+            if isinstance(node, Node)
+            for name, value in node.additional_env or ()
+            if perform_substitutions(context, list(name)) == 'ROS_AUTOMATIC_DISCOVERY_RANGE'
+        }
+        assert found == expected
 
 
 def nodes_of(file, **arguments):

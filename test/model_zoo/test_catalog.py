@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -74,23 +75,26 @@ def test_asking_for_a_model_that_is_not_there_says_what_is(written) -> None:
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('', r'expected entries from models, got None'),
-        ('models:', r'models: expected entries from face_detection, .*, got None'),
+        ('', r'expected entries from models, got nothing'),
+        ('models:', r'models: expected entries from face_detection, .*, got nothing'),
         ('models: [face_mesh]', r'models: expected entries'),
         ('models: {}\nmodel: {}', r"unknown entry 'model'; expected models"),
         ('models: {facemesh: {primary: litert}}', r"unknown entry 'facemesh'; expected face_det"),
         ('models: {1: {primary: litert}}', r'unknown entry 1'),
         ('models: {face_mesh: litert}', r'models.face_mesh: expected entries from required'),
         ('models: {face_mesh: {fallbacks: [litert]}}', r'models.face_mesh: primary is missing'),
-        ('models: {face_mesh: {primary: cuda}}', r"face_mesh: unknown backend 'cuda'; .*litert"),
-        ('models: {face_mesh: {primary: [litert]}}', r"unknown backend \['litert'\]"),
+        (
+            'models: {face_mesh: {primary: cuda}}',
+            r'face_mesh: unknown backend, a text of length 4; .*litert',
+        ),
+        ('models: {face_mesh: {primary: [litert]}}', r'unknown backend, a list of length 1'),
         (
             'models: {face_mesh: {primary: litert, fallbacks: [onnx]}}',
-            r"face_mesh: unknown backend 'onnx'",
+            r'face_mesh: unknown backend, a text of length 4',
         ),
         (
             'models: {face_mesh: {primary: litert, fallbacks: onnxruntime}}',
-            r"face_mesh.fallbacks: expected a list of backends, got 'onnxruntime'",
+            r'face_mesh.fallbacks: expected a list of backends, got a text of length 11',
         ),
         (
             'models: {face_mesh: {primary: litert, fallbacks: [litert]}}',
@@ -98,7 +102,7 @@ def test_asking_for_a_model_that_is_not_there_says_what_is(written) -> None:
         ),
         (
             'models: {face_mesh: {primary: litert, required: "no"}}',
-            r"face_mesh.required: expected true or false, got 'no'",
+            r'face_mesh.required: expected true or false, got a text of length 2',
         ),
         (
             'models: {face_mesh: {primary: litert, fallback: [onnxruntime]}}',
@@ -113,6 +117,63 @@ def test_mistakes_in_the_file_are_named(written, text: str, message: str) -> Non
     with pytest.raises(CatalogError, match=message) as caught:
         load_catalog(path)
     assert str(path) in str(caught.value)
+
+
+SECRET = 'the secret of this file'
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        f'{SECRET}\n',
+        f'- {SECRET}\n- more\n',
+        f'key: {SECRET}',
+        f'"{SECRET}',
+        f'*{SECRET.replace(" ", "_")}',
+        f'%{SECRET}',
+        f'!!{SECRET.replace(" ", "_")} x',
+        f'models: {SECRET}',
+        f'models: {{face_mesh: {SECRET}}}',
+        *(
+            f'models: {{face_mesh: {{primary: litert, {key}: {SECRET}}}}}'
+            for key in ('required', 'fallbacks', 'host_code_sha256')
+        ),
+        f'models: {{face_mesh: {{primary: {SECRET}}}}}',
+        f'models: {{face_mesh: {{primary: litert, fallbacks: [{SECRET}]}}}}',
+    ],
+)
+def test_no_message_quotes_the_file_that_was_named(written, text: str) -> None:
+    # any file of the machine may be, by a parameter
+    with pytest.raises(CatalogError) as caught:
+        load_catalog(written(text))
+    for part in ('secret', 'this file', 'of_this'):
+        assert part not in str(caught.value)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'a: &a [x, x]\nb: &b [*a, *a]\nmodels: [*b, *b]',
+        'models: ' + '[' * 5000,
+        'models: ' + '{a: ' * 5000,
+        f'{"x" * 100_000}: 1',
+        'models: {face_mesh: {primary: ' + 'x' * 100_000 + '}}',
+        f'models: {{face_mesh: {{primary: litert, fallbacks: {list(range(10_000))}}}}}',
+        '#' * (1 << 20) + '\nmodels: {}',
+    ],
+)
+def test_whatever_it_holds_is_refused_in_a_short_line(written, text: str) -> None:
+    with pytest.raises(CatalogError) as caught:
+        load_catalog(written(text))
+    assert len(str(caught.value)) < 400
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / 'pipe')
+    for path in (tmp_path / 'pipe', Path('/dev/null')):
+        with pytest.raises(CatalogError, match='cannot be read: is no regular file'):
+            load_catalog(path)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

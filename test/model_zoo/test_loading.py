@@ -92,6 +92,39 @@ def test_offline_a_spoilt_fallback_does_not_stop_the_backend_that_works(
     ]
 
 
+def _damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 64
+    path.write_bytes(content)
+
+
+def test_a_damaged_file_without_its_record_is_passed_over(
+    folder: Path, logger: Any, offline: None
+) -> None:
+    # it would run, with other results
+    _damage(folder / 'face_detection.tflite')
+    (folder / 'face_detection.json').unlink()
+    (selection,) = load_models(DETECTION, _parameters(folder), logger)
+    close_all([selection])
+    assert selection.backend == 'onnxruntime'
+    assert 'face_detection.tflite is damaged' in selection.skipped[-1].reason
+    with pytest.raises(InferenceError, match='is damaged'):
+        load_models(DETECTION, _parameters(folder, backend='litert'), logger)
+
+
+def test_a_file_that_nothing_tells_what_it_is_is_in_doubt(
+    folder: Path, logger: Any, offline: None
+) -> None:
+    (selection,) = load_models(DETECTION, _parameters(folder, backend='onnxruntime'), logger)
+    close_all([selection])
+    assert selection.doubt == ''
+    (folder / 'face_detection.json').unlink()
+    (folder / 'face_detection.tflite').unlink()  # from which it would be made anew
+    (selection,) = load_models(DETECTION, _parameters(folder, backend='onnxruntime'), logger)
+    close_all([selection])
+    assert 'face_detection.onnx has no record' in selection.doubt
+
+
 def test_offline_without_any_file_the_error_tells_both_reasons(
     tmp_path: Path, logger: Any, offline: None
 ) -> None:

@@ -19,11 +19,11 @@ import pytest
 
 from aitable_ros import paths
 from aitable_ros.inference.selection import load_engine
-from aitable_ros.inference.tensorrt.sidecar import file_sha256
 from aitable_ros.model_zoo import download, store
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.files import ModelFilesError, write_atomically
 from aitable_ros.model_zoo.store import SOURCES, ensure_models, inspect_model
+from aitable_ros.regular_files import file_sha256
 
 pytestmark = pytest.mark.models
 

@@ -26,7 +26,6 @@ from aitable_ros.nodes.component_container import (
     ComponentContainer,
     make_threaded_executor,
     shared_ros_args,
-    spin_components,
 )
 from aitable_ros.ros_support.container.request import ComponentError
 from aitable_ros.ros_support.process import executor as executor_module
@@ -249,7 +248,7 @@ class TestServices:
 
 
 def test_a_fault_in_one_component_does_not_end_the_others(strangers):
-    """``spin_components`` goes on, where rclpy's ``spin`` would end the process."""
+    """``spin_executor`` goes on, where rclpy's ``spin`` would end the process."""
     import threading
 
     import rclpy
@@ -273,7 +272,9 @@ def test_a_fault_in_one_component_does_not_end_the_others(strangers):
         container.compose(executor)
         heard = []
         container.create_subscription(String, 'chatter', heard.append, 10)
-        thread = threading.Thread(target=spin_components, args=(executor, container))
+        thread = threading.Thread(
+            target=executor_module.spin_executor, args=(executor, container.get_logger())
+        )
         thread.start()
         try:
             faulty = components_of(container)['/faulty']
@@ -359,6 +360,20 @@ class TestProcess:
         assert process.returncode == 0, log()
         assert 'a thread was started' in log()
         assert 'Traceback' not in log()
+
+    def test_sigterm_while_a_node_is_being_constructed_is_no_failure(self, start):
+        before = (
+            'from aitable_ros.nodes.face_detection_node import FaceDetectionNode as N\n'
+            'import os, signal, time\n'
+            'def stop(self, name="n", **kwargs):\n'
+            '    os.kill(os.getpid(), signal.SIGTERM)\n'
+            '    time.sleep(0.5)\n'
+            '    original(self, name, **kwargs)\n'
+            'original, N.__init__ = N.__init__, stop\n'
+        )
+        process, log = start('-p', 'components:=[face_detection]', before=before)
+        assert process.wait(30) == 0, log()
+        assert 'FATAL' not in log()
 
     def test_a_wrong_argument_ends_the_process_with_the_reason(self, start):
         process, log = start('-p', 'components:=[strangers::Talker]')  # YAML wants quotes there

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 
 import numpy as np
@@ -17,6 +18,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
 from aitable_msgs.msg import FaceArray
+from aitable_ros.model_zoo import loading
 from aitable_ros.nodes.face_detection_node import FaceDetectionNode
 from aitable_ros.ros_support.frames.image_conversion import rgb_to_compressed
 from aitable_ros.ros_support.messages.results import landmarks_of
@@ -225,3 +227,23 @@ def test_diagnostics_tell_backend_file_rates_latency_and_faces(
     # the stamps are of 1970
     assert 'stamps are not of this clock' in heard[-1].status[0].message
     assert not [key for key in values if 'GPU' in key]
+
+
+def test_a_reload_does_not_give_up_the_network_of_the_eyes(
+    graph, engines_dir, tmp_path, monkeypatch
+):
+    for file in (*engines_dir.glob('face_*.tflite'), *engines_dir.glob('face_*.json')):
+        shutil.copy(file, tmp_path)
+    node = graph.make(FaceDetectionNode, 'keen', engines_dir=str(tmp_path))
+    assert until(lambda: node.is_active, 30)
+    assert not node.loaded.why_unrefined
+    for file in tmp_path.glob('face_attention.*'):
+        file.unlink()
+    monkeypatch.setattr(loading, 'fetch_if_possible', lambda *_, **__: 'no route to host')
+    reply = graph.trigger('keen/reload')
+    assert not reply.success
+    assert 'face_attention.tflite is missing' in reply.message
+    assert not node.loaded.why_unrefined
+    assert set_parameter(node, 'refine_eyes', False).successful
+    assert graph.trigger('keen/reload').success  # as was asked for
+    assert node.loaded.why_unrefined == 'refine_eyes is false'

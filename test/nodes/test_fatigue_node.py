@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import array
 import math
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
 
 from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_fixtures import until
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
@@ -20,6 +22,7 @@ from std_msgs.msg import Header
 from aitable_msgs.msg import Face, FaceArray, Fatigue
 from aitable_ros.nodes.fatigue_node import FatigueNode
 from aitable_ros.perception.head.canonical_face import RIGID_POINTS_M
+from aitable_ros.ros_support.messages.camera_calibration import LOOK_S
 
 FOCAL_PX = 700.0
 DISTANCE_M = 0.8
@@ -116,6 +119,43 @@ def test_pose_and_distance_with_the_camera_s_calibration(graph, node, publish):
     q = measured.head_orientation
     x_axis_z = 2 * (q.x * q.z - q.w * q.y)
     assert x_axis_z == pytest.approx(-1.0, abs=0.01)
+
+
+@pytest.mark.parametrize('first', ['the publisher', 'the node'])
+def test_a_calibration_that_is_published_once_and_kept_is_received(graph, first):
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+    def publish():
+        cameras = graph.peer.create_publisher(CameraInfo, 'camera_info', latched)
+        cameras.publish(camera_info())
+
+    if first == 'the publisher':
+        graph.run(publish)
+    node = graph.make(FatigueNode, 'late', refine_eyes=False)
+    assert until(lambda: node.is_active, 30)
+    if first == 'the node':
+        graph.run(publish)
+    assert until(lambda: dict(node.diagnostics())['head pose'] == 'camera_info')
+
+
+def test_a_camera_that_keeps_nothing_gets_no_warning_of_us(graph, node, capfd):
+    cameras = graph.peer.create_publisher(CameraInfo, 'camera_info', 10)
+    assert until(lambda: cameras.get_subscription_count() == 1)
+    time.sleep(2 * LOOK_S)
+    assert cameras.get_subscription_count() == 1
+    assert 'incompatible' not in capfd.readouterr().err
+
+
+def test_the_log_tells_of_what_goes_back_and_forth_once_in_a_while(graph, node, publish, capfd):
+    cameras = graph.peer.create_publisher(CameraInfo, 'camera_info', 100)
+    assert until(lambda: cameras.get_subscription_count() > 0)
+    for index in range(40):
+        cameras.publish(camera_info(640 + index % 2, focal_px=0.0))
+        publish([100.0 + index % 2], {})
+    assert until(lambda: node._camera.problem)
+    logged = capfd.readouterr().err.splitlines()
+    assert len([line for line in logged if 'camera_info' in line]) == 1
+    assert len([line for line in logged if 'time went backwards' in line]) <= 1
 
 
 @pytest.mark.parametrize('fault', ['uncalibrated', 'another shape'])

@@ -23,7 +23,8 @@ from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.tensorrt.cuda import DRIVER_LIBRARY, call_driver
 from aitable_ros.inference.tensorrt.runtime import HOST_CODE_REFUSED, load_tensorrt
-from aitable_ros.inference.tensorrt.sidecar import EngineSidecar, Gpu, file_sha256, read_sidecar
+from aitable_ros.inference.tensorrt.sidecar import EngineSidecar, Gpu, read_sidecar
+from aitable_ros.regular_files import file_sha256
 
 # CUdevice_attribute of cuda.h; the same in every version
 _MULTIPROCESSORS = 16

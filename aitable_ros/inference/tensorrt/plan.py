@@ -19,6 +19,7 @@ from aitable_ros.inference.tensorrt.runtime import (
     plan_of_file,
 )
 from aitable_ros.inference.tensorrt.tensors import BatchRange, Binding, EngineTensor
+from aitable_ros.regular_files import open_regular
 
 
 def read_plan(path: Path) -> bytes:
@@ -29,7 +30,8 @@ def read_plan(path: Path) -> bytes:
     :raises InferenceError: when it cannot be read.
     """
     try:
-        return plan_of_file(path.read_bytes())
+        with open_regular(path) as file:
+            return plan_of_file(file.read())
     except OSError as error:
         reason = error.strerror or error
         raise InferenceError(f'{path} cannot be read: {reason}') from error

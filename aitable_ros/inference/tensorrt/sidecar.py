@@ -10,11 +10,12 @@ says so only after TensorRT has been loaded, and not always clearly; the record 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from aitable_ros.regular_files import read_text
 
 FORMAT = 1
 """Version of the record's layout."""
@@ -131,19 +132,6 @@ def sidecar_path(engine: Path) -> Path:
 def read_sidecar(engine: Path) -> EngineSidecar | None:
     """Return the record of an engine file; None where there is none, or none that is readable."""
     try:
-        return EngineSidecar.from_json(sidecar_path(engine).read_text(encoding='utf-8'))
+        return EngineSidecar.from_json(read_text(sidecar_path(engine)))
     except (OSError, ValueError):
         return None
-
-
-def file_sha256(path: Path) -> str:
-    """
-    Return the SHA-256 of a file, in hex.
-
-    :raises OSError: when it cannot be read.
-    """
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -22,7 +22,6 @@ from aitable_ros.inference.tensorrt.runtime import load_tensorrt
 from aitable_ros.inference.tensorrt.sidecar import (
     EngineSidecar,
     Gpu,
-    file_sha256,
     read_sidecar,
     sidecar_path,
 )
@@ -52,6 +51,7 @@ from aitable_ros.model_zoo.files import (
     write_atomically,
     write_together,
 )
+from aitable_ros.regular_files import file_sha256
 
 REVISION = 2
 """Counts up when the same options lead to other engines, so that old ones are built again."""

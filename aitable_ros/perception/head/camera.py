@@ -27,6 +27,9 @@ _COEFFICIENTS = {
 # How long lens distortion is undone: OpenCV's default of 5 iterations leaves some of it.
 _UNDISTORT_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-9)
 
+# OpenCV 5 has one function for both
+_undistort: Any = getattr(cv2, 'undistortPointsIter', cv2.undistortPoints)
+
 
 # How much the two directions' scales of an image may differ from those of its calibration: sizes
 # are rounded to whole pixels.
@@ -234,13 +237,13 @@ class Camera:
         if self._fisheye:
             rays = cv2.fisheye.undistortPoints(points_px[:, None], self._matrix, self._d)
         else:
-            rays = cv2.undistortPointsIter(
+            rays = _undistort(
                 points_px[:, None],
                 self._matrix,
                 self._d,
-                PINHOLE,  # no rectification, no new camera matrix
-                PINHOLE,
-                _UNDISTORT_CRITERIA,
+                R=PINHOLE,  # no rectification, no new camera matrix
+                P=PINHOLE,
+                criteria=_UNDISTORT_CRITERIA,
             )
         return np.asarray(rays, dtype=np.float64)[:, 0]
 

@@ -27,6 +27,7 @@ from aitable_ros.perception.images.headers import (
     jpeg_header,
     png_header,
 )
+from aitable_ros.perception.images.png import plain_png
 
 DEFAULT_MAX_PIXELS = 64_000_000
 """Largest image accepted: above every camera in use, and 192 MB as RGB."""
@@ -238,6 +239,11 @@ def _compressed_to_rgb(msg: Any, max_pixels: int) -> npt.NDArray[np.uint8]:
         raise MalformedImageError(f'{what}: JPEG without an end, so it was cut short')
     what = f'{what} of {width}x{height} pixels'
     _check_size(width, height, max_pixels, what)
+    if head == PNG_SIGNATURE:
+        try:
+            data = np.frombuffer(plain_png(data.tobytes()), np.uint8)
+        except ValueError as error:
+            raise MalformedImageError(f'{what}: cannot be decoded: {error}') from error
 
     bayer = None
     if grey and declared.startswith('bayer_') and not declared.endswith(' mono8'):

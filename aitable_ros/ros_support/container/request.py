@@ -8,7 +8,11 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
-from rclpy.exceptions import InvalidNamespaceException, InvalidNodeNameException
+from rclpy.exceptions import (
+    InvalidNamespaceException,
+    InvalidNodeNameException,
+    ParameterException,
+)
 from rclpy.logging import LoggingSeverity
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -141,4 +145,5 @@ def brief(error: BaseException) -> str:
 
 def is_of_rclpy(error: BaseException) -> bool:
     """Tell errors whose message says it all: names, namespaces and parameters that are refused."""
-    return type(error).__module__.split('.')[0] == 'rclpy'
+    by_rclpy = type(error).__module__.split('.')[0] == 'rclpy'
+    return by_rclpy or isinstance(error, ParameterException)

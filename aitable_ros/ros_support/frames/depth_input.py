@@ -16,15 +16,17 @@ from aitable_ros.perception.images.decoding import ImageConversionError
 from aitable_ros.perception.posture.distance import DepthImage
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
 from aitable_ros.ros_support.messages.depth import depth_from_message
+from aitable_ros.ros_support.process.seldom import SeldomLog
 
 BUFFER = 10
 
 
 class DepthInput:
-    """Listens to ``depth/image_raw``; the node's log tells of each fault once."""
+    """Listens to ``depth/image_raw``; the node's log tells of faults."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._log = SeldomLog(node.get_logger)
         self._subscription: Any = None
         self._lock = threading.Lock()
         self._messages: deque[Image] = deque(maxlen=BUFFER)
@@ -70,7 +72,7 @@ class DepthInput:
             except ImageConversionError as error:
                 problem = str(error)
         if problem and problem != self.problem:
-            self._node.get_logger().warning(f'depth is not used: {problem}')
+            self._log.warn('depth', f'depth is not used: {problem}')
         self.problem = problem
         return depth
 

@@ -6,33 +6,58 @@ from __future__ import annotations
 
 from typing import Any
 
-from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import (
+    DurabilityPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_profile_sensor_data,
+)
 from sensor_msgs.msg import CameraInfo
 
 from aitable_ros.perception.head.calibration import Calibration
 from aitable_ros.perception.head.camera import CameraIntrinsics
+from aitable_ros.ros_support.process.seldom import SeldomLog
+
+LOOK_S = 1.0
+"""How often it is looked whether somebody publishes calibrations that are kept for later."""
+
+_LATCHED = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
 
 
 class CameraCalibration(Calibration):
-    """Listens to ``camera_info``; the node's log tells of each fault once."""
+    """
+    Listens to ``camera_info``, also where it was published before and is kept (latched).
 
-    def __init__(self, node: Node) -> None:
+    One subscription cannot do both: one that asks for what is kept gets nothing of publishers
+    that keep nothing, and makes them warn of it. So there is a second one where it is of use.
+
+    :param node: a working node, whose log tells of faults.
+    """
+
+    def __init__(self, node: Any) -> None:
         super().__init__()
         self._node = node
-        self._subscription: Any = None
+        self._log = SeldomLog(node.get_logger)
+        self._subscriptions: list[Any] = []
+        self._timer: Any = None
 
     def start(self) -> None:
         """Subscribe; in the executor's thread."""
-        if self._subscription is None:
-            self._subscription = self._node.create_subscription(
-                CameraInfo, 'camera_info', self.take, qos_profile_sensor_data
-            )
+        if self._subscriptions:
+            return
+        self._subscribe(qos_profile_sensor_data)
+        self._timer = self._node.create_timer(
+            LOOK_S, self._look, clock=self._node.meters.steady_clock
+        )
+        self._look()
 
     def stop(self) -> None:
         """Unsubscribe; what is known stays."""
-        subscription, self._subscription = self._subscription, None
-        if subscription is not None:
+        self._end_look()
+        subscriptions, self._subscriptions = self._subscriptions, []
+        for subscription in subscriptions:
             self._node.destroy_subscription(subscription)
 
     def take(self, message: CameraInfo) -> None:
@@ -48,6 +73,24 @@ class CameraCalibration(Calibration):
         self._log_unlike(before)
         return intrinsics
 
+    def _subscribe(self, qos: QoSProfile) -> None:
+        self._subscriptions.append(
+            self._node.create_subscription(CameraInfo, 'camera_info', self.take, qos)
+        )
+
+    def _look(self) -> None:
+        topic = self._subscriptions[0].topic_name
+        for publisher in self._node.get_publishers_info_by_topic(topic):
+            if publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL:
+                self._end_look()
+                self._subscribe(_LATCHED)
+                return
+
+    def _end_look(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            self._node.destroy_timer(timer)
+
     def _log_unlike(self, before: str) -> None:
         if self.problem and self.problem != before:
-            self._node.get_logger().warning(self.problem)
+            self._log.warn(self.problem.partition(':')[0], self.problem)

@@ -12,13 +12,14 @@ from rclpy.node import Node
 
 from aitable_ros.perception.posture.frames import CameraPlacement
 from aitable_ros.ros_support.messages.static_transforms import StaticTransforms
+from aitable_ros.ros_support.process.seldom import SeldomLog
 
 
 class PlacementInput:
-    """Listens to ``/tf_static`` for the desk's frame; the node's log tells of each fault once."""
+    """Listens to ``/tf_static`` for the desk's frame; the node's log tells of faults."""
 
     def __init__(self, node: Node) -> None:
-        self._node = node
+        self._log = SeldomLog(node.get_logger)
         self._transforms = StaticTransforms(node)
         self.problem = ''
         """Why the desk's frame is not used; empty: it is, or none is named."""
@@ -42,7 +43,7 @@ class PlacementInput:
                 except ValueError as error:
                     problem = f'desk_frame {desk_frame!r} is not used: {error}'
         if problem and problem != self.problem:
-            self._node.get_logger().warning(problem)
+            self._log.warn('desk_frame', problem)
         self.problem = problem
         if placement is not None:
             return placement

@@ -13,17 +13,17 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 
-from aitable_ros.inference.engine import InferenceError
+from aitable_ros.inference.engine import InferenceError, one_line
 from aitable_ros.inference.selection import Selection
 from aitable_ros.perception.images.decoding import ImageConversionError
 from aitable_ros.ros_support.node.gpu_memory import gpu_memory_bytes
 from aitable_ros.ros_support.node.health import HealthLimits, Level, Vitals, judge
 from aitable_ros.ros_support.node.statistics import LatencyMeter, RateMeter, RecentCounts
 from aitable_ros.ros_support.parameters.table import ParameterTable
+from aitable_ros.ros_support.process.seldom import SeldomLog
 
 PERIOD_S = 1.0
 WINDOW_S = 5.0
-WARN_INTERVAL_S = 5.0
 MIB = 1 << 20
 
 
@@ -32,6 +32,7 @@ class _Node(Protocol):
 
     NEEDS_INPUT: ClassVar[bool]
     params: ParameterTable
+    seldom: SeldomLog
 
     @property
     def context(self) -> Any: ...
@@ -45,7 +46,6 @@ class _Node(Protocol):
     def notice(self) -> str: ...
     def selections(self) -> Sequence[Selection]: ...
     def diagnostics(self) -> Iterable[tuple[str, Any]]: ...
-    def get_logger(self) -> Any: ...
     def get_clock(self) -> Any: ...
     def get_fully_qualified_name(self) -> str: ...
     def create_publisher(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -88,21 +88,14 @@ class NodeDiagnostics:
         node = self._node
         if not node.context.ok():
             return  # the process is ending: publishing fails, and so would logging
-        log = node.get_logger()
         if isinstance(error, ImageConversionError):
             self.malformed += 1
-            log.warning(
-                f'image dropped ({self.malformed} so far): {error}',
-                throttle_duration_sec=WARN_INTERVAL_S,
-            )
+            node.seldom.warn('image', f'image dropped ({self.malformed} so far): {error}')
             return
         self.failures += 1
         kind = '' if isinstance(error, InferenceError) else f'{type(error).__name__}: '
-        self.last_error = f'{kind}{error}'
-        log.error(
-            f'frame dropped ({self.failures} so far): {self.last_error}',
-            throttle_duration_sec=WARN_INTERVAL_S,
-        )
+        self.last_error = one_line(f'{kind}{error}')
+        node.seldom.error('frame', f'frame dropped ({self.failures} so far): {self.last_error}')
 
     def look_at_gpu(self, *, now: bool = False) -> None:
         """Note the GPU's memory, at most once a period; in the worker thread."""
@@ -125,8 +118,8 @@ class NodeDiagnostics:
             name=node.get_fully_qualified_name().lstrip('/'),
             hardware_id='aitable',
             level=bytes([level]),
-            message=text,
-            values=[KeyValue(key=key, value=str(value)) for key, value in self._values()],
+            message=one_line(text),
+            values=[KeyValue(key=key, value=one_line(value)) for key, value in self._values()],
         )
         message = DiagnosticArray(status=[status])
         message.header.stamp = node.get_clock().now().to_msg()
@@ -155,7 +148,7 @@ class NodeDiagnostics:
             problem=self.problem,
             problem_is_error=self.problem_is_error,
             reload_problem=self.reload_problem,
-            notice=node.notice,
+            notice='; '.join(filter(None, [node.notice, *(s.doubt for s in node.selections())])),
             needs_input=node.NEEDS_INPUT,
             idle_s=min(self.input_rate.idle_s(), active_s),
             settled=active_s > WINDOW_S,

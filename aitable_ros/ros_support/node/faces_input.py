@@ -59,7 +59,7 @@ class FacesInputNode(ManagedNode):
         """
         seen = faces_from_message(message)
         if seen.stamp_s < self._last_stamp_s:
-            self.get_logger().info('time went backwards: everybody starts anew')
+            self.seldom.info('time', 'time went backwards: everybody starts anew')
         self._last_stamp_s = seen.stamp_s
         self.face_count = len(seen.faces)
         return seen

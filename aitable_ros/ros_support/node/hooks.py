@@ -54,6 +54,16 @@ class NodeHooks:
     def carry_over(self, previous: Any, loaded: Any) -> None:
         """Let what is known about people survive a reload; between two frames."""
 
+    def missing(self, loaded: Any, values: Mapping[str, Any]) -> str:
+        """
+        Say which network was asked for and does not run, where the node can do without it.
+
+        :param loaded: what :meth:`load` returned for these values.
+        :returns: the reason; empty: none is missing. A reload is refused for it, where the
+            network runs.
+        """
+        return ''
+
     def reset(self) -> None:
         """Forget everything that was seen; in the worker thread, between two frames."""
 

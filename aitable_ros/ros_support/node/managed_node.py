@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
+from aitable_ros.inference.engine import InferenceError, one_line
 from aitable_ros.ros_support.node.operations import NodeOperations
 from aitable_ros.ros_support.node.services import serve
 from aitable_ros.ros_support.node.worker import Worker
@@ -39,7 +40,8 @@ class ManagedNode(WorkingNode):
     where even freeing fails.
 
     Reload: :meth:`load` runs in a fresh worker thread beside the one that works, which goes on
-    where it fails. Between two frames the new one takes over, with what waits in the mailbox.
+    where it fails, or where a network that runs would not any more. Between two frames the new
+    one takes over, with what waits in the mailbox.
 
     Transitions and services run one after the other in a thread of their own, so that the
     executor never waits for them; ``trigger_configure()`` and its like block the caller.
@@ -115,21 +117,37 @@ class ManagedNode(WorkingNode):
             values = self.params.values()
             loaded = new.call(lambda: self.load(values)).result()
             try:
+                self._keep_what_works(loaded, values)
                 previous = self._let_take_over(old, new, loaded, values)
             except BaseException:
                 new.call(lambda: self.unload(loaded)).result()
                 raise
         except BaseException as error:
             new.stop()
-            self.meters.reload_problem = str(error) or type(error).__name__
+            self.meters.reload_problem = one_line(error) or type(error).__name__
             raise
         self.meters.reload_problem = ''
         try:
             old.call(lambda: self.unload(previous)).result()
         except Exception as error:  # the new ones run: that the old ones are not freed is all
-            self.get_logger().error(f'the old networks could not be freed: {error}')
+            self.seldom.error('free', f'the old networks could not be freed: {error}')
         finally:
             old.stop()
+
+    def _keep_what_works(self, loaded: Any, values: Mapping[str, Any]) -> None:
+        """Raise InferenceError where a network, or what runs it, would be lost by a reload."""
+        anew = {one.engine.name: one for one in getattr(loaded, 'selections', ())}
+        for one in self.selections():
+            now, name = anew.get(one.engine.name), one.engine.name
+            if now is None:
+                why = self.missing(loaded, values)
+            else:
+                why = next((s.reason for s in now.skipped if s.backend == one.backend), '')
+            if why:
+                raise InferenceError(
+                    f'{name} runs on {one.backend} and would not any more: {why}; '
+                    'cleanup and configure take what there is'
+                )
 
     def _let_take_over(
         self, old: Worker[Any], new: Worker[Any], loaded: Any, values: Mapping[str, Any]
@@ -183,7 +201,7 @@ class ManagedNode(WorkingNode):
             if self._enabled:
                 self._begin()
         except Exception as error:
-            self.get_logger().error(f'not activated: {error}')
+            self.seldom.error('activate', f'not activated: {error}')
             self._pause()
             return TransitionCallbackReturn.FAILURE
         return super().on_activate(state)
@@ -312,11 +330,14 @@ class ManagedNode(WorkingNode):
         return True
 
     def _note_problem(self, what: str, error: Exception, *, is_error: bool) -> None:
-        self.meters.problem = str(error) or type(error).__name__
+        self.meters.problem = one_line(error) or type(error).__name__
         self.meters.problem_is_error = is_error
-        if self.context.ok():  # the process may be ending
-            log = self.get_logger()
-            (log.error if is_error else log.warning)(f'{what}: {self.meters.problem}')
+        if not self.context.ok():  # the process may be ending
+            return
+        if is_error:
+            self.seldom.error(what, f'{what}: {self.meters.problem}')
+        else:
+            self.seldom.warn(what, f'{what}: {self.meters.problem}')
 
 
 def give_back_free_memory() -> None:

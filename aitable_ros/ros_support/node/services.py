@@ -12,19 +12,21 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from std_srvs.srv import SetBool, Trigger
 
+from aitable_ros.inference.engine import one_line
 from aitable_ros.ros_support.node.operations import NodeOperations, reply_later, unused
+from aitable_ros.ros_support.process.seldom import SeldomLog
 
 
 class _Node(Protocol):
     """What is asked of the node; what it does it says in words."""
 
     operations: NodeOperations
+    seldom: SeldomLog
 
     @property
     def context(self) -> Any: ...
     @property
     def state(self) -> str: ...
-    def get_logger(self) -> Any: ...
     def create_service(self, *args: Any, **kwargs: Any) -> Any: ...
     def reset_now(self) -> str: ...
     def reload(self) -> str: ...
@@ -68,12 +70,12 @@ def answer(node: _Node, service: str, action: Callable[[], str], response: Any) 
         try:
             response.message = action()
             response.success = True
-            node.get_logger().info(f'{service}: {response.message}')
+            node.seldom.info(f'{service} done', f'{service}: {response.message}')
         except Exception as error:  # the answer says why, and the node lives on
-            response.message = str(error) or type(error).__name__
+            response.message = one_line(error) or type(error).__name__
             response.success = False
             if node.context.ok():
-                node.get_logger().warning(f'{service} failed: {response.message}')
+                node.seldom.warn(service, f'{service} failed: {response.message}')
         return response
 
     return _or_refusal(node.operations.submit(run), response)
@@ -91,7 +93,7 @@ def _transition(
             except rclpy_implementation.RCLError as error:
                 if node.context.ok():
                     why = str(error).strip().partition('\n')[0] or type(error).__name__
-                    node.get_logger().warning(f'transition refused in state {node.state}: {why}')
+                    node.seldom.warn('state', f'transition refused in state {node.state}: {why}')
             response.success = False
             return response
 
@@ -109,7 +111,7 @@ def _or_refusal(future: Future[Any], response: Any) -> Future[Any]:
         if error is not None:
             response.success = False
             if hasattr(response, 'message'):
-                response.message = str(error)
+                response.message = one_line(error)
         answered.set_result(response if error is not None else done.result())
 
     future.add_done_callback(pass_on)

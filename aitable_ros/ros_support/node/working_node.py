@@ -14,6 +14,7 @@ from rclpy.time import Time
 from aitable_ros.ros_support.frames.frame_buffer import FrameBuffer
 from aitable_ros.ros_support.frames.frame_hub import FrameSubscription, share_frames
 from aitable_ros.ros_support.frames.image_qos import image_qos
+from aitable_ros.ros_support.node.answering import AnsweringNode
 from aitable_ros.ros_support.node.common_parameters import COMMON_PARAMETERS
 from aitable_ros.ros_support.node.diagnostics import NodeDiagnostics
 from aitable_ros.ros_support.node.health import HealthLimits, Level
@@ -23,7 +24,7 @@ from aitable_ros.ros_support.parameters.from_settings import settings_from
 from aitable_ros.ros_support.parameters.table import ParameterTable
 
 
-class WorkingNode(NodeHooks, LifecycleNode):
+class WorkingNode(NodeHooks, AnsweringNode, LifecycleNode):
     """What subclasses of :class:`~aitable_ros.ros_support.node.managed_node.ManagedNode` use."""
 
     def __init__(self, name: str, **kwargs: Any) -> None:
@@ -142,7 +143,7 @@ class WorkingNode(NodeHooks, LifecycleNode):
                 self.apply(values)
                 self.values = values
             except Exception as error:  # what was set before goes on
-                self.get_logger().error(f'parameters not applied: {error}')
+                self.seldom.error('parameters', f'parameters not applied: {error}')
         yield from self.results(item)
 
     def _check(self, values: Mapping[str, Any], changed: Set[str]) -> None:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from aitable_ros.inference.selection import AUTO, BACKENDS
-from aitable_ros.ros_support.parameters.table import ParameterSpec
+from aitable_ros.ros_support.parameters.table import FOLDERS, ParameterSpec
 
 IMAGE_PARAMETERS = (
     ParameterSpec(
@@ -18,6 +18,13 @@ IMAGE_PARAMETERS = (
     ),
 )
 
+FOLDERS_PARAMETER = ParameterSpec(
+    FOLDERS,
+    [''],
+    'folders whose files other processes may name in parameters, beside the folders of what the '
+    'node was started with',
+    read_only=True,
+)
 
 BACKEND_PARAMETERS = (
     ParameterSpec(
@@ -25,13 +32,16 @@ BACKEND_PARAMETERS = (
         '',
         'folder with the model files; empty: environment variable AITABLE_ENGINES_DIR, else the '
         "package's engines folder",
+        no_file='',
         basic=True,
     ),
     ParameterSpec(
         'models_file',
         '',
         "catalog of networks and their backends; empty: the package's config/models.yaml",
+        no_file='',
     ),
+    FOLDERS_PARAMETER,
     ParameterSpec(
         'threads',
         1,

@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence, Set
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -15,8 +18,19 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
+from rclpy.exceptions import InvalidParameterTypeException, ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+
+from aitable_ros.inference.engine import one_line
+
+FOLDERS = 'allowed_folders'
+"""The parameter that names folders in which other processes may name files."""
+
+NEARNESS = 0.85
+"""How like a known name a misspelt one is, by difflib."""
+
+NAME_LENGTH = 80
 
 ParameterValue = bool | int | float | str | list[str]
 
@@ -34,6 +48,9 @@ class ParameterSpec:
     :param dynamic: takes effect on the next frame. Others are read when the node is
         configured; a value set later takes effect on the next ``~/reload`` or ``configure``.
     :param read_only: fixed when the node is constructed.
+    :param no_file: the value names a file or a folder, unless it matches this regular expression;
+        None: it never does. Other processes can set it only as the operator allowed: see
+        :class:`ParameterTable`.
     :param basic: one of the few that people really change, which README.md and
         config/aitable.yaml show.
     """
@@ -45,6 +62,7 @@ class ParameterSpec:
     choices: tuple[str, ...] = ()
     dynamic: bool = False
     read_only: bool = False
+    no_file: str | None = None
     basic: bool = False
 
     def problem_with(self, value: Any) -> str | None:
@@ -89,6 +107,11 @@ class ParameterTable:
 
     :param node: the node to declare them on.
     :param specs: the rows; names are unique.
+    Integers do where floats are wanted, and values that the node was started with for parameters
+    that there are not are warned of, with the nearest name. Parameters that name files, as other
+    processes set them, are limited to the folders of what the node was started with, and to those
+    of the parameter :data:`FOLDERS` if there is one.
+
     :param check: told all values as they would be, and the names of those that are to change;
         raises ValueError when the values do not go together, which refuses the change. Not asked
         about the values that the node starts with.
@@ -108,8 +131,17 @@ class ParameterTable:
         self._seen: dict[str, Any] | None = None
         self.specs: Mapping[str, ParameterSpec] = {spec.name: spec for spec in specs}
         node.add_on_set_parameters_callback(self._on_set)
+        # rclpy has no other way to what the node was started with
+        overrides = node._parameter_overrides
+        for name, parameter in overrides.items():
+            overrides[name] = self._as_declared(parameter)
         for spec in specs:
-            node.declare_parameter(spec.name, spec.default, spec.descriptor())
+            try:
+                node.declare_parameter(spec.name, spec.default, spec.descriptor())
+            except InvalidParameterTypeException as error:
+                raise WrongTypeError(_wrong_type(spec, overrides[spec.name])) from error
+        self._warn_of_unknown(overrides)
+        self._started_with = self.values()
         self._check = check
         self._tells = hasattr(node, 'add_post_set_parameters_callback')
         if self._tells:
@@ -143,6 +175,58 @@ class ParameterTable:
             name: self[name] if spec.dynamic else loaded[name] for name, spec in self.specs.items()
         }
 
+    def from_outside(self, parameters: Sequence[Parameter]) -> list[Parameter]:
+        """
+        Take parameters as another process sets them.
+
+        :returns: what is to be set.
+        :raises ValueError: when one names a file outside of the folders that are allowed.
+        """
+        for parameter in parameters:
+            spec = self.specs.get(parameter.name)
+            if spec is not None and spec.no_file is not None and isinstance(parameter.value, str):
+                self._check_file(spec, parameter.value)
+        return [self._as_declared(parameter) for parameter in parameters]
+
+    def _check_file(self, spec: ParameterSpec, value: str) -> None:
+        start = self._started_with[spec.name]
+        assert spec.no_file is not None
+        if value == start or re.fullmatch(spec.no_file, value):
+            return
+        try:
+            path = Path(value).expanduser().resolve()
+            folders = [
+                Path(one).expanduser() for one in self._started_with.get(FOLDERS, ()) if one
+            ]
+            if not re.fullmatch(spec.no_file, start):
+                begin = Path(start).expanduser()
+                folders += [begin.parent] if begin.is_file() else [begin]
+            allowed = any(path.is_relative_to(folder.resolve()) for folder in folders)
+        except (OSError, RuntimeError, ValueError):  # no home, a loop, a zero byte
+            allowed = False
+        if not allowed:
+            raise ValueError(
+                f'{spec.name}: only files in folders that the node was started with may be named '
+                f'from outside; parameter {FOLDERS} allows further ones'
+            )
+
+    def _as_declared(self, parameter: Parameter) -> Parameter:
+        spec = self.specs.get(parameter.name)
+        if spec is None or not isinstance(spec.default, float) or type(parameter.value) is not int:
+            return parameter
+        return Parameter(parameter.name, value=float(parameter.value))
+
+    def _warn_of_unknown(self, names: Iterable[str]) -> None:
+        for name in names:
+            # QoS overrides are declared when their topic is subscribed to
+            if self._node.has_parameter(name) or name.startswith('qos_overrides.'):
+                continue
+            near = difflib.get_close_matches(name, self.specs, 1, NEARNESS)
+            if near:
+                self._node.get_logger().warning(
+                    f'there is no parameter {name[:NAME_LENGTH]}: did you mean {near[0]}?'
+                )
+
     def _on_set(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         problems = [
             problem
@@ -160,3 +244,19 @@ class ParameterTable:
 
     def _on_changed(self, parameters: Sequence[Parameter]) -> None:
         self._changed = True
+
+
+class WrongTypeError(ParameterException):
+    """A node was started with a value of another type than its parameter's; says which."""
+
+    def __init__(self, message: str) -> None:
+        Exception.__init__(self, message)  # rclpy's adds the name once more
+
+
+def _wrong_type(spec: ParameterSpec, given: Parameter) -> str:
+    kind = {bool: 'true or false', int: 'an integer', float: 'a number', str: 'a text'}
+    wanted = kind.get(type(spec.default), 'a list of texts')
+    came = given.type_.name.lower().replace('_', ' ')
+    return (
+        f'{spec.name}: {one_line(repr(given.value))[:80]} is of type {came}, it has to be {wanted}'
+    )

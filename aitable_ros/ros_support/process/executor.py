@@ -5,27 +5,42 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import cv2
 import rclpy
 from rclpy.context import Context
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import NotInitializedException, ParameterException
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
+from aitable_ros.inference.engine import one_line
+from aitable_ros.ros_support.process.seldom import SeldomLog
 from aitable_ros.ros_support.process.transport import configure_transport
 
 SPIN_TIMEOUT_S = 1.0
 
 STUCK_S = 3.0
 """After Ctrl-C spinning ends at once, unless a callback is stuck: by then another one raises."""
+
+END_S = 7.0
+"""
+A process that was asked to end does so within this time, whatever hangs [s].
+
+Freeing networks takes less, and ``ros2 launch`` kills after ten seconds.
+"""
+
+_LOOK_S = 0.5
 
 
 def spin(
@@ -44,7 +59,7 @@ def spin(
             nodes = make_nodes(executor)
             for node in nodes:
                 executor.add_node(node)
-            spin_executor(executor)
+            spin_executor(executor, nodes[0].get_logger())
         finally:
             ignore_interrupts()
             for node in nodes:
@@ -55,7 +70,7 @@ def spin(
 @contextmanager
 def ros_process(args: Sequence[str] | None = None) -> Iterator[None]:
     """
-    Set up a process that runs nodes; being asked to end (Ctrl-C) ends the block quietly.
+    Set up a process that runs nodes; being asked to end (Ctrl-C, SIGTERM) ends the block quietly.
 
     :param args: command line, ``sys.argv`` by default.
     """
@@ -65,17 +80,45 @@ def ros_process(args: Sequence[str] | None = None) -> Iterator[None]:
     # crops are small: handing them to other cores costs more than it saves
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, _interrupts.take)  # rclpy's handler, from now on, calls it too
-    rclpy.init(args=None if args is None else list(args))
+    init(args)
+    threading.Thread(target=_see_to_the_end, name='end', daemon=True).start()
     try:
         with quiet_shutdown():
             yield
     except KeyboardInterrupt:
         pass
     except ParameterException as error:  # of the command line or a parameter file
-        sys.exit(f'error: {" ".join(str(error).split())}')
+        sys.exit(f'error: {one_line(error)}')
     finally:
         ignore_interrupts()
         rclpy.try_shutdown()
+
+
+def init(args: Sequence[str] | None = None, context: Context | None = None) -> None:
+    """
+    Call ``rclpy.init``; what is wrong with the arguments or the home folder is one line.
+
+    :param args: command line, ``sys.argv`` by default.
+    :raises SystemExit: with this line.
+    """
+    advice = 'ROS_LOG_DIR can name another folder for the log'
+    if not any(os.environ.get(name) for name in ('HOME', 'ROS_HOME', 'ROS_LOG_DIR')):
+        sys.exit(f'error: HOME is not set: {advice}')  # rcl says so on nine lines
+    try:
+        rclpy.init(args=None if args is None else list(args), context=context)
+    except rclpy_implementation.RCLError as error:
+        text = one_line(error)
+        sys.exit(f'error: {text}; {advice}' if 'logging' in text else f'error: {text}')
+
+
+def _see_to_the_end() -> None:
+    """End the process when it was asked to end and does not."""
+    while rclpy.ok():
+        time.sleep(_LOOK_S)
+    time.sleep(END_S)
+    # A thread that waits for a file or is inside a runtime cannot be interrupted
+    print(f'still busy after {END_S:g} s: ended as it is', file=sys.stderr, flush=True)
+    os._exit(0)
 
 
 @contextmanager
@@ -85,7 +128,12 @@ def quiet_shutdown(context: Context | None = None) -> Iterator[None]:
         yield
     except ExternalShutdownException:
         pass
-    except rclpy_implementation.RCLError:  # of a call that was just about to be made
+    # of a call that was just about to be made, or a node that was being constructed
+    except (
+        rclpy_implementation.RCLError,
+        rclpy_implementation.InvalidHandle,
+        NotInitializedException,
+    ):
         if rclpy.ok(context=context):
             raise
 
@@ -130,16 +178,34 @@ def ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def spin_executor(executor: Executor) -> None:
+def spin_executor(executor: Executor, logger: Any) -> None:
     """
-    Spin until the context is shut down.
+    Spin until the context is shut down; what callbacks raise is logged and ends nothing.
 
     In a loop of our own: the events executor's ``spin()`` waits for the end of time, which
     overflows in the C++ library and turns into a busy loop (seen with rclpy 7.1.6).
+
+    :param logger: of rclpy.
     """
-    with quiet_shutdown(executor.context), interrupts_only_shut_down():
-        while executor.context.ok():
-            executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
+    context, log = executor.context, SeldomLog(lambda: logger)
+    with interrupts_only_shut_down():
+        while context.ok():
+            try:
+                executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
+            except ExternalShutdownException:
+                return
+            except rclpy_implementation.InvalidHandle as error:
+                # a callback that was running while its node was destroyed
+                logger.debug(f'a callback came too late: {error}')
+            except Exception:
+                if context.ok():
+                    details = utf8(traceback.format_exc())
+                    log.error('callback', 'a callback raised; everything else goes on', details)
+
+
+def utf8(text: str) -> str:
+    """Replace what cannot be sent or logged: a file name in an error may be no UTF-8."""
+    return text.encode(errors='replace').decode()
 
 
 def make_executor(context: Context | None = None) -> Executor:

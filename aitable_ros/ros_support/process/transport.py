@@ -11,15 +11,19 @@ and keeps UDP, so that any other participant is still found. docs/transport.md h
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 
 from aitable_ros.paths import share_dir
 
 PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 """Where Fast DDS 2 (Humble, Jazzy) and Fast DDS 3 (Kilted and later) look for the file."""
+
+_SEGMENT = re.compile('/dev/shm/fast(rtps|dds)_[0-9a-f]+')
 
 USER_VARIABLES = (*PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS')
 """Variables by which a user chooses the transports: one that is set is never overruled."""
@@ -52,6 +56,17 @@ def transport_settings(environment: MutableMapping[str, str]) -> dict[str, str]:
     return {name: str(profile_file()) for name in PROFILE_VARIABLES}
 
 
+def local_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the variables with which no other machine finds a process, nor is found by it.
+
+    :param environment: the variables that are set.
+    """
+    if environment.get('ROS_DISTRO') == 'humble':
+        return {'ROS_LOCALHOST_ONLY': '1'}
+    return {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', 'ROS_STATIC_PEERS': ''}
+
+
 def configure_transport(environment: MutableMapping[str, str] | None = None) -> dict[str, str]:
     """
     Choose the shipped transport settings, unless the user chose some; before ``rclpy.init``.
@@ -64,6 +79,21 @@ def configure_transport(environment: MutableMapping[str, str] | None = None) -> 
     added = transport_settings(environment)
     environment.update(added)
     return added
+
+
+def keep_shared_memory_private() -> None:
+    """
+    Let no other user of the machine read what this process shares, pictures above all.
+
+    Fast DDS makes the files of a participant, with its first node, readable by everybody whatever
+    the umask, and a process that is killed leaves them. Other users' processes lose nothing: Fast
+    DDS opens them for writing, which they never could. Call it when a node was made.
+    """
+    with suppress(OSError):
+        for line in Path('/proc/self/maps').read_text(encoding='utf-8').splitlines():
+            name = line.rpartition(' ')[2]
+            if _SEGMENT.fullmatch(name) and Path(name).stat().st_uid == os.geteuid():
+                Path(name).chmod(0o600)
 
 
 def main() -> int:

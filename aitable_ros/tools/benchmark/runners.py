@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.selection import BACKENDS, load_engine
-from aitable_ros.inference.tensorrt.sidecar import file_sha256, read_sidecar
+from aitable_ros.inference.tensorrt.sidecar import read_sidecar
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.emonet.contract import emonet_spec
+from aitable_ros.regular_files import file_sha256
 from aitable_ros.tools.benchmark.remote import load_torch
 from aitable_ros.tools.benchmark.timing import Runner
 

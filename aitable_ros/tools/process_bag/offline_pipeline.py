@@ -194,12 +194,13 @@ class OfflinePipeline:
         return results
 
     def __enter__(self) -> OfflinePipeline:
-        import rclpy
         from rclpy.context import Context
+
+        from aitable_ros.ros_support.process.executor import init
 
         self._context = Context()
         with _environment(_alone()):
-            rclpy.init(args=[], context=self._context)
+            init([], self._context)
             try:
                 for name in self._names:
                     self._make(name)

@@ -40,8 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         import rclpy
     except ImportError as error:
         return _fail(f'{error}: source a ROS 2 installation first')
-    from aitable_ros.ros_support.process.executor import quiet_shutdown
-    from aitable_ros.ros_support.process.transport import configure_transport
+    from aitable_ros.ros_support.process.executor import init, quiet_shutdown
+    from aitable_ros.ros_support.process.transport import (
+        configure_transport,
+        keep_shared_memory_private,
+    )
     from aitable_ros.tools.replay.player import Options, Player
 
     try:
@@ -52,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for rule in arguments.remap:
         ros_arguments += ['-r', rule]
     try:
-        rclpy.init(args=['--ros-args', *ros_arguments] if ros_arguments else [])
+        init(['--ros-args', *ros_arguments] if ros_arguments else [])
     except Exception as error:
         return _fail(' '.join(str(error).split()))
     try:
@@ -60,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for other in bag.others:
                 print(f'replay: {other} is not published: no message of ROS', file=sys.stderr)
             node = rclpy.create_node('replay')
+            keep_shared_memory_private()
             try:
                 _replay(Player(node, bag, options), node, quiet=arguments.quiet)
             finally:
@@ -87,7 +91,9 @@ def _replay(player: Player, node: Any, *, quiet: bool) -> None:
     )
 
     executor = make_executor()
-    spinning = threading.Thread(target=spin_executor, args=(executor,), name='spin', daemon=True)
+    spinning = threading.Thread(
+        target=spin_executor, args=(executor, node.get_logger()), name='spin', daemon=True
+    )
     try:
         for topic in player.unknown:
             node.get_logger().warning(

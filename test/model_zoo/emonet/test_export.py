@@ -22,7 +22,6 @@ from aitable_ros.inference.ncnn_engine import NcnnEngine
 from aitable_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
 from aitable_ros.inference.pytorch_engine import PyTorchEngine
 from aitable_ros.inference.selection import load_engine
-from aitable_ros.inference.tensorrt.sidecar import file_sha256
 from aitable_ros.model_zoo import files
 from aitable_ros.model_zoo.emonet import export as emonet_export
 from aitable_ros.model_zoo.emonet import onnx_writer
@@ -33,6 +32,7 @@ from aitable_ros.model_zoo.emonet.export import (
 )
 from aitable_ros.model_zoo.emonet.onnx_writer import build_onnx
 from aitable_ros.model_zoo.files import ModelFilesError
+from aitable_ros.regular_files import file_sha256
 
 HAS_NCNN = importlib.util.find_spec('ncnn') is not None
 

@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,6 +24,8 @@ from rclpy.parameter import Parameter
 from ros_fixtures import RosGraph, set_parameter, until
 from std_msgs.msg import Int32
 from std_srvs.srv import SetBool
+
+from aitable_ros.inference.selection import Selection, Skipped
 
 RATE_HZ = 30.0
 
@@ -128,6 +133,40 @@ def test_where_the_old_networks_cannot_be_freed_the_new_ones_run(graph):
     node.fault = 'unload'
     assert graph.trigger('summer/reload').success
     assert Networks.open_now == 1
+
+
+def network(name, backend, *skipped):
+    engine = SimpleNamespace(name=name)
+    return Selection(engine, backend, Path(name), tuple(Skipped(b, 'it is gone') for b in skipped))
+
+
+EYES, FACE = network('eyes', 'litert'), network('face', 'tensorrt')
+
+
+@pytest.mark.parametrize(
+    ('anew', 'why_missing', 'reason'),
+    [
+        ((FACE,), 'its file is missing', 'eyes runs on litert .* its file is missing'),
+        ((EYES, network('face', 'litert', 'tensorrt')), '', 'face runs on tensorrt .* it is gone'),
+        ((FACE,), '', ''),  # nobody asked for the eyes any more
+        ((EYES, network('face', 'litert')), '', ''),  # nor for TensorRT
+        ((EYES, FACE, network('more', 'litert', 'tensorrt')), '', ''),
+    ],
+)
+def test_a_reload_never_gives_up_what_works(graph, anew, why_missing, reason):
+    node = graph.make(Summer)
+    node.networks = (EYES, FACE)
+    assert until(lambda: node.is_active)
+    before = node.loaded
+    node.networks, node.why_missing = anew, why_missing
+    reply = graph.trigger('summer/reload')
+    assert reply.success is not bool(reason)
+    assert re.search(reason, reply.message)
+    assert (node.loaded is before) is bool(reason)
+    assert Networks.open_now == 1
+    if reason:
+        status = graph.status(lambda s: 'reload failed' in s.message)
+        assert status.level == DiagnosticStatus.WARN
 
 
 def test_reload_while_inactive_and_before_it_is_configured(graph):

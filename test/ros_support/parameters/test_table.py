@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
 
 import rclpy
-from rclpy.exceptions import InvalidParameterValueException
+from rclpy.exceptions import InvalidParameterValueException, ParameterException
 from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
 
@@ -67,6 +67,34 @@ def test_bad_values_are_refused_with_a_reason(make_table, name, value, reason):
     assert not result.successful
     assert reason in result.reason
     assert table.values() == {'rate': 30.0, 'count': 4, 'mode': 'fast', 'fixed': True}
+
+
+def test_an_integer_is_a_float_where_one_is_wanted(make_table):
+    _, table = make_table(rate=15)
+    assert table['rate'] == 15.0
+    assert isinstance(table['rate'], float)
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'reason'),
+    [
+        ('rate', 'fast', "rate: 'fast' is of type string, it has to be a number"),
+        ('rate', True, 'rate: True is of type bool, it has to be a number'),
+        ('count', 2.0, 'count: 2.0 is of type double, it has to be an integer'),
+        ('fixed', 1, 'fixed: 1 is of type integer, it has to be true or false'),
+    ],
+)
+def test_another_type_fails_at_startup_saying_what_it_has_to_be(make_table, name, value, reason):
+    with pytest.raises(ParameterException) as caught:
+        make_table(**{name: value})
+    assert str(caught.value) == reason
+
+
+def test_misspelt_parameters_are_warned_of_with_the_nearest_name(make_table, capfd):
+    make_table(ratte=15.0, use_sim_time=False, something_of_another_node=1)
+    logged = capfd.readouterr().err
+    assert 'there is no parameter ratte: did you mean rate?' in logged
+    assert logged.count('WARN') == 1
 
 
 @pytest.mark.parametrize(('name', 'value'), [('rate', 100.0), ('mode', 'warp')])

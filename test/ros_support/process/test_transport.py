@@ -4,13 +4,17 @@
 
 from __future__ import annotations
 
+import re
+import stat
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 
 from aitable_ros.ros_support.process.transport import (
     PROFILE_VARIABLES,
     configure_transport,
+    local_settings,
     main,
     profile_file,
 )
@@ -72,3 +76,25 @@ def test_the_profile_holds_an_image_of_1920x1080_and_keeps_udp():
     assert participant.get('is_default_profile') == 'true'
     used = {item.text for item in participant.iter(f'{NAMESPACE}transport_id')}
     assert used == {item.findtext(f'{NAMESPACE}transport_id') for item in transports.values()}
+
+
+@pytest.mark.parametrize(
+    ('distro', 'added'),
+    [
+        ('humble', {'ROS_LOCALHOST_ONLY': '1'}),
+        ('jazzy', {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', 'ROS_STATIC_PEERS': ''}),
+    ],
+)
+def test_how_to_stay_on_this_machine_depends_on_the_distribution(distro, added):
+    assert local_settings({'ROS_DISTRO': distro}) == added
+
+
+def test_nobody_else_can_read_what_the_nodes_share(graph):
+    from managed_nodes import Summer
+
+    graph.make(Summer)
+    mapped = Path('/proc/self/maps').read_text()
+    segments = set(re.findall(r'/dev/shm/fast(?:rtps|dds)_[0-9a-f]{16}$', mapped, re.MULTILINE))
+    if not segments:
+        pytest.skip('the middleware shares no memory here')
+    assert {stat.S_IMODE(Path(segment).stat().st_mode) for segment in segments} == {0o600}

@@ -139,8 +139,9 @@ class RosGraph:
         for node in reversed(self._nodes):
             node.destroy_node()
         # what the events executor has not begun it keeps, and with it nodes, for good
-        last = self.executor.create_task(lambda: None)
-        self.executor.spin_until_future_complete(last, timeout_sec=5.0)
+        if self.context.ok():
+            last = self.executor.create_task(lambda: None)
+            self.executor.spin_until_future_complete(last, timeout_sec=5.0)
         self.executor.shutdown(timeout_sec=5.0)
         self.context.try_shutdown()
         assert not self._thread.is_alive(), 'the executor did not stop'

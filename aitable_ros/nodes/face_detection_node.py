@@ -11,11 +11,14 @@ from rclpy.publisher import Publisher
 
 from aitable_msgs.msg import FaceArray
 from aitable_ros.model_zoo.loading import loader
+from aitable_ros.perception.faces.face_views import ViewSettings
 from aitable_ros.perception.faces.observer import FaceObserver, FaceSettings
 from aitable_ros.perception.faces.pipeline import PipelineSettings
+from aitable_ros.perception.maths.settings import Settings
 from aitable_ros.ros_support.frames.frame_hub import Frame
 from aitable_ros.ros_support.messages.results import faces_to_message
 from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.parameters.from_settings import settings_from, settings_parameters
 from aitable_ros.ros_support.parameters.network_parameters import (
     BACKEND_PARAMETERS,
     IMAGE_PARAMETERS,
@@ -23,6 +26,9 @@ from aitable_ros.ros_support.parameters.network_parameters import (
 )
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
+
+SETTINGS: Mapping[str, type[Settings]] = {'views': ViewSettings}
+"""Parameter groups and what they set."""
 
 
 class FaceDetectionNode(ManagedNode):
@@ -81,6 +87,7 @@ class FaceDetectionNode(ManagedNode):
             (0.0, 600.0),
             dynamic=True,
         ),
+        *settings_parameters(SETTINGS),
     )
 
     def __init__(self, name: str = 'face_detection', **kwargs: Any) -> None:
@@ -163,6 +170,7 @@ def _settings(values: Mapping[str, Any]) -> FaceSettings:
             min_presence=values['min_presence'],
             redetect_interval_s=values['redetect_interval'],
         ),
+        views=settings_from(values, 'views', ViewSettings),
     )
 
 

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.selection import AUTO, Load, Selection, close_all, describe, opened
 from aitable_ros.perception.faces.detector import FaceDetector
+from aitable_ros.perception.faces.face_views import FaceViewer, ViewSettings
 from aitable_ros.perception.faces.mesh import FaceMesh
 from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings, TrackedFace
 from aitable_ros.perception.faces.tracker import FaceTracker, TrackerSettings
@@ -33,11 +35,13 @@ class FaceSettings:
     :param min_score: detections below this score are ignored, 0..1.
     :param memory_s: a face that returns within this time near its last place keeps its id [s].
     :param pipeline: how faces are followed.
+    :param views: from where on eyes and mouth are not seen.
     """
 
     min_score: float = 0.5
     memory_s: float = TrackerSettings.memory_s
     pipeline: PipelineSettings = PipelineSettings()  # noqa: RUF009 (frozen)
+    views: ViewSettings = ViewSettings()  # noqa: RUF009 (frozen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +84,9 @@ class FaceObserver:
         self.selections = tuple(selections)
         self.why_unrefined = why_unrefined
         self.backend = describe(selections)
-        self._pipeline = self._make(settings or FaceSettings())
+        settings = settings or FaceSettings()
+        self._pipeline = self._make(settings)
+        self._viewer = FaceViewer(settings.views)
 
     @classmethod
     def load(
@@ -120,7 +126,8 @@ class FaceObserver:
         :raises ValueError: when the image is not one, or the stamp is not finite.
         :raises InferenceError: when an engine fails.
         """
-        return self._seen(image, stamp_s, self._pipeline.process(image, stamp_s))
+        faces = self._pipeline.process(image, stamp_s)
+        return self._seen(image, stamp_s, faces, self._viewer, stamp_s)
 
     def observe_still(self, image: npt.NDArray[np.uint8]) -> SeenFaces:
         """
@@ -130,17 +137,21 @@ class FaceObserver:
         :raises ValueError: when the image is not one.
         :raises InferenceError: when an engine fails.
         """
-        return self._seen(image, 0.0, self._pipeline.process_still(image))
+        viewer = FaceViewer(self._viewer.settings)
+        return self._seen(image, 0.0, self._pipeline.process_still(image), viewer, math.nan)
 
     def adopt(self, settings: FaceSettings) -> None:
         """Take over other thresholds; faces keep their ids."""
         pipeline = self._make(settings)
         pipeline.continue_from(self._pipeline)
         self._pipeline = pipeline
+        self._viewer.settings = settings.views
 
     def continue_from(self, previous: FaceObserver) -> None:
         """Go on with the faces, and their ids, of an observer that is not used any more."""
         self._pipeline.continue_from(previous._pipeline)
+        settings, self._viewer = self._viewer.settings, previous._viewer
+        self._viewer.settings = settings
 
     def close(self) -> None:
         """Free the networks."""
@@ -149,6 +160,7 @@ class FaceObserver:
     def reset(self) -> None:
         """Forget all faces; ids go on counting."""
         self._pipeline.reset()
+        self._viewer.reset()
 
     def _make(self, settings: FaceSettings) -> FacePipeline:
         detection, mesh = (selection.engine for selection in self.selections)
@@ -160,7 +172,14 @@ class FaceObserver:
         )
 
     def _seen(
-        self, image: npt.NDArray[np.uint8], stamp_s: float, faces: Sequence[TrackedFace]
+        self,
+        image: npt.NDArray[np.uint8],
+        stamp_s: float,
+        faces: Sequence[TrackedFace],
+        viewer: FaceViewer,
+        viewed_s: float,
     ) -> SeenFaces:
         height, width = image.shape[:2]
+        views = viewer.observe(image, [(f.face_id, f.landmarks_px) for f in faces], viewed_s)
+        faces = [replace(face, views=view) for face, view in zip(faces, views)]
         return SeenFaces(stamp_s, (width, height), faces, self.backend)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Generic, TypeVar
 
 P = TypeVar('P')
@@ -53,6 +53,10 @@ class People(Generic[P]):
         if state is None:
             state = self._states[face_id] = self.make()
         return state
+
+    def others(self, seen: Collection[str]) -> Iterator[P]:
+        """Give the states of those who are not in the present image."""
+        return (state for face_id, state in self._states.items() if face_id not in seen)
 
     def change(self, function: Callable[[P], P]) -> None:
         """Replace everybody's state by what a function makes of it."""

@@ -74,6 +74,14 @@ class FaceDetectionNode(ManagedNode):
             dynamic=True,
         ),
         ParameterSpec(
+            'min_followed_presence',
+            0.25,
+            'the same for a face that was there an image ago (0.25: choice; lids that close and what '
+            'covers a part of a face lower it)',
+            (0.0, 1.0),
+            dynamic=True,
+        ),
+        ParameterSpec(
             'redetect_interval',
             0.5,
             'while faces are followed, look for further ones this often [s]',
@@ -168,6 +176,7 @@ def _settings(values: Mapping[str, Any]) -> FaceSettings:
         pipeline=PipelineSettings(
             max_faces=values['max_faces'],
             min_presence=values['min_presence'],
+            min_followed_presence=values['min_followed_presence'],
             redetect_interval_s=values['redetect_interval'],
         ),
         views=settings_from(values, 'views', ViewSettings),

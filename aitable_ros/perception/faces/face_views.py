@@ -6,7 +6,8 @@ Whether eyes and mouth of a face can be seen, as the picture itself shows: landm
 The landmark network places lids behind sunglasses, hands and in the dark, with full presence. So
 a small patch of each eye and of the mouth is looked at: does it lie in the picture, has it
 contrast, is it sharp, and does it look like what it should be. The last is a network of one hidden
-layer on 12 x 9 grey values, trained by ``scripts/studies/train_cover.py``; docs/seeing.md has its figures.
+layer on 12 x 9 grey values, trained by ``scripts/studies/train_cover.py``; docs/seeing.md has its
+figures.
 """
 
 from __future__ import annotations
@@ -72,13 +73,15 @@ class ViewSettings(Settings):
     :param min_contrast: standard deviation of an eye's grey values, smoothed [grey levels] (5.5:
         with 4.5 half of closed eyes still measure as closed, with 7 eight in ten of those in full
         light).
-    :param min_sharpness: share of the contrast in details of a sixteenth of the patch, 0..1 (0.18:
+    :param min_sharpness: share of the contrast in details of a sixteenth of the patch (0.18:
         1 % of sharp eyes have less, and most of those smeared by a sixth of the eye's width).
     :param cover_odds: log-odds from which on an eye or mouth is covered (1.5: 2 % of the seen eyes
         of 1,251 photographs, most of those behind glare or in the dark, and 80 % of the covered
         ones); 100: never.
     :param cover_margin: ... and this much less to be seen again.
     :param memory_s: time constant of the log-odds over a stream [s].
+    :param period_s: a face is looked at this often [s] (0.09: each third image at 30 Hz; what
+        covers a face and how much light there is change slower than lids).
     :raises ValueError: for a value out of range.
     """
 
@@ -87,6 +90,7 @@ class ViewSettings(Settings):
     cover_odds: float = setting(1.5, -10.0, 100.0)
     cover_margin: float = setting(1.0, 0.0, 10.0)
     memory_s: float = setting(0.5, 0.0, 10.0)
+    period_s: float = setting(0.09, 0.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -186,6 +190,7 @@ class FaceViewer:
         """Forget all faces."""
         self._odds: dict[tuple[str, int], float] = {}
         self._covered: set[tuple[str, int]] = set()
+        self._views: dict[str, FaceViews] = {}
         self._stamp_s = math.nan
 
     def observe(
@@ -202,6 +207,8 @@ class FaceViewer:
         :param stamp_s: header time [s]; NaN: a picture that belongs to no stream.
         """
         elapsed_s = stamp_s - self._stamp_s
+        if 0 <= elapsed_s < self.settings.period_s and all(i in self._views for i, _ in faces):
+            return [self._views[face_id] for face_id, _ in faces]
         keep = math.exp(-elapsed_s / self.settings.memory_s) if self.settings.memory_s else 0.0
         # also where a picture stands alone, or time went backwards
         keep = keep if elapsed_s >= 0 else 0.0
@@ -218,6 +225,7 @@ class FaceViewer:
             ]
             views.append(FaceViews(*seen))
         self._covered &= self._odds.keys()
+        self._views = {face_id: view for (face_id, _), view in zip(faces, views)}
         return views
 
     def _look(

@@ -95,7 +95,7 @@ def test_smeared_eyes_are_blurred(portrait, landmarks):
 
 def test_what_covers_them_is_judged_over_time(portrait, landmarks):
     """A single odd image changes nothing, and who takes the glasses off is seen soon."""
-    viewer = FaceViewer(ViewSettings(memory_s=0.5))
+    viewer = FaceViewer(ViewSettings(memory_s=0.5, period_s=0.0))
     dark = glasses(portrait, landmarks, (12, 12, 14))
 
     def watch(image, start_s, count):
@@ -112,3 +112,13 @@ def test_what_covers_them_is_judged_over_time(portrait, landmarks):
     off = watch(portrait, 5.0, 60)
     assert off[0] is View.COVERED
     assert off[-1] is View.SEEN
+
+
+def test_a_face_is_not_looked_at_in_every_image_but_a_new_one_at_once(portrait, landmarks):
+    viewer = FaceViewer(ViewSettings(memory_s=0.0, period_s=0.5))
+    dark = glasses(portrait, landmarks, (12, 12, 14))
+    assert viewer.observe(portrait, [('f1', landmarks)], 1.0) == [SEEN]
+    assert viewer.observe(dark, [('f1', landmarks)], 1.4) == [SEEN]
+    assert viewer.observe(dark, [('f1', landmarks)], 1.5)[0].right_eye is View.COVERED
+    both = viewer.observe(portrait, [('f1', landmarks), ('f2', landmarks)], 1.6)
+    assert both == [SEEN, SEEN]

@@ -76,8 +76,8 @@ class FaceDetectionNode(ManagedNode):
         ParameterSpec(
             'min_followed_presence',
             0.25,
-            'the same for a face that was there an image ago (0.25: choice; lids that close and what '
-            'covers a part of a face lower it)',
+            'the same for a face that was there an image ago (0.25: choice; lids that close and '
+            'what covers a part of a face lower it)',
             (0.0, 1.0),
             dynamic=True,
         ),

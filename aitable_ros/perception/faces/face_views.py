@@ -80,7 +80,7 @@ class ViewSettings(Settings):
         ones); 100: never.
     :param cover_margin: ... and this much less to be seen again.
     :param memory_s: time constant of the log-odds over a stream [s].
-    :param period_s: a face is looked at this often [s] (0.09: each third image at 30 Hz; what
+    :param period_s: a face is looked at this often [s] (0.19: each sixth image at 30 Hz; what
         covers a face and how much light there is change slower than lids).
     :raises ValueError: for a value out of range.
     """
@@ -90,7 +90,7 @@ class ViewSettings(Settings):
     cover_odds: float = setting(1.5, -10.0, 100.0)
     cover_margin: float = setting(1.0, 0.0, 10.0)
     memory_s: float = setting(0.5, 0.0, 10.0)
-    period_s: float = setting(0.09, 0.0, 5.0)
+    period_s: float = setting(0.19, 0.0, 5.0)
 
 
 @dataclass(frozen=True)

@@ -69,11 +69,15 @@ LAYERS_BELOW: dict[str, set[str]] = {
     'bags': {'simulation', 'perception'},
     'model_zoo': {'inference', 'sources'},
     'ros_support': {'inference', 'perception', 'visualization'},
-    'launching': {'inference', 'bags', 'ros_support', 'nodes'},
-    'nodes': {'inference', 'perception', 'visualization', 'sources', 'model_zoo', 'ros_support'},
+    'web': set(),
+    'launching': {'inference', 'visualization', 'bags', 'ros_support', 'nodes'},
+    'nodes': {
+        *('inference', 'perception', 'visualization', 'sources', 'model_zoo', 'ros_support'),
+        'web',
+    },
     'tools': {
         *('inference', 'perception', 'simulation', 'visualization', 'sources', 'bags'),
-        *('model_zoo', 'ros_support', 'nodes'),
+        *('model_zoo', 'ros_support', 'nodes', 'web'),
     },
 }
 

@@ -35,8 +35,8 @@ class PatientNode(OverlayNode):
     RESULTS_WAIT_S = 5.0
 
     def sees_posture_of(self, stamp_s):
-        with self._arrived:
-            stamps = [message.header.stamp for message in self._postures.values()]
+        with self.found._arrived:
+            stamps = [message.header.stamp for message in self.found._postures.values()]
         return round(stamp_s * 1e9) in map(stamp_to_ns, stamps)
 
 
@@ -263,7 +263,7 @@ class Offline:
         message = Fatigue(header=self.header(stamp_s), face_id='f1', head_pose_valid=True)
         message.head_position.z = 0.6
         message.perclos = perclos
-        self.node.take_fatigue(message)
+        self.node.found.take_fatigue(message)
 
     def show(self, stamp_s):
         """Give what the node makes of one face: message by topic."""
@@ -303,8 +303,8 @@ def test_a_reset_forgets_the_results(graph):
     table.show_all(5.0, 'f1')
     assert until(lambda: heard)
     table.node.reset_now()
-    assert table.node._fatigues == {}
-    assert table.node._emotions == {}
+    assert table.node.found._fatigues == {}
+    assert table.node.found._emotions == {}
 
 
 def test_offline_tools_get_both_without_subscribers(graph):
@@ -313,6 +313,6 @@ def test_offline_tools_get_both_without_subscribers(graph):
     offline.node.frames.add(frame)
     offline.fatigue(5.0)
     results = offline.show(5.0)
-    assert set(results) == {'/overlay', '/markers'}
+    assert set(results) == {'/overlay', '/overlay/compressed', '/markers'}
     assert results['/overlay'].header == frame.header
     assert len(results['/markers'].markers) == 4

@@ -18,6 +18,14 @@ IMAGE_PARAMETERS = (
     ),
 )
 
+PUBLISH_IMAGES = ParameterSpec(
+    'publish_images',
+    True,
+    'have topics of images at all; what listens in the same process gets those of image_source '
+    'without',
+    read_only=True,
+)
+
 
 BACKEND_PARAMETERS = (
     ParameterSpec(

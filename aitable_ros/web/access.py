@@ -11,6 +11,7 @@ import re
 import secrets
 import socket
 import stat
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -105,11 +106,8 @@ def load_token(path: Path) -> str:
     :raises AccessError: when others can read the file, or it holds no token.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, 'w', encoding='ascii') as file:
-                file.write(secrets.token_urlsafe(TOKEN_BYTES) + '\n')
+        if not path.exists():
+            _make_token(path)
         with path.open(encoding='ascii') as file:
             found = os.fstat(file.fileno())
             token = file.read(1024).strip()
@@ -120,6 +118,19 @@ def load_token(path: Path) -> str:
     if len(token) < SHORTEST_TOKEN or not all(c.isalnum() or c in '-_' for c in token):
         raise AccessError(f'{path} holds no token: remove the file, and a new one is made')
     return token
+
+
+def _make_token(path: Path) -> None:
+    """Put it in place as a whole, unless another process is faster."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # its owner's alone
+    try:
+        with os.fdopen(descriptor, 'w', encoding='ascii') as file:
+            file.write(secrets.token_urlsafe(TOKEN_BYTES) + '\n')
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        Path(temporary).unlink()
 
 
 def link(host: str, port: int, token: str, *, tls: bool) -> str:

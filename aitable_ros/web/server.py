@@ -37,7 +37,7 @@ IDLE_S = 20.0
 """A connection that asks for nothing is closed after so long, as is one that takes nothing."""
 
 HEARTBEAT_S = 15.0
-CLOSE_S = 1.0
+CLOSE_S = 0.5
 CONNECTIONS_PER_CLIENT = 8
 """A browser opens up to six for the page's files."""
 
@@ -65,8 +65,9 @@ class WebSettings:
 class _Client:
     """One open page: its socket, and what it has still to be sent, the newest by kind."""
 
-    def __init__(self, ws: web.WebSocketResponse) -> None:
+    def __init__(self, ws: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
         self.ws = ws
+        self._transport = transport
         self.waiting: dict[str, str | bytes] = {}
         self.wake = asyncio.Event()
         self.came_s: deque[float] = deque(maxlen=MAX_MESSAGES_PER_S)
@@ -74,6 +75,17 @@ class _Client:
     def give(self, kind: str, payload: str | bytes) -> None:
         self.waiting[kind] = payload
         self.wake.set()
+
+    def drop(self) -> None:
+        """End the connection without waiting until anything is taken."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def leave(self) -> None:
+        """Say goodbye to who listens."""
+        with suppress(Exception):
+            await asyncio.wait_for(self.ws.close(code=WSCloseCode.GOING_AWAY), CLOSE_S)
+        self.drop()
 
     def is_too_fast(self) -> bool:
         """Note a message that came; tell whether there are more of them than anybody needs."""
@@ -112,6 +124,7 @@ class WebServer:
         self._on_error = on_error
         self._clients: set[_Client] = set()
         self._files = _page_files()
+        self._coming = 0
         self.refused = 0
         self._socket = _listen(settings)
         self.port: int = self._socket.getsockname()[1]
@@ -181,14 +194,18 @@ class WebServer:
     def _connection(self, runner: web.AppRunner) -> asyncio.Protocol:
         assert runner.server is not None
         most = CONNECTIONS_PER_CLIENT * self._settings.max_clients
-        if len(runner.server.connections) >= most:
+        if len(runner.server.connections) + self._coming >= most:
             self.refused += 1
             return _Refusal()
+        self._coming += 1  # until it is among the others, in the loop's next round
+        self._loop.call_soon(self._came)
         return runner.server()
 
+    def _came(self) -> None:
+        self._coming -= 1
+
     async def _close(self, runner: web.AppRunner) -> None:
-        closing = [_say_goodbye(client.ws) for client in self._clients]
-        await asyncio.gather(*closing, return_exceptions=True)
+        await asyncio.gather(*(client.leave() for client in self._clients))
         if runner.server is not None:
             await runner.server.shutdown(CLOSE_S)
         await runner.cleanup()
@@ -261,11 +278,11 @@ class WebServer:
             compress=False,
         )
         await ws.prepare(request)
-        client = _Client(ws)
+        client = _Client(ws, request.transport)
         client.waiting.update(self._greeting())
         client.wake.set()
         self._clients.add(client)
-        sender = asyncio.create_task(self._send(client, request))
+        sender = asyncio.create_task(self._send(client))
         try:
             async for message in ws:
                 if client.is_too_fast():
@@ -277,7 +294,7 @@ class WebServer:
             sender.cancel()
         return ws
 
-    async def _send(self, client: _Client, request: web.Request) -> None:
+    async def _send(self, client: _Client) -> None:
         ws = client.ws
         with suppress(ConnectionError, RuntimeError):  # it is closing
             while True:
@@ -289,8 +306,7 @@ class WebServer:
                     try:
                         await asyncio.wait_for(send(payload), IDLE_S)  # type: ignore[arg-type]
                     except asyncio.TimeoutError:
-                        if request.transport is not None:
-                            request.transport.abort()
+                        client.drop()
                         return
 
     def _take(self, client: _Client, text: str) -> None:
@@ -312,11 +328,6 @@ class _Refusal(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()
-
-
-async def _say_goodbye(ws: web.WebSocketResponse) -> None:
-    with suppress(Exception):
-        await asyncio.wait_for(ws.close(code=WSCloseCode.GOING_AWAY), CLOSE_S)
 
 
 def _page_files() -> dict[str, tuple[bytes, str]]:

@@ -148,14 +148,15 @@ function connect() {
 
 function lookAtClock() {
   const silent = Math.round((Date.now() - readAt) / 1000);
+  const fresh = readAt > 0 && silent < SILENT_S;
   if (readAt && socket.readyState === WebSocket.OPEN) {
-    replaceText(byId('status'), silent >= SILENT_S ? text.silent(silent) : text.connected);
+    replaceText(byId('status'), fresh ? text.connected : text.silent(silent));
   }
-  const none = settings.privacy === 'no_image';
-  const missing = settings.privacy && Date.now() - shownAt > SILENT_S * 1000;
-  canvas.hidden = none || Boolean(missing);
-  const words = settings.privacy ? privacies[settings.privacy] : '';
-  replaceText(byId('picture-note'), none ? text.noImage : missing ? text.noPicture : words);
+  const missing = Date.now() - shownAt > SILENT_S * 1000;
+  const words = privacies[settings.privacy] ?? '';
+  canvas.hidden = missing;
+  replaceText(byId('picture-note'), settings.privacy === 'no_image' ? text.noImage
+    : missing && fresh ? text.noPicture : words);
 }
 
 for (const node of document.querySelectorAll('[data-text]')) {

@@ -89,7 +89,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="'sample' (built in, default), a camera index, a video file, a picture or a folder",
     )
     parser.add_argument(
-        '--seconds', type=_positive, default=20.0, help='how long to watch (default: 20)'
+        '--seconds',
+        type=_positive,
+        help='how long to watch (default: 20; with --web an hour, or until Ctrl-C)',
+    )
+    parser.add_argument(
+        '--web', action='store_true', help='serve the page of web_monitor, too (needs aiohttp)'
     )
     parser.add_argument(
         '--backend',
@@ -136,12 +141,24 @@ def _run(options: argparse.Namespace) -> int:
         ),
         _Child('source', 'image_source_node', folder, '-p', f"source:='{options.source}'"),
     ]
+    if options.web:
+        _fetch_charts()
+        children.append(_Child('web', 'web_monitor_node', folder))
     try:
-        recording = _listen(options.seconds, children)
+        recording = _listen(options.seconds or (3600.0 if options.web else 20.0), children)
     finally:
         for child in children:
             child.stop()
     return _report(recording, folder)
+
+
+def _fetch_charts() -> None:
+    from aitable_ros.web.charts import ChartsError, fetch_charts
+
+    try:
+        fetch_charts()
+    except ChartsError as error:
+        print(f'demo: the page shows numbers instead of curves: {error}', file=sys.stderr)
 
 
 class _Child:
@@ -257,6 +274,7 @@ class _Monitor:
         self._was_closed: dict[str, bool] = {}
         self._recent: deque[tuple[float, float]] = deque()
         self._input_hz = float('nan')
+        self._page = ''
 
     def spin(self, timeout_s: float) -> None:
         """
@@ -352,6 +370,10 @@ class _Monitor:
             values = {pair.key: pair.value for pair in status.values}
             if status.name == 'face_detection':
                 self._input_hz = float(values['input rate [Hz]'])
+            page = values.get('page', 'not served') if status.name == 'web_monitor' else ''
+            if page not in ('', 'not served', self._page):
+                self._page = page
+                print(f'the page is at {page}', flush=True)
             if status.message not in ('running', 'no input'):
                 self.trouble = f'{status.name}: {status.message}'
                 if status.level == DiagnosticStatus.ERROR:

@@ -13,7 +13,7 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 
 from rclpy.parameter import Parameter
 from ros_fixtures import image_message, until
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
 from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue, Posture
@@ -210,6 +210,55 @@ def test_the_overlay_is_drawn_on_the_very_image(graph):
     assert until(lambda: len(heard) == 2)
     assert heard[1].header == table.header(5.1)
     assert table.node.meters.failures == 0
+
+
+def test_small_pictures_are_made_only_while_somebody_listens_to_them(graph):
+    table = Table(graph)
+    heard = table.listen(CompressedImage, 'overlay/compressed')
+    table.image(5.0)
+    table.show_all(5.0, 'f1')
+    assert until(lambda: heard)
+    (small,) = heard
+    assert small.format == 'rgb8; jpeg compressed bgr8'  # as image_transport has it
+    assert small.header == table.header(5.0)
+    changed = (np.abs(image_to_rgb(small).astype(int) - GREY) > 20).any(axis=2)
+    assert 0.02 < changed.mean() < 0.6
+    large = table.listen(Image, 'overlay')
+    table.leave('/overlay/compressed')
+    table.image(5.1)
+    table.show_all(5.1, 'f1')
+    assert until(lambda: large)
+    assert len(heard) == 1
+
+
+@pytest.mark.parametrize('privacy', ['mesh', 'no_image'])
+def test_where_privacy_shows_no_image_none_is_received(graph, privacy):
+    table = Table(graph, privacy=privacy)
+    pictures = table.listen(Image, 'overlay')
+    arrays = table.listen(MarkerArray, 'markers')
+    table.show_all(5.0, 'f1')
+    assert until(lambda: arrays)
+    assert table.camera.get_subscription_count() == 0
+    if privacy == 'no_image':
+        assert pictures == []
+    else:
+        assert until(lambda: pictures)
+        rgb = image_to_rgb(pictures[0])
+        assert rgb.shape == GREY.shape
+        assert (rgb[200:, 280:] == rgb[-1, -1]).all()  # plain ground
+
+
+def test_there_may_be_no_topics_of_images(graph):
+    table = Table(graph, publish_images=False)
+    heard = table.listen(MarkerArray, 'markers')
+    table.show_all(5.0, 'f1')
+    assert until(lambda: heard)
+    names = {name for name, _ in graph.peer.get_topic_names_and_types()}
+    assert not {name for name in names if name.startswith('/overlay') and 'tra' not in name}
+    refused = graph.run(
+        lambda: table.node.set_parameters([Parameter('publish_images', value=True)])
+    )
+    assert not refused[0].successful
 
 
 def test_the_posture_of_one_of_the_last_images_is_shown(graph):

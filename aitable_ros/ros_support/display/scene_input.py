@@ -154,6 +154,8 @@ def draw(
     scene: Scene,
     places: LastPlaces,
     params: Any,
+    *,
+    readings: bool = True,
 ) -> npt.NDArray[np.uint8]:
     """
     Draw what was found in an image, as much of people as ``privacy`` lets be seen.
@@ -162,6 +164,7 @@ def draw(
     :param image: (H, W, 3) uint8 RGB; None where privacy needs none.
     :param places: of the faces in the images before.
     :param params: values of :data:`DRAWING_PARAMETERS` and ``privacy``.
+    :param readings: draw what was found; else only hide what is not to be seen.
     :returns: (H, W, 3) uint8 RGB.
     :raises ValueError: when there is no picture for this privacy.
     """
@@ -175,9 +178,11 @@ def draw(
         body = posture_overlay(scene.posture, keypoints_of(scene.posture))
     privacy = params['privacy']
     hidden = places.update(stamp_to_ns(item.header.stamp) * 1e-9, overlays, body)
-    size_px = (item.image_width, item.image_height)
+    seen = ground(image, (item.image_width, item.image_height), privacy, hidden)
+    if not readings:
+        return seen
     return draw_scene(
-        ground(image, size_px, privacy, hidden),
+        seen,
         overlays,
         body if params['draw_posture'] else None,
         mesh=params['draw_mesh'] or privacy == MESH,

@@ -18,7 +18,7 @@ from typing import Any
 from aitable_ros.inference.selection import AUTO, BACKENDS
 from aitable_ros.nodes.registry import CAMERA, CONTAINERS, NODES, PERCEIVING
 from aitable_ros.paths import share_dir
-from aitable_ros.visualization.overlay.privacy import PRIVACY
+from aitable_ros.visualization.overlay.privacy_modes import PRIVACY
 
 SWITCH = ('true', 'false')
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')

@@ -30,7 +30,8 @@ from aitable_ros.ros_support.parameters.network_parameters import (
 )
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
-from aitable_ros.visualization.overlay.privacy import NO_IMAGE, NONE, SHOWS_IMAGE, LastPlaces
+from aitable_ros.visualization.overlay.privacy import LastPlaces
+from aitable_ros.visualization.overlay.privacy_modes import NO_IMAGE, NONE, SHOWS_IMAGE
 
 DEMAND_POLL_S = 0.2
 SHORTEST_LIFETIME_S = 0.1  # of a marker: 0 would mean for ever

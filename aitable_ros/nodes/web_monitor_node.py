@@ -26,7 +26,8 @@ from aitable_ros.ros_support.messages.scalars import scalars_of, to_json
 from aitable_ros.ros_support.node.managed_node import ManagedNode
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
-from aitable_ros.visualization.overlay.privacy import NO_IMAGE, SHOWS_IMAGE, LastPlaces
+from aitable_ros.visualization.overlay.privacy import LastPlaces
+from aitable_ros.visualization.overlay.privacy_modes import NO_IMAGE, SHOWS_IMAGE
 from aitable_ros.web.access import (
     Access,
     default_token_file,

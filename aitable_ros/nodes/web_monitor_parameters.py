@@ -7,7 +7,7 @@ from __future__ import annotations
 from aitable_ros.ros_support.display.scene_input import DRAWING_PARAMETERS, privacy_parameter
 from aitable_ros.ros_support.parameters.network_parameters import IMAGE_PARAMETERS
 from aitable_ros.ros_support.parameters.table import ParameterSpec
-from aitable_ros.visualization.overlay.privacy import MESH
+from aitable_ros.visualization.overlay.privacy_modes import MESH
 
 PARAMETERS = (
     *IMAGE_PARAMETERS,

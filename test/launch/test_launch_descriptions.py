@@ -334,7 +334,10 @@ def test_what_is_asked_of_a_container(tmp_path):
         ({'rviz': 'true', 'rviz_config': 'none.rviz'}, 'rviz_config: there is no file'),
         ({'namespace': 'a b'}, "namespace: 'a b' is no ROS name"),
         ({'container': '/c', 'composed': 'false'}, 'container: '),
-        ({'web_privacy': 'all'}, "web_privacy: 'all' is not one of"),
+        (
+            {'source': '0', 'composed': 'false', 'publish_images': 'false'},
+            'publish_images: without it',
+        ),
         (dict.fromkeys(DEFAULT_NODES, 'false'), 'there is nothing to start'),
     ],
 )

@@ -16,7 +16,8 @@ from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
 from aitable_ros.ros_support.messages.posture import keypoints_of
 from aitable_ros.ros_support.messages.results import faces_from_message, head_pose_of
 from aitable_ros.ros_support.parameters.table import ParameterSpec
-from aitable_ros.visualization.overlay.privacy import MESH, PRIVACY, LastPlaces, ground
+from aitable_ros.visualization.overlay.privacy import LastPlaces, ground
+from aitable_ros.visualization.overlay.privacy_modes import MESH, PRIVACY
 from aitable_ros.visualization.overlay.scene import draw_scene, face_overlay, posture_overlay
 
 THE_PERSON = 'person'

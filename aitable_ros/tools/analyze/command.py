@@ -19,7 +19,7 @@ from aitable_ros.perception.emotion.expression_geometry import BACKEND as GEOMET
 from aitable_ros.perception.posture.body_source import BLAZEPOSE, NETWORKS
 from aitable_ros.tools.analyze.run import Run
 from aitable_ros.tools.support.interrupts import settle_interrupt
-from aitable_ros.visualization.overlay.privacy import BLUR, MESH, NONE
+from aitable_ros.visualization.overlay.privacy_modes import BLUR, MESH, NONE
 from aitable_ros.visualization.plots import require_matplotlib
 
 

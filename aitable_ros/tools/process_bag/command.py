@@ -18,7 +18,7 @@ from aitable_ros.inference.selection import AUTO, BACKENDS
 from aitable_ros.perception.emotion.expression_geometry import BACKEND as GEOMETRY
 from aitable_ros.tools.support.interrupts import settle_interrupt
 from aitable_ros.tools.support.ros_arguments import split_ros_arguments
-from aitable_ros.visualization.overlay.privacy import NONE, PRIVACY
+from aitable_ros.visualization.overlay.privacy_modes import NONE, PRIVACY
 
 if TYPE_CHECKING:
     from aitable_ros.tools.process_bag.run import Request

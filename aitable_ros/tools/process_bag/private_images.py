@@ -11,7 +11,7 @@ from aitable_ros.bags import BagTopic, find_definition
 from aitable_ros.bags.definitions import Canonical
 from aitable_ros.bags.reading import IMAGE
 from aitable_ros.tools.process_bag.offline_pipeline import Result
-from aitable_ros.visualization.overlay.privacy import MESH, NO_IMAGE, NONE, SHOWS_IMAGE
+from aitable_ros.visualization.overlay.privacy_modes import MESH, NO_IMAGE, NONE, SHOWS_IMAGE
 
 DRAWING = {'draw_mesh': True, 'draw_axes': True, 'draw_posture': True}
 

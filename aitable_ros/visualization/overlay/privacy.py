@@ -13,12 +13,7 @@ import numpy.typing as npt
 from aitable_ros.visualization.overlay.drawing import CARD, FAR_PX, Canvas, Rect, enclosing_rect
 from aitable_ros.visualization.overlay.face_overlay import FaceOverlay
 from aitable_ros.visualization.overlay.posture_overlay import HEAD_POINTS, PostureOverlay
-
-NONE, BLUR, MESH, NO_IMAGE = PRIVACY = ('none', 'blur', 'mesh', 'no_image')
-"""The picture as it is; faces blurred; readings on plain ground; no picture at all."""
-
-SHOWS_IMAGE = (NONE, BLUR)
-"""Those for which the camera's image is needed at all."""
+from aitable_ros.visualization.overlay.privacy_modes import MESH, NONE, SHOWS_IMAGE
 
 MEMORY_S = 30.0
 """How long the place of a face stays blurred after it was last found [s]: heads turn away."""
@@ -69,10 +64,10 @@ def ground(
 
     :param image: (H, W, 3) uint8 RGB, left as it is; may be None where it is not shown.
     :param size_px: its width and height.
-    :param privacy: NONE, BLUR or MESH.
+    :param privacy: see :mod:`~aitable_ros.visualization.overlay.privacy_modes`.
     :param places: of the faces, to be blurred.
-    :returns: (H, W, 3) uint8 RGB; the image itself for NONE.
-    :raises ValueError: for NO_IMAGE, where the image is needed and not there, or for a size that
+    :returns: (H, W, 3) uint8 RGB; the image itself for none.
+    :raises ValueError: for no_image, where the image is needed and not there, or for a size that
         no image has.
     """
     if privacy == MESH:

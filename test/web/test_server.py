@@ -202,6 +202,7 @@ class TestWhatPagesSend:
     def test_is_ignored_where_one_can_look_only(self, serve):
         server = serve()
         with Page(server.port) as page:
+            page.until('settings')
             page.send(json.dumps({'do': 'reload'}))
             server.publish('rows', '{"rows": []}')
             assert page.until('rows') == []

@@ -17,7 +17,9 @@ from rclpy.time import Time
 
 from aitable_msgs.msg import FaceArray
 from aitable_ros.nodes.web_monitor_parameters import PARAMETERS
+from aitable_ros.perception.fatigue.level import FatigueLevel
 from aitable_ros.perception.maths.rate_limit import RateLimit
+from aitable_ros.perception.posture.rule import Posture
 from aitable_ros.ros_support.display.page_control import PageControl
 from aitable_ros.ros_support.display.scene_input import Scene, SceneInput, draw
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
@@ -47,6 +49,7 @@ TERMINAL = Path('/dev/tty')
 """Not the standard output: that of a launched process goes into launch's log, too."""
 
 ABOUT = ('header', 'face_id', 'person_id', 'image_width', 'image_height')
+WORDS = {'level': FatigueLevel, 'state': Posture}
 SETTINGS = ('privacy', 'draw_mesh', 'draw_axes', 'draw_posture')
 
 
@@ -55,6 +58,9 @@ class _Loaded(NamedTuple):
 
     settings: WebSettings
     access: Access
+    token_file: Path
+    control: bool
+    history_s: float
     has_charts: bool
 
 
@@ -82,7 +88,7 @@ class WebMonitorNode(ManagedNode):
         self._problem = ''
         self._places = LastPlaces()
         self._limit = RateLimit()
-        self._history = History(self.params['history'])
+        self._history = History(self.params['history'], WORDS)
         self._statuses: dict[str, str] = {}
         self._settings = ''
         self._timer: Any = None
@@ -106,17 +112,20 @@ class WebMonitorNode(ManagedNode):
             from aitable_ros.web.server import WebSettings
         except ImportError as error:
             raise RuntimeError(f'{error}: apt install python3-aiohttp') from error
-        token_file = Path(values['token_file']).expanduser()
+        given = values['token_file']
+        token_file = Path(given).expanduser() if given else default_token_file()
         hosts = (name.strip().lower() for name in values['allowed_hosts'].split(','))
         access = Access(
-            load_token(token_file if values['token_file'] else default_token_file()),
+            load_token(token_file),
             values['host'],
             frozenset(filter(None, hosts)),
             values['token'] == 'always',
         )
         tls = _tls(values['tls_certificate'], values['tls_key'])
         settings = WebSettings(values['host'], values['port'], tls, values['max_clients'])
-        return _Loaded(settings, access, bool(read_charts()))
+        return _Loaded(
+            settings, access, token_file, values['control'], values['history'], bool(read_charts())
+        )
 
     def check(self, values: Mapping[str, Any], changed: Set[str]) -> None:
         """Refuse half of what TLS needs."""
@@ -148,13 +157,15 @@ class WebMonitorNode(ManagedNode):
     def adapt(self) -> None:
         """Serve as the parameters say now; pages connect again by themselves."""
         self._end_serving()
+        self._history.length_s = self.loaded.history_s
         self._serve()
 
     def reset(self) -> None:
         """Forget the readings that were kept."""
         self.found.clear()
         self._places = LastPlaces()
-        self._history = History(self.params['history'])
+        self._history.clear()
+        self._history.length_s = self.params['history']
 
     def results(self, item: FaceArray) -> Iterable[Any]:
         """Show the readings of one image, and the image; nothing is published on a topic."""
@@ -233,8 +244,9 @@ class WebMonitorNode(ManagedNode):
             self.offer(message)
 
     def _take_diagnostics(self, message: DiagnosticArray) -> None:
+        within = f'{self.get_namespace()}/'.lstrip('/')
         for status in message.status:
-            if status.hardware_id != 'aitable':
+            if status.hardware_id != 'aitable' or not status.name.startswith(within):
                 continue
             text = to_json({'status': _status(status)})
             self._statuses[status.name] = text
@@ -260,8 +272,8 @@ class WebMonitorNode(ManagedNode):
                 'settings': {
                     **shown,
                     'name': self.get_namespace(),
-                    'control': self.values['control'],
-                    'history': self.values['history'],
+                    'control': self.loaded.control,
+                    'history': self.loaded.history_s,
                     'charts': self._has_charts,
                 }
             }
@@ -280,13 +292,13 @@ class WebMonitorNode(ManagedNode):
     def _serve(self) -> None:
         from aitable_ros.web.server import WebServer
 
-        settings, access, _ = self.loaded
+        settings, access = self.loaded.settings, self.loaded.access
         try:
             self._server = WebServer(
                 settings,
                 access,
                 greeting=self._greet,
-                control=self.control.take if self.values['control'] else None,
+                control=self.control.take if self.loaded.control else None,
                 on_error=self.meters.note_error,
             )
         except OSError as error:
@@ -299,8 +311,7 @@ class WebMonitorNode(ManagedNode):
         """Log where the page is; the token goes to the terminal and into no log."""
         assert self._server is not None
         needed = access.always or not is_loopback(settings.host)
-        token_file = self.values['token_file'] or default_token_file()
-        hint = f'; it asks for the token in {token_file}' if needed else ''
+        hint = f'; it asks for the token in {self.loaded.token_file}' if needed else ''
         self.get_logger().info(f'the page is at {self.url}{hint}')
         if not needed:
             return

@@ -8,6 +8,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
+from enum import IntEnum
 from typing import Any
 
 PERIOD_S = 0.5
@@ -43,10 +44,12 @@ class History:
     A row for each person, twice a second.
 
     :param length_s: older rows are forgotten [s].
+    :param words: enumerations by name of the field; rows have their names in lower case.
     """
 
-    def __init__(self, length_s: float) -> None:
-        self._length_s = length_s
+    def __init__(self, length_s: float, words: Mapping[str, type[IntEnum]]) -> None:
+        self.length_s = length_s
+        self._words = words
         self._rows: deque[Row] = deque()
         self._due_s = -math.inf
         self._lock = threading.Lock()
@@ -64,10 +67,10 @@ class History:
         if stamp_s < self._due_s:
             return []
         self._due_s = stamp_s + PERIOD_S
-        rows = [[stamp_s, person['id'], *_values(person)] for person in people]
+        rows = [[stamp_s, person['id'], *self._values(person)] for person in people]
         with self._lock:
             self._rows.extend(rows)
-            while self._rows and self._rows[0][0] < stamp_s - self._length_s:
+            while self._rows and self._rows[0][0] < stamp_s - self.length_s:
                 self._rows.popleft()
         return rows
 
@@ -82,8 +85,11 @@ class History:
             self._rows.clear()
         self._due_s = -math.inf
 
-
-def _values(person: Mapping[str, Any]) -> Iterable[Any]:
-    for source, names in _SOURCES.items():
-        fields = person[source] or {}
-        yield from (fields.get(name) for name in names)
+    def _values(self, person: Mapping[str, Any]) -> Iterable[Any]:
+        for source, names in _SOURCES.items():
+            fields = person[source] or {}
+            for name in names:
+                value = fields.get(name)
+                if value is not None and name in self._words:
+                    value = self._words[name](value).name.lower()
+                yield value

@@ -174,22 +174,27 @@ class WebServer:
             # of requests that are no HTTP it would write tracebacks
             logger=_silent(),
         )
-        self._loop.run_until_complete(runner.setup())
+        try:
+            server = self._loop.run_until_complete(self._open(runner))
+            ready.set()
+            self._loop.run_forever()
+            server.close()
+        except Exception as error:
+            self._on_error(error)
+        finally:
+            ready.set()
+            self._loop.run_until_complete(self._close(runner))
+            self._loop.close()
+
+    async def _open(self, runner: web.AppRunner) -> asyncio.AbstractServer:
+        await runner.setup()
         tls = self._settings.tls
-        serve = self._loop.create_server(
+        return await self._loop.create_server(
             lambda: self._connection(runner),
             sock=self._socket,
             ssl=tls,
             ssl_handshake_timeout=None if tls is None else IDLE_S,
         )
-        server = self._loop.run_until_complete(serve)
-        ready.set()
-        try:
-            self._loop.run_forever()
-        finally:
-            server.close()
-            self._loop.run_until_complete(self._close(runner))
-            self._loop.close()
 
     def _connection(self, runner: web.AppRunner) -> asyncio.Protocol:
         assert runner.server is not None

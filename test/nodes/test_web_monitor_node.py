@@ -305,11 +305,12 @@ class TestServing:
         with Page(before) as page:
             page.until('settings')
             graph.run(lambda: set_parameter(node, 'max_clients', 1))
+            graph.run(lambda: set_parameter(node, 'control', True))
             assert graph.trigger('/web_monitor/reload').success
             while page.close_code is None:
                 page.next()
         with Page(port_of(node)) as page:
-            page.until('settings')
+            assert page.until('settings')['control'] is True
             assert socket_status(port_of(node)) == 503
 
     def test_a_port_in_use_is_said(self, graph, tmp_path):

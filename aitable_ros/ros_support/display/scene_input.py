@@ -42,8 +42,8 @@ def privacy_parameter(default: str) -> ParameterSpec:
     return ParameterSpec(
         'privacy',
         default,
-        'what pictures show: none: everything; blur: no faces; mesh: landmarks alone; '
-        'no_image: there are none',
+        'how much pictures show of people (none: everything, blur: no faces, mesh: landmarks '
+        'alone, no_image: there are no pictures)',
         choices=PRIVACY,
         dynamic=True,
         basic=True,

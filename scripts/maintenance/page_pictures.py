@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import io
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,7 +46,7 @@ class Shot(NamedTuple):
 
 
 IN_DOCS = (
-    Shot('web', 1280, 1000, False, 'mesh'),
+    Shot('web', 1120, 860, False, 'mesh'),
     Shot('web_phone', 390, 820, True, 'blur'),
 )
 FURTHER = (
@@ -97,7 +98,8 @@ def main() -> None:
         log = Path(logs)
         nodes = [start('component_container', log / 'nodes', f'components:=[{names}]')]
         web = start('web_monitor_node', log / 'web', 'port:=0', 'control:=true')
-        driver = webdriver.Chrome(options)
+        # named, or selenium would look for one on the internet
+        driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which('chromedriver')))
         try:
             while not (found := re.search(r'http://[\d.:]+/', (log / 'web').read_text())):
                 time.sleep(0.2)

@@ -113,7 +113,7 @@ function plane() {
   const point = svg('circle', { class: 'point', r: 5 });
   const root = svg('svg', { class: 'plane', viewBox: '-52 -52 104 104', role: 'img' },
     svg('circle', { r: 50 }), svg('path', { d: 'M-50 0H50M0 -50V50' }),
-    svg('text', { x: 18, y: -3 }, text.valence), svg('text', { x: 3, y: -40 }, text.arousal), point);
+    svg('text', { x: 6, y: 12 }, text.valence), svg('text', { x: 3, y: -40 }, text.arousal), point);
   return {
     root,
     move(valence, arousal) {

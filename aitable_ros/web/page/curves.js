@@ -113,7 +113,7 @@ function makePlots() {
       width: box.clientWidth,
       height: 130,
       scales: { y: { range: curve.range } },
-      axes: [{ ...axis, space: 90, values: (_, at) => at.map(time) }, { ...axis, size: 44 }],
+      axes: [{ ...axis, size: 28, space: 90, values: (_, at) => at.map(time) }, { ...axis, size: 44 }],
       series: [{ label: text.time, value: (_, v) => time(v) }, ...series],
     };
     return { curve, plot: new uPlot(options, [[], ...series.map(() => [])], place) };

@@ -214,6 +214,13 @@ class TestSetup:
             expected |= {f'{share}/{folder}/{path.name}' for path in files}
         assert expected <= set(installed)
 
+    def test_the_files_of_the_page_are_installed(self, setup_arguments: dict[str, Any]) -> None:
+        patterns = setup_arguments['package_data']['aitable_ros']
+        covered = {path for pattern in patterns for path in PACKAGE_DIR.glob(pattern)}
+        assert {path for path in PACKAGE_DIR.rglob('*') if path.suffix in ('.html', '.js', '.css')}
+        others = {path for path in PACKAGE_DIR.rglob('*.*') if path.suffix not in ('.py', '.pyc')}
+        assert {path for path in others if path.is_file()} <= covered
+
     def test_every_executable_has_its_function(self, setup_arguments: dict[str, Any]) -> None:
         scripts = setup_arguments['entry_points']['console_scripts']
         assert scripts

@@ -25,6 +25,7 @@ from typing import Any
 
 from aitable_ros.nodes.registry import BY_DEFAULT
 from aitable_ros.paths import cache_dir, engines_dir, share_dir
+from aitable_ros.visualization.overlay.privacy_modes import PRIVACY
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
@@ -101,6 +102,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default='auto',
         help='what runs the networks (default: auto, the first of config/models.yaml that loads)',
     )
+    parser.add_argument(
+        '--privacy',
+        choices=PRIVACY,
+        help='how much the picture at the end and the page show of people (default: all, and on'
+        ' the page landmarks only)',
+    )
     parser.add_argument('--out', type=Path, help='folder for the picture and the CSV file')
     return parser.parse_args(argv)
 
@@ -116,6 +123,7 @@ def _run(options: argparse.Namespace) -> int:
     from aitable_ros.inference.selection import AUTO, BACKENDS
     from aitable_ros.model_zoo.store import fetch_if_possible
     from aitable_ros.ros_support.process.transport import configure_transport
+    from aitable_ros.web.charts import fetch_charts_if_possible
 
     if options.backend not in (AUTO, *BACKENDS):
         raise DemoError(f'--backend {options.backend}: not one of {", ".join((AUTO, *BACKENDS))}')
@@ -138,27 +146,21 @@ def _run(options: argparse.Namespace) -> int:
             f'face_detection:backend:={options.backend}',
             '-p',
             f'fatigue:backend:={options.backend}',
+            *(['-p', f'overlay:privacy:={options.privacy}'] if options.privacy else []),
         ),
         _Child('source', 'image_source_node', folder, '-p', f"source:='{options.source}'"),
     ]
     if options.web:
-        _fetch_charts()
-        children.append(_Child('web', 'web_monitor_node', folder))
+        if problem := fetch_charts_if_possible():
+            print(f'demo: the page shows numbers instead of curves: {problem}', file=sys.stderr)
+        privacy = ['-p', f'privacy:={options.privacy}'] if options.privacy else []
+        children.append(_Child('web', 'web_monitor_node', folder, *privacy))
     try:
         recording = _listen(options.seconds or (3600.0 if options.web else 20.0), children)
     finally:
         for child in children:
             child.stop()
     return _report(recording, folder)
-
-
-def _fetch_charts() -> None:
-    from aitable_ros.web.charts import ChartsError, fetch_charts
-
-    try:
-        fetch_charts()
-    except ChartsError as error:
-        print(f'demo: the page shows numbers instead of curves: {error}', file=sys.stderr)
 
 
 class _Child:

@@ -64,6 +64,15 @@ def fetch_charts(given: Path | None = None) -> Path:
     return folder
 
 
+def fetch_charts_if_possible() -> str:
+    """Bring uPlot where it is not there; return why it could not be, empty: it is there."""
+    try:
+        fetch_charts()
+    except ChartsError as error:
+        return str(error)
+    return ''
+
+
 def _download(folder: Path) -> Path:
     by_hand = f'elsewhere: `npm pack {PACKAGE}`, and here: {HOW_TO_GET} --from FILE'
     npm = shutil.which('npm')

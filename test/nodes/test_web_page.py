@@ -8,6 +8,8 @@ import csv
 import os
 import threading
 import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import pytest
@@ -90,6 +92,26 @@ def opened(graph, tmp_path, browser):
         return node, peers
 
     return open_page
+
+
+@contextmanager
+def foreign_page():
+    """Serve an empty page of another origin."""
+
+    class Empty(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header('Content-Type', 'text/html')
+            self.end_headers()
+            self.wfile.write(b'<link rel="icon" href="data:,">')
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(('127.0.0.1', 0), Empty) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{server.server_port}/'
+        server.shutdown()
 
 
 class TestCards:
@@ -239,6 +261,19 @@ class TestConnection:
         browser.driver.find_element('id', 'token').send_keys(f'{token}\n')
         assert browser.says('#status', 'connected')
         assert browser.run('return door.hidden')
+
+    def test_a_foreign_page_does_not_get_to_read(self, graph, tmp_path, browser):
+        node = web_monitor(graph, tmp_path)
+        with foreign_page() as foreign:
+            browser.driver.get(foreign)
+        said = browser.driver.execute_async_script(
+            'const done = arguments[1], socket = new WebSocket(arguments[0]);'
+            'socket.onmessage = socket.onopen = () => done("open");'
+            'socket.onerror = () => done("refused");',
+            node.url.replace('http', 'ws') + 'socket',
+        )
+        assert said == 'refused'
+        assert node._server.refused == 1
 
     def test_asks_no_other_host_for_anything(self, browser, opened):
         node, peers = opened()

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -127,11 +127,6 @@ class WebMonitorNode(ManagedNode):
             settings, access, token_file, values['control'], values['history'], bool(read_charts())
         )
 
-    def check(self, values: Mapping[str, Any], changed: Set[str]) -> None:
-        """Refuse half of what TLS needs."""
-        if bool(values['tls_certificate']) != bool(values['tls_key']):
-            raise ValueError('tls_certificate and tls_key go together')
-
     def start(self) -> None:
         """Serve the page, and listen to what it shows."""
         self._serve()
@@ -157,7 +152,6 @@ class WebMonitorNode(ManagedNode):
     def adapt(self) -> None:
         """Serve as the parameters say now; pages connect again by themselves."""
         self._end_serving()
-        self._history.length_s = self.loaded.history_s
         self._serve()
 
     def reset(self) -> None:
@@ -165,7 +159,6 @@ class WebMonitorNode(ManagedNode):
         self.found.clear()
         self._places = LastPlaces()
         self._history.clear()
-        self._history.length_s = self.params['history']
 
     def results(self, item: FaceArray) -> Iterable[Any]:
         """Show the readings of one image, and the image; nothing is published on a topic."""
@@ -179,10 +172,10 @@ class WebMonitorNode(ManagedNode):
         if rows:
             server.publish('rows', to_json({'rows': rows}))
         if server.clients:
+            server.publish('readings', to_json({'readings': readings}))
             jpeg = self._picture(item, scene)
             if jpeg is not None:
                 server.show(stamp_s, jpeg)
-            server.publish('readings', to_json({'readings': readings}))
             self.output_rate.tick()
             age = self.get_clock().now() - Time.from_msg(item.header.stamp)
             self.meters.latency.add(age.nanoseconds * 1e-9)
@@ -293,6 +286,7 @@ class WebMonitorNode(ManagedNode):
         from aitable_ros.web.server import WebServer
 
         settings, access = self.loaded.settings, self.loaded.access
+        self._history.length_s = self.loaded.history_s
         try:
             self._server = WebServer(
                 settings,
@@ -336,6 +330,8 @@ def _tls(certificate: str, key: str) -> ssl.SSLContext | None:
     """
     if not certificate and not key:
         return None
+    if not (certificate and key):
+        raise RuntimeError('tls_certificate and tls_key go together')
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(Path(certificate).expanduser(), Path(key).expanduser())

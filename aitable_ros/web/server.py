@@ -43,6 +43,7 @@ CONNECTIONS_PER_CLIENT = 8
 
 Answer = Callable[[str], None]
 Control = Callable[[Mapping[str, Any], Answer], None]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -220,28 +221,28 @@ class WebServer:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _application(self) -> web.Application:
-        app = web.Application(middlewares=[self._guard], client_max_size=MAX_MESSAGE_BYTES)
-        app.router.add_get('/socket', self._socket_of)
-        app.router.add_get('/{path:.*}', self._file)
+        # without middlewares, for which aiohttp keeps the application, and all of this, for ever
+        app = web.Application(client_max_size=MAX_MESSAGE_BYTES)
+        app.router.add_get('/socket', self._guarded(self._socket_of))
+        app.router.add_get('/{path:.*}', self._guarded(self._file))
         app.on_response_prepare.append(self._add_headers)
         return app
 
-    @web.middleware
-    async def _guard(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[Any]]
-    ) -> web.StreamResponse:
-        problem = self._access.problem_with(request.headers)
-        if problem:
-            self.refused += 1
-            raise web.HTTPForbidden(text=problem)
-        try:
-            response: web.StreamResponse = await handler(request)
-            return response
-        except (web.HTTPException, ConnectionError):
-            raise
-        except Exception as error:
-            self._on_error(error)
-            raise web.HTTPInternalServerError() from None
+    def _guarded(self, handler: Handler) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            problem = self._access.problem_with(request.headers)
+            if problem:
+                self.refused += 1
+                raise web.HTTPForbidden(text=problem)
+            try:
+                return await handler(request)
+            except (web.HTTPException, ConnectionError):
+                raise
+            except Exception as error:
+                self._on_error(error)
+                raise web.HTTPInternalServerError() from None
+
+        return handle
 
     async def _add_headers(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         # behind a proxy and in older Safari 'self' has no WebSockets; the name was checked

@@ -8,6 +8,7 @@ import { showPeople } from './cards.js';
 
 const RETRY_MS = [300, 1000, 2000, 5000];
 const SILENT_S = 3;
+const SWITCHES = ['draw_mesh', 'draw_axes', 'draw_posture'];
 const TOKEN = 'aitable-token';
 const byId = id => document.getElementById(id);
 
@@ -96,21 +97,23 @@ function ask(wish) {
 }
 
 function showControls() {
-  const button = what => element('button',
-    { id: what, onclick: () => ask({ do: what }) }, text[what]);
-  const privacy = element('select',
-    { id: 'privacy', onchange: () => ask({ do: 'set', name: 'privacy', value: privacy.value }) },
-    ...Object.entries(privacies).map(([value, words]) => element('option', { value }, words)));
-  privacy.value = settings.privacy;
-  const switches = ['draw_mesh', 'draw_axes', 'draw_posture'].map(name => {
-    const tick = element('input', { type: 'checkbox', id: name, checked: settings[name],
-      onchange: () => ask({ do: 'set', name, value: tick.checked }) });
-    return element('label', {}, tick, ` ${text[name]}`);
-  });
-  const focused = document.activeElement?.id;
-  byId('control').replaceChildren(button('calibrate'), button('reload'),
-    element('label', {}, `${text.privacy} `, privacy), ...switches);
-  if (focused) byId(focused)?.focus();
+  const box = byId('control');
+  if (!box.children.length) {
+    const button = what => element('button',
+      { id: what, onclick: () => ask({ do: what }) }, text[what]);
+    const privacy = element('select',
+      { id: 'privacy', onchange: () => ask({ do: 'set', name: 'privacy', value: privacy.value }) },
+      ...Object.entries(privacies).map(([value, words]) => element('option', { value }, words)));
+    const switches = SWITCHES.map(name => {
+      const tick = element('input', { type: 'checkbox', id: name,
+        onchange: () => ask({ do: 'set', name, value: tick.checked }) });
+      return element('label', {}, tick, ` ${text[name]}`);
+    });
+    box.append(button('calibrate'), button('reload'),
+      element('label', {}, `${text.privacy} `, privacy), ...switches);
+  }
+  byId('privacy').value = settings.privacy;
+  for (const name of SWITCHES) byId(name).checked = settings[name];
 }
 
 // ----- the connection

@@ -25,7 +25,7 @@ setup(
     # The interface package and colcon's build, install and log folders lie beside the Python
     # package: name what belongs to it.
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
-    package_data={PACKAGE: ['py.typed', 'perception/faces/*.npz']},
+    package_data={PACKAGE: ['py.typed', 'perception/faces/*.npz', 'web/page/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
@@ -55,6 +55,7 @@ setup(
             'build_engines = aitable_ros.tools.build_engines.command:main',
             'demo = aitable_ros.tools.demo:main',
             'fatigue_report = aitable_ros.tools.fatigue_report.command:main',
+            'fetch_charts = aitable_ros.tools.fetch_charts:main',
             'fetch_models = aitable_ros.tools.fetch_models:main',
             'preflight = aitable_ros.tools.preflight.command:main',
             'process_bag = aitable_ros.tools.process_bag.command:main',

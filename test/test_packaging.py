@@ -69,11 +69,15 @@ LAYERS_BELOW: dict[str, set[str]] = {
     'bags': {'simulation', 'perception'},
     'model_zoo': {'inference', 'sources'},
     'ros_support': {'inference', 'perception', 'visualization'},
-    'launching': {'inference', 'bags', 'ros_support', 'nodes'},
-    'nodes': {'inference', 'perception', 'visualization', 'sources', 'model_zoo', 'ros_support'},
+    'web': set(),
+    'launching': {'inference', 'visualization', 'bags', 'ros_support', 'nodes'},
+    'nodes': {
+        *('inference', 'perception', 'visualization', 'sources', 'model_zoo', 'ros_support'),
+        'web',
+    },
     'tools': {
         *('inference', 'perception', 'simulation', 'visualization', 'sources', 'bags'),
-        *('model_zoo', 'ros_support', 'nodes'),
+        *('model_zoo', 'ros_support', 'nodes', 'web'),
     },
 }
 
@@ -209,6 +213,13 @@ class TestSetup:
             assert files
             expected |= {f'{share}/{folder}/{path.name}' for path in files}
         assert expected <= set(installed)
+
+    def test_the_files_of_the_page_are_installed(self, setup_arguments: dict[str, Any]) -> None:
+        patterns = setup_arguments['package_data']['aitable_ros']
+        covered = {path for pattern in patterns for path in PACKAGE_DIR.glob(pattern)}
+        assert {path for path in PACKAGE_DIR.rglob('*') if path.suffix in ('.html', '.js', '.css')}
+        others = {path for path in PACKAGE_DIR.rglob('*.*') if path.suffix not in ('.py', '.pyc')}
+        assert {path for path in others if path.is_file()} <= covered
 
     def test_every_executable_has_its_function(self, setup_arguments: dict[str, Any]) -> None:
         scripts = setup_arguments['entry_points']['console_scripts']

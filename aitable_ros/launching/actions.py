@@ -31,6 +31,7 @@ from aitable_ros.ros_support.process.transport import local_settings, transport_
 
 CONTAINER_NAME = 'aitable_container'
 RESPAWN_DELAY_S = 2.0
+WITH_IMAGE_TOPICS = ('overlay', 'hri', CAMERA)
 
 
 def describe(file: str, start: Callable[[Setup], list[Action]] | None = None) -> LaunchDescription:
@@ -86,7 +87,7 @@ class Setup:
 
     def enabled(self) -> list[str]:
         """Name the nodes that are switched on."""
-        return [name for name in NODES if self.values.get(name) == 'true']
+        return [name for name, node in NODES.items() if self.values.get(node.argument) == 'true']
 
     @property
     def namespace(self) -> str:
@@ -121,6 +122,11 @@ class Setup:
             chosen['image_transport'] = self.values['image_transport']
         if name == CAMERA:
             chosen['source'] = self.values['source']
+        if name in WITH_IMAGE_TOPICS and self.values.get('publish_images'):
+            chosen['publish_images'] = self.values['publish_images'] == 'true'
+        if name == 'web_monitor':
+            given = {key: self.values.get(f'web_{key}') for key in ('host', 'privacy')}
+            chosen |= {key: value for key, value in given.items() if value}
         if self.values['use_sim_time']:
             chosen['use_sim_time'] = self.values['use_sim_time'] == 'true'
         return chosen
@@ -136,17 +142,21 @@ class Setup:
 
     def start(self, names: Sequence[str]) -> list[Action]:
         """Start nodes, where and how the arguments say."""
-        if not names:
-            return []
-        if self.values.get('container'):
-            return self._join(self.values['container'], names)
-        executables = {name: name for name in names}
+        alone = [name for name in names if NODES[name].alone]
+        others = [name for name in names if name not in alone]
+        joined = self.values.get('container', '')
+        composed = joined or self.values.get('composed') == 'true'
+        actions = self._join(joined, others) if joined and others else []
+        executables = {name: name for name in (alone if composed else names)}
         parameters = {name: self.overrides(name) for name in names}
-        if self.values.get('composed') == 'true':
-            executables = {CONTAINER_NAME: CONTAINERS[self.values['container_threads']]}
-            parameters[CONTAINER_NAME] = {'components': list(names)}
+        if others and composed and not joined:
+            executables[CONTAINER_NAME] = CONTAINERS[self.values['container_threads']]
+            parameters[CONTAINER_NAME] = {'components': others}
+        if not executables:
+            return actions
         file, cleaning = self.write(parameters)
         return [
+            *actions,
             cleaning,
             *(self._process(executable, name, file) for name, executable in executables.items()),
         ]

@@ -18,6 +18,7 @@ from typing import Any
 from aitable_ros.inference.selection import AUTO, BACKENDS
 from aitable_ros.nodes.registry import CAMERA, CONTAINERS, NODES, WITH_NETWORKS
 from aitable_ros.paths import share_dir
+from aitable_ros.visualization.overlay.privacy_modes import PRIVACY
 
 SWITCH = ('true', 'false')
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
@@ -126,8 +127,27 @@ _ARGUMENTS = {
         ),
         *(_backend(name, *(('geometry',) if name == 'emotion' else ())) for name in WITH_NETWORKS),
         *(
-            _switch(node.name, f'start {node.name}{node.remark}', str(node.by_default).lower())
+            _switch(node.argument, f'start {node.name}{node.remark}', str(node.by_default).lower())
             for node in NODES.values()
+        ),
+        LaunchArgument(
+            'web_host',
+            'address that the page is served on: 0.0.0.0 is the whole network, and needs the '
+            'token that the terminal shows; empty: as params_file says, else this machine only',
+            '',
+        ),
+        LaunchArgument(
+            'web_privacy',
+            'what the pictures of the page show; empty: as params_file says, else mesh',
+            '',
+            ('', *PRIVACY),
+        ),
+        LaunchArgument(
+            'publish_images',
+            'false: no topic of these nodes carries images; a source gives them to the nodes of '
+            'its process only; empty: as params_file says, else true',
+            '',
+            ('', *SWITCH),
         ),
         _switch(
             'composed', 'all nodes in one process, which shares each image, or each in its own'
@@ -210,8 +230,10 @@ _PIPELINE = (
     'image_transport',
     'backend',
     *(f'{name}_backend' for name in WITH_NETWORKS),
-    *(name for name in NODES if name not in ('overlay', CAMERA)),
+    *(name for name in NODES if name not in ('overlay', 'web_monitor', CAMERA)),
+    'publish_images',
 )
+_SHOWING = ('overlay', 'web', 'web_host', 'web_privacy')
 _PROCESSES = ('composed', 'container', 'container_threads', 'respawn')
 _COMMON = ('params_file', 'namespace', 'use_sim_time', 'network', 'log_level')
 _RVIZ = ('rviz', 'rviz_config')
@@ -227,7 +249,7 @@ _JOIN = {
 }
 
 LAUNCH_FILES = {
-    'aitable.launch.py': _pick('source', *_PIPELINE, 'overlay', *_PROCESSES, *_COMMON, *_RVIZ),
+    'aitable.launch.py': _pick('source', *_PIPELINE, *_SHOWING, *_PROCESSES, *_COMMON, *_RVIZ),
     'aitable_nodes.launch.py': _pick(*_PIPELINE, *_PROCESSES, *_COMMON),
     'aitable_camera.launch.py': _pick(
         'source',
@@ -248,7 +270,8 @@ LAUNCH_FILES = {
         container=_JOIN,
     ),
     'aitable_visualization.launch.py': _pick(
-        'overlay',
+        *_SHOWING,
+        'publish_images',
         'image_topic',
         'camera_info_topic',
         'image_transport',
@@ -268,7 +291,7 @@ LAUNCH_FILES = {
         'end_with_bag',
         'linger',
         *_PIPELINE,
-        'overlay',
+        *_SHOWING,
         'composed',
         'container_threads',
         *_COMMON,
@@ -299,6 +322,15 @@ def checked(file: str, given: Mapping[str, str]) -> dict[str, str]:
     problems = [p for argument in arguments if (p := argument.problem_with(values[argument.name]))]
     if values.get('container') and values.get('composed') == 'false':
         problems.append('container: nodes in a container are composed; leave composed out')
+    has_source = values.get('source', NONE) != NONE
+    if (
+        values.get('publish_images') == 'false'
+        and has_source
+        and values.get('composed') == 'false'
+    ):
+        problems.append(
+            'publish_images: without it a source reaches the nodes of its process only'
+        )
     if problems:
         raise ValueError('; '.join(problems))
     if values.get('params_file') == NONE:

@@ -25,7 +25,10 @@ from aitable_ros.ros_support.messages.hri import (
     sleepiness,
 )
 from aitable_ros.ros_support.node.managed_node import ManagedNode
-from aitable_ros.ros_support.parameters.network_parameters import IMAGE_PARAMETERS
+from aitable_ros.ros_support.parameters.network_parameters import (
+    IMAGE_PARAMETERS,
+    PUBLISH_IMAGES,
+)
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
 
@@ -37,7 +40,7 @@ class _FaceTopics(NamedTuple):
     """The publishers of one face."""
 
     roi: Publisher
-    cropped: Publisher
+    cropped: Publisher | None  # images may be switched off
     landmarks: Publisher
     expression: Publisher
 
@@ -70,6 +73,7 @@ class HriNode(ManagedNode):
             dynamic=True,
         ),
         ParameterSpec('publish_gaze', True, 'broadcast TF frames gaze_<id>', dynamic=True),
+        PUBLISH_IMAGES,
     )
 
     def __init__(self, name: str = 'hri', **kwargs: Any) -> None:
@@ -179,7 +183,7 @@ class HriNode(ManagedNode):
                 landmarks = landmarks_message(types, face)
                 if landmarks is not None:
                     yield of_face.landmarks, landmarks
-            if _is_heard(of_face.cropped):
+            if of_face.cropped is not None and _is_heard(of_face.cropped):
                 yield from self._cropped_results(of_face.cropped, face)
 
     def _cropped_results(
@@ -231,7 +235,9 @@ class HriNode(ManagedNode):
         types, name = self.loaded, f'{FACES}/{face_id}'
         return _FaceTopics(
             roi=self.create_publisher(types.NormalizedRegionOfInterest2D, f'{name}/roi', 10),
-            cropped=self.create_publisher(Image, f'{name}/cropped', 2),
+            cropped=self.create_publisher(Image, f'{name}/cropped', 2)
+            if self.params['publish_images']
+            else None,
             landmarks=self.create_publisher(types.FacialLandmarks, f'{name}/landmarks', 10),
             expression=self.create_publisher(types.Expression, f'{name}/expression', 10),
         )
@@ -246,7 +252,8 @@ class HriNode(ManagedNode):
         gone, self._gone = self._gone, []
         for topics in gone:
             for publisher in topics:
-                self.destroy_publisher(publisher)
+                if publisher is not None:
+                    self.destroy_publisher(publisher)
 
     def _follow_demand(self) -> None:
         """Receive images while they are wanted, and destroy what is left of faces that left."""
@@ -266,8 +273,8 @@ class HriNode(ManagedNode):
         return any(_is_heard(topics.cropped) for topics in self._topics.values())
 
 
-def _is_heard(publisher: Publisher) -> bool:
-    return bool(publisher.get_subscription_count() > 0)
+def _is_heard(publisher: Publisher | None) -> bool:
+    return publisher is not None and bool(publisher.get_subscription_count() > 0)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -13,9 +13,13 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from aitable_ros.ros_support.frames.frame_hub import InProcessPublisher
 from aitable_ros.ros_support.frames.image_conversion import rgb_to_compressed, rgb_to_image
 from aitable_ros.ros_support.node.managed_node import ManagedNode
-from aitable_ros.ros_support.parameters.network_parameters import FOLDERS_PARAMETER
+from aitable_ros.ros_support.parameters.network_parameters import (
+    FOLDERS_PARAMETER,
+    PUBLISH_IMAGES,
+)
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
 from aitable_ros.sources import FrameSource, SourceError, SourceFrame, open_source
@@ -88,14 +92,20 @@ class ImageSourceNode(ManagedNode):
         ParameterSpec(
             'jpeg_quality', 90, 'quality of the compressed images', (1, 100), dynamic=True
         ),
+        PUBLISH_IMAGES,
     )
 
     def __init__(self, name: str = 'image_source', **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
-        self._raw = self.create_publisher(Image, 'image_raw', 2)
-        self._compressed = self.create_publisher(
-            CompressedImage, self.resolve_topic_name('image_raw') + '/compressed', 2
-        )
+        compressed = self.resolve_topic_name('image_raw') + '/compressed'
+        self._raw: Any
+        self._compressed: Any
+        if self.params['publish_images']:
+            self._raw = self.create_publisher(Image, 'image_raw', 2)
+            self._compressed = self.create_publisher(CompressedImage, compressed, 2)
+        else:
+            self._raw = InProcessPublisher(self, 'image_raw')
+            self._compressed = InProcessPublisher(self, compressed)
         self.loaded: _Loaded | None = None
         self._wake = threading.Event()
         self._stopped = True

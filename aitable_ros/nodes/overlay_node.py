@@ -4,40 +4,48 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from rclpy.publisher import Publisher
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from visualization_msgs.msg import MarkerArray
 
-from aitable_msgs.msg import Emotion, FaceArray, Fatigue, Posture
+from aitable_msgs.msg import FaceArray
 from aitable_ros.ros_support.display.face_markers import FaceMarkers
 from aitable_ros.ros_support.display.posture_markers import PostureMarkers
-from aitable_ros.ros_support.frames.frame_hub import Frame, stamp_to_ns
-from aitable_ros.ros_support.frames.image_conversion import rgb_to_image
-from aitable_ros.ros_support.messages.posture import keypoints_of
-from aitable_ros.ros_support.messages.results import faces_from_message, head_pose_of
+from aitable_ros.ros_support.display.scene_input import (
+    DRAWING_PARAMETERS,
+    Scene,
+    SceneInput,
+    draw,
+    privacy_parameter,
+)
+from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
+from aitable_ros.ros_support.frames.image_conversion import rgb_to_compressed, rgb_to_image
 from aitable_ros.ros_support.node.managed_node import ManagedNode
-from aitable_ros.ros_support.parameters.network_parameters import IMAGE_PARAMETERS
+from aitable_ros.ros_support.parameters.network_parameters import (
+    IMAGE_PARAMETERS,
+    PUBLISH_IMAGES,
+)
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
-from aitable_ros.visualization.overlay.scene import draw_scene, face_overlay, posture_overlay
+from aitable_ros.visualization.overlay.privacy import LastPlaces
+from aitable_ros.visualization.overlay.privacy_modes import NO_IMAGE, NONE, SHOWS_IMAGE
 
 DEMAND_POLL_S = 0.2
-THE_PERSON = 'person'
-NEWER_NS = 1_000_000_000  # results may be this much ahead of the image that is being shown
 SHORTEST_LIFETIME_S = 0.1  # of a marker: 0 would mean for ever
 
 
 class OverlayNode(ManagedNode):
     """
-    Publishes ``overlay`` (sensor_msgs/Image) and ``markers`` (visualization_msgs/MarkerArray).
+    Publishes annotated images and markers.
 
-    The overlay is the very image that the faces were found in, with faces, eyes, labels, PERCLOS,
-    the axes of the heads and the posture; the markers show heads and body in 3-D, in the frame of
-    the camera.
+    These are ``overlay`` (sensor_msgs/Image), ``overlay/compressed`` (sensor_msgs/CompressedImage,
+    JPEG) and ``markers`` (visualization_msgs/MarkerArray). The overlay is the very image that the
+    faces were found in, or as much of it as ``privacy`` lets be seen, with faces, eyes, labels,
+    PERCLOS, the axes of the heads and the posture; the markers show heads and body in 3-D, in the
+    frame of the camera.
     Without subscribers nothing is received, drawn or made, and images only for the overlay.
     """
 
@@ -49,30 +57,25 @@ class OverlayNode(ManagedNode):
 
     PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = (
         *IMAGE_PARAMETERS,
-        ParameterSpec('draw_mesh', True, 'draw the landmarks', dynamic=True, basic=True),
-        ParameterSpec('draw_axes', True, 'draw the axes of the heads', dynamic=True, basic=True),
-        ParameterSpec('draw_posture', True, 'draw body and posture', dynamic=True),
-        ParameterSpec(
-            'max_age',
-            1.0,
-            'emotion, fatigue and posture are shown for this long after their image [s]',
-            (0.0, 60.0),
-            dynamic=True,
-        ),
+        *DRAWING_PARAMETERS,
+        privacy_parameter(NONE),
+        PUBLISH_IMAGES,
+        ParameterSpec('jpeg_quality', 80, 'quality of overlay/compressed', (1, 100), dynamic=True),
     )
 
     def __init__(self, name: str = 'overlay', **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
-        self._image_publisher = self.create_publisher(Image, 'overlay', 2)
+        self._image_publisher: Publisher | None = None
+        self._jpeg_publisher: Publisher | None = None
+        if self.params['publish_images']:
+            self._image_publisher = self.create_publisher(Image, 'overlay', 2)
+            compressed = self.resolve_topic_name('overlay') + '/compressed'
+            self._jpeg_publisher = self.create_publisher(CompressedImage, compressed, 2)
         self._marker_publisher = self.create_publisher(MarkerArray, 'markers', 2)
         self._markers = FaceMarkers()
-        self._emotions: dict[str, Emotion] = {}
-        self._fatigues: dict[str, Fatigue] = {}
         self._posture_markers = PostureMarkers()
-        # one person's; by a name, as the others are
-        self._postures: dict[str, Posture] = {}
-        self._arrived = threading.Condition()
-        self._result_subscriptions: list[Any] = []
+        self.found = SceneInput(self, self.offer)
+        self._places = LastPlaces()
         self._receives_frames = False
         self._demand_timer: Any = None
 
@@ -87,14 +90,12 @@ class OverlayNode(ManagedNode):
         if timer is not None:
             self.destroy_timer(timer)
         self._follow_frames(False)
-        self._follow_results(False)
+        self.found.follow(False)
 
     def reset(self) -> None:
         """Forget the results that were kept."""
-        with self._arrived:
-            self._emotions.clear()
-            self._fatigues.clear()
-            self._postures.clear()
+        self.found.clear()
+        self._places = LastPlaces()
 
     def adapt(self) -> None:
         """Receive images by the transport that is set now."""
@@ -103,8 +104,10 @@ class OverlayNode(ManagedNode):
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
         """Add who looks."""
         return (
-            ('subscribers of overlay', self._image_publisher.get_subscription_count()),
-            ('subscribers of markers', self._marker_publisher.get_subscription_count()),
+            ('subscribers of overlay', _listeners(self._image_publisher)),
+            ('subscribers of overlay/compressed', _listeners(self._jpeg_publisher)),
+            ('subscribers of markers', _listeners(self._marker_publisher)),
+            ('privacy', self.params['privacy']),
         )
 
     def results(self, item: FaceArray) -> Iterator[tuple[Publisher, Any]]:
@@ -114,78 +117,50 @@ class OverlayNode(ManagedNode):
         :param item: its faces. The image itself is looked for in ``frames``; emotion and fatigue
             are those that came last.
         """
-        stamp_ns = stamp_to_ns(item.header.stamp)
-        frame = self.frames.get(stamp_ns)
+        privacy = self.values['privacy']
+        frame = self.frames.get(stamp_to_ns(item.header.stamp))
+        seen = frame is not None if privacy in SHOWS_IMAGE else privacy != NO_IMAGE
+        pictures = [
+            publisher
+            for publisher in (self._image_publisher, self._jpeg_publisher)
+            if publisher is not None and seen and self._wants(publisher)
+        ]
         with_markers = self._wants(self._marker_publisher)
-        if frame is None and not with_markers:
+        if not pictures and not with_markers:
             return
-        self._wait_for_results(item, stamp_ns)
-        max_age_ns = int(self.params['max_age'] * 1e9)
-        emotions = self._fresh(self._emotions, stamp_ns, max_age_ns)
-        fatigues = self._fresh(self._fatigues, stamp_ns, max_age_ns)
-        posture = self._fresh(self._postures, stamp_ns, max_age_ns).get(THE_PERSON)
-        if frame is not None and self._wants(self._image_publisher):
-            yield self._image_publisher, self._draw(item, frame, emotions, fatigues, posture)
+        scene = self.found.scene(item, self.values['max_age'], self.RESULTS_WAIT_S)
+        if pictures:
+            image = frame.rgb() if frame is not None and privacy in SHOWS_IMAGE else None
+            picture = draw(item, image, scene, self._places, self.values)
+            for publisher in pictures:
+                if publisher is self._image_publisher:
+                    yield publisher, rgb_to_image(picture, item.header, 'rgb8')
+                else:
+                    quality = self.values['jpeg_quality']
+                    yield publisher, rgb_to_compressed(picture, item.header, quality)
         if with_markers:
-            lifetime_s = max(self.params['max_age'], SHORTEST_LIFETIME_S)
-            self._markers.lifetime_s = self._posture_markers.lifetime_s = lifetime_s
-            present = {f.face_id: fatigues[f.face_id] for f in item.faces if f.face_id in fatigues}
-            array = self._markers.update(item.header, present, emotions)
-            their_face = fatigues.get(posture.person_id) if posture is not None else None
-            array.markers.extend(self._posture_markers.update(item.header, posture, their_face))
+            array = self._marker_array(item, scene)
             if array.markers:
                 yield self._marker_publisher, array
 
-    def take_emotion(self, message: Emotion) -> None:
-        """Keep the emotion of a face until its image is shown."""
-        with self._arrived:
-            self._emotions[message.face_id] = message
-            self._arrived.notify_all()
+    def _marker_array(self, item: FaceArray, scene: Scene) -> MarkerArray:
+        lifetime_s = max(self.values['max_age'], SHORTEST_LIFETIME_S)
+        self._markers.lifetime_s = self._posture_markers.lifetime_s = lifetime_s
+        fatigues, posture = scene.fatigues, scene.posture
+        present = {f.face_id: fatigues[f.face_id] for f in item.faces if f.face_id in fatigues}
+        array = self._markers.update(item.header, present, scene.emotions)
+        their_face = fatigues.get(posture.person_id) if posture is not None else None
+        array.markers.extend(self._posture_markers.update(item.header, posture, their_face))
+        return array
 
-    def take_fatigue(self, message: Fatigue) -> None:
-        """Keep the fatigue of a face until its image is shown."""
-        with self._arrived:
-            self._fatigues[message.face_id] = message
-            self._arrived.notify_all()
-
-    def take_posture(self, message: Posture) -> None:
-        """Keep the posture until an image is shown."""
-        with self._arrived:
-            self._postures[THE_PERSON] = message
-
-    def _draw(
-        self,
-        item: FaceArray,
-        frame: Frame,
-        emotions: Mapping[str, Emotion],
-        fatigues: Mapping[str, Fatigue],
-        posture: Posture | None,
-    ) -> Image:
-        overlays = []
-        for face in faces_from_message(item).faces:
-            fatigue = fatigues.get(face.face_id)
-            pose = head_pose_of(fatigue, item.header)
-            overlays.append(face_overlay(face, emotions.get(face.face_id), fatigue, pose))
-        body = None
-        if posture is not None and self.params['draw_posture']:
-            body = posture_overlay(posture, keypoints_of(posture))
-        picture = draw_scene(
-            frame.rgb(),
-            overlays,
-            body,
-            mesh=self.params['draw_mesh'],
-            axes=self.params['draw_axes'],
-        )
-        return rgb_to_image(picture, item.header, 'rgb8')
-
-    def _wants(self, publisher: Publisher) -> bool:
+    def _wants(self, publisher: Publisher | None) -> bool:
         """Tell whether somebody gets it: a subscriber, or a tool that works offline."""
-        return not self.is_active or publisher.get_subscription_count() > 0
+        return publisher is not None and (not self.is_active or _listeners(publisher) > 0)
 
     def _follow_demand(self) -> None:
-        image = self._image_publisher.get_subscription_count() > 0
-        self._follow_frames(image)
-        self._follow_results(image or self._marker_publisher.get_subscription_count() > 0)
+        image = _listeners(self._image_publisher) + _listeners(self._jpeg_publisher) > 0
+        self._follow_frames(image and self.params['privacy'] in SHOWS_IMAGE)
+        self.found.follow(image or _listeners(self._marker_publisher) > 0)
 
     def _follow_frames(self, wanted: bool) -> None:
         if wanted:
@@ -195,50 +170,9 @@ class OverlayNode(ManagedNode):
             self.frames.clear()
         self._receives_frames = wanted
 
-    def _follow_results(self, wanted: bool) -> None:
-        if wanted and not self._result_subscriptions:
-            self._result_subscriptions = [
-                self.create_subscription(FaceArray, 'faces', self.offer, 10),
-                self.create_subscription(Emotion, 'emotion', self.take_emotion, 10),
-                self.create_subscription(Fatigue, 'fatigue', self.take_fatigue, 10),
-                self.create_subscription(Posture, 'posture', self.take_posture, 10),
-            ]
-        elif not wanted:
-            for subscription in self._result_subscriptions:
-                self.destroy_subscription(subscription)
-            self._result_subscriptions = []
 
-    def _fresh(self, results: dict[str, Any], stamp_ns: int, max_age_ns: int) -> dict[str, Any]:
-        """
-        Give the results that belong to this image or to one shortly before, and forget the rest.
-
-        What is far in the future is from before the time was set back, as when a bag is replayed.
-        """
-        with self._arrived:
-            for face_id, result in list(results.items()):
-                age_ns = stamp_ns - stamp_to_ns(result.header.stamp)
-                if not -NEWER_NS <= age_ns <= max_age_ns:
-                    del results[face_id]
-            return dict(results)
-
-    def _wait_for_results(self, faces: FaceArray, stamp_ns: int) -> None:
-        """Give the other nodes a moment to finish the same frame."""
-        awaited = [
-            results
-            for topic, results in (('emotion', self._emotions), ('fatigue', self._fatigues))
-            if self.count_publishers(topic)
-        ]
-
-        def complete() -> bool:
-            return all(
-                face.face_id in results
-                and stamp_to_ns(results[face.face_id].header.stamp) >= stamp_ns
-                for results in awaited
-                for face in faces.faces
-            )
-
-        with self._arrived:
-            self._arrived.wait_for(complete, self.RESULTS_WAIT_S)
+def _listeners(publisher: Publisher | None) -> int:
+    return 0 if publisher is None else int(publisher.get_subscription_count())
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -18,13 +18,16 @@ class NodeEntry:
     """
     A node, which runs by itself or is composed.
 
-    :param name: of the node, its executable, and the launch argument that starts it.
+    :param name: of the node, its executable, and the launch argument that starts it, unless
+        ``switch`` is another.
     :param topics: of its results.
     :param perceives: process_bag runs it.
     :param networks: it runs networks (parameter ``backend``).
     :param images: it handles images (parameter ``image_transport``).
     :param by_default: launch files and demo start it unless told otherwise.
     :param remark: what its launch argument says after its name.
+    :param switch: its launch argument; empty: its name.
+    :param alone: launch files give it a process of its own.
     """
 
     name: str
@@ -35,6 +38,13 @@ class NodeEntry:
     images: bool = True
     by_default: bool = False
     remark: str = ''
+    switch: str = ''
+    alone: bool = False
+
+    @property
+    def argument(self) -> str:
+        """Name of the launch argument that starts it."""
+        return self.switch or self.name
 
     @property
     def module(self) -> str:
@@ -89,6 +99,13 @@ NODES = {
         ),
         NodeEntry('posture', 'PostureNode', ('posture',), perceives=True, networks=True),
         NodeEntry('hri', 'HriNode', remark=': ROS4HRI topics (needs hri_msgs)'),
+        NodeEntry(
+            'web_monitor',
+            'WebMonitorNode',
+            remark=': a page with all of it for browsers, in a process of its own (needs aiohttp)',
+            switch='web',
+            alone=True,
+        ),
         NodeEntry('image_source', 'ImageSourceNode'),
     )
 }

@@ -25,6 +25,7 @@ from typing import Any
 
 from aitable_ros.nodes.registry import BY_DEFAULT
 from aitable_ros.paths import cache_dir, engines_dir, share_dir
+from aitable_ros.visualization.overlay.privacy_modes import PRIVACY
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
@@ -89,12 +90,23 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="'sample' (built in, default), a camera index, a video file, a picture or a folder",
     )
     parser.add_argument(
-        '--seconds', type=_positive, default=20.0, help='how long to watch (default: 20)'
+        '--seconds',
+        type=_positive,
+        help='how long to watch (default: 20; with --web an hour, or until Ctrl-C)',
+    )
+    parser.add_argument(
+        '--web', action='store_true', help='serve the page of web_monitor, too (needs aiohttp)'
     )
     parser.add_argument(
         '--backend',
         default='auto',
         help='what runs the networks (default: auto, the first of config/models.yaml that loads)',
+    )
+    parser.add_argument(
+        '--privacy',
+        choices=PRIVACY,
+        help='how much the picture at the end and the page show of people (default: all, and on'
+        ' the page landmarks only)',
     )
     parser.add_argument('--out', type=Path, help='folder for the picture and the CSV file')
     return parser.parse_args(argv)
@@ -112,6 +124,7 @@ def _run(options: argparse.Namespace) -> int:
     from aitable_ros.model_zoo.store import fetch_if_possible
     from aitable_ros.perception.faces.observer import NETWORKS
     from aitable_ros.ros_support.process.transport import configure_transport
+    from aitable_ros.web.charts import fetch_charts_if_possible
 
     if options.backend not in (AUTO, *BACKENDS):
         raise DemoError(f'--backend {options.backend}: not one of {", ".join((AUTO, *BACKENDS))}')
@@ -131,11 +144,17 @@ def _run(options: argparse.Namespace) -> int:
             f'components:=[{",".join(BY_DEFAULT)}]',
             '-p',
             f'face_detection:backend:={options.backend}',
+            *(['-p', f'overlay:privacy:={options.privacy}'] if options.privacy else []),
         ),
         _Child('source', 'image_source_node', folder, '-p', f"source:='{options.source}'"),
     ]
+    if options.web:
+        if problem := fetch_charts_if_possible():
+            print(f'demo: the page shows numbers instead of curves: {problem}', file=sys.stderr)
+        privacy = ['-p', f'privacy:={options.privacy}'] if options.privacy else []
+        children.append(_Child('web', 'web_monitor_node', folder, *privacy))
     try:
-        recording = _listen(options.seconds, children)
+        recording = _listen(options.seconds or (3600.0 if options.web else 20.0), children)
     finally:
         for child in children:
             child.stop()
@@ -257,6 +276,7 @@ class _Monitor:
         self._was_closed: dict[str, bool] = {}
         self._recent: deque[tuple[float, float]] = deque()
         self._input_hz = float('nan')
+        self._page = ''
 
     def spin(self, timeout_s: float) -> None:
         """
@@ -352,6 +372,10 @@ class _Monitor:
             values = {pair.key: pair.value for pair in status.values}
             if status.name == 'face_detection':
                 self._input_hz = float(values['input rate [Hz]'])
+            page = values.get('page', 'not served') if status.name == 'web_monitor' else ''
+            if page not in ('', 'not served', self._page):
+                self._page = page
+                print(f'the page is at {page}', flush=True)
             if status.message not in ('running', 'no input'):
                 self.trouble = f'{status.name}: {status.message}'
                 if status.level == DiagnosticStatus.ERROR:

@@ -82,13 +82,13 @@ class Pipeline:
             node.frames.add(frame)
         ((_, faces),) = self.faces.results_of(frame)
         for _, message in self.emotion.results_of(faces):
-            self.overlay.take_emotion(message)
+            self.overlay.found.take_emotion(message)
         for publisher, message in self.fatigue.results_of(faces):
             if publisher.topic_name == '/fatigue':
-                self.overlay.take_fatigue(message)
+                self.overlay.found.take_fatigue(message)
         if self.posture is not None:
             for _, message in self.posture.results_of(frame):
-                self.overlay.take_posture(message)
+                self.overlay.found.take_posture(message)
         if not draw:
             return None
         self.overlay.frames.add(frame)

@@ -156,6 +156,31 @@ def test_further_nodes_can_be_switched_on(name):
     assert {node.node_executable for node in nodes} == {*DEFAULT_NODES, name}
 
 
+@pytest.mark.parametrize('composed', ['true', 'false'])
+def test_the_page_has_a_process_of_its_own(composed):
+    nodes = nodes_of('aitable.launch.py', composed=composed, web='true')
+    others = {'component_container'} if composed == 'true' else {*DEFAULT_NODES}
+    assert {node.node_executable for node in nodes} == {'web_monitor', *others}
+    made, _ = actions_of('aitable.launch.py', container='/c', web='true')
+    assert [n.node_executable for n in made if isinstance(n, Node)] == ['web_monitor']
+
+
+def test_the_page_is_told_where_and_what_to_show():
+    given = overrides_of(web='true', web_host='0.0.0.0', web_privacy='blur')
+    assert given['web_monitor'] == {'host': '0.0.0.0', 'privacy': 'blur'}
+    assert overrides_of(web='true')['web_monitor'] == {}
+
+
+def test_topics_of_images_are_switched_off_wherever_there_are_some():
+    made, context = actions_of(
+        'aitable.launch.py', params_file='none', source='0', hri='true', publish_images='false'
+    )
+    (container,) = (action for action in made if isinstance(action, Node))
+    for name in ('image_source', 'overlay', 'hri'):
+        assert parameters_of(container, context, f'/{name}')['publish_images'] is False
+    assert 'publish_images' not in parameters_of(container, context, '/fatigue')
+
+
 def overrides_of(**arguments):
     """Give the parameters that these arguments set, by node."""
     made, context = actions_of(
@@ -326,6 +351,10 @@ def test_what_is_asked_of_a_container(tmp_path):
         ({'rviz': 'true', 'rviz_config': 'none.rviz'}, 'rviz_config: there is no file'),
         ({'namespace': 'a b'}, "namespace: 'a b' is no ROS name"),
         ({'container': '/c', 'composed': 'false'}, 'container: '),
+        (
+            {'source': '0', 'composed': 'false', 'publish_images': 'false'},
+            'publish_images: without it',
+        ),
         (dict.fromkeys(DEFAULT_NODES, 'false'), 'there is nothing to start'),
     ],
 )

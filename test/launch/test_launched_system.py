@@ -11,6 +11,7 @@ import signal
 import pytest
 from launch_fixtures import HOW_TO_RUN, has_nodes
 from ros_fixtures import until
+from web_clients import Page
 
 pytest.importorskip('launch_ros', reason='launch_ros ' + HOW_TO_RUN)
 
@@ -50,6 +51,35 @@ def test_on_the_sample_fatigue_comes_out_and_ctrl_c_ends_it(
     assert process.status in (0, 1, -2)
     assert 'has died' not in process.text
     assert has_nodes(graph, set())
+
+
+def test_the_page_is_served_while_no_topic_carries_images(
+    graph, engines_dir, launched, tmp_path, monkeypatch
+):
+    pytest.importorskip('aiohttp', reason='aiohttp is not installed')
+    monkeypatch.setenv('ROS_HOME', str(tmp_path))
+    params = tmp_path / 'port.yaml'
+    params.write_text('/**/web_monitor: {ros__parameters: {port: 0}}')
+    process = launched(
+        LAUNCH / 'aitable.launch.py',
+        'source:=sample',
+        'web:=true',
+        'publish_images:=false',
+        f'params_file:={params}',
+    )
+    assert until(lambda: 'the page is at' in process.text, 60), process.text
+    port = int(re.search(r'the page is at http://127.0.0.1:(\d+)/', process.text)[1])
+    with Page(port) as page:
+        people = []
+        while not people:
+            people = page.until('readings', 30)['people']
+    assert people[0]['id'] == 'f1'
+    with_images = {
+        name
+        for name, types in graph.peer.get_topic_names_and_types()
+        if {'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'} & set(types)
+    }
+    assert [name for name in with_images if graph.peer.count_publishers(name)] == []
 
 
 @pytest.mark.parametrize('composed', ['true', 'false'])

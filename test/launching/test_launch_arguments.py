@@ -113,3 +113,25 @@ def test_numbers_are_checked(name, value):
 def test_every_default_is_among_the_choices():
     for argument in (a for arguments in LAUNCH_FILES.values() for a in arguments):
         assert argument.default is None or argument.problem_with(argument.default) is None
+
+
+def test_a_source_without_topics_needs_the_nodes_in_its_process():
+    for file, source, composed, refused in (
+        ('aitable.launch.py', 'sample', 'false', True),
+        ('aitable.launch.py', 'sample', 'true', False),
+        ('aitable.launch.py', 'none', 'false', False),
+    ):
+        given = defaults(file, source=source, composed=composed, publish_images='false')
+        if refused:
+            with pytest.raises(ValueError, match='^publish_images: '):
+                checked(file, given)
+        else:
+            assert checked(file, given)['publish_images'] == 'false'
+
+
+def test_the_page_is_started_by_web_and_not_by_default():
+    for file in ('aitable.launch.py', 'aitable_visualization.launch.py', 'replay.launch.py'):
+        values = {argument.name: argument.default for argument in LAUNCH_FILES[file]}
+        assert values['web'] == 'false'
+        assert values['web_privacy'] == ''
+        assert 'web_monitor' not in values

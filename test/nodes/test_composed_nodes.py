@@ -100,7 +100,7 @@ def test_every_output_carries_the_header_of_its_image(system):
 def test_one_deserialisation_per_image_for_all_nodes(system):
     sequence = AstronautSequence()
     overlays = system.graph.collect(Image, 'overlay')  # makes the overlay node receive, too
-    assert until(lambda: system.nodes[3]._result_subscriptions)
+    assert until(lambda: system.nodes[3].found._subscriptions)
     for i in range(5):
         system.show(sequence.frame(i), 60.0 + i / 30)
     assert until(lambda: len(overlays) == 5)

@@ -121,6 +121,15 @@ def test_without_hri_msgs_the_node_stays_unconfigured_and_says_so(graph, monkeyp
     assert graph.peer.count_publishers('/humans/faces/tracked') == 0
 
 
+def test_there_may_be_no_topics_of_images(graph, hri):
+    table = Table(graph, publish_images=False)
+    table.appear('f1')
+    expected = {f'/humans/faces/f1/{topic}' for topic in TOPICS if topic != 'cropped'}
+    assert until(lambda: table.published() == expected)
+    table.show(2.0)
+    assert until(lambda: table.published() == set())
+
+
 def test_every_word_is_one_of_rep_155(hri):
     words = {
         getattr(hri.Expression, name)

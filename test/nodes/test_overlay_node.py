@@ -13,7 +13,7 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 
 from rclpy.parameter import Parameter
 from ros_fixtures import image_message, until
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
 from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue, Posture
@@ -35,8 +35,8 @@ class PatientNode(OverlayNode):
     RESULTS_WAIT_S = 5.0
 
     def sees_posture_of(self, stamp_s):
-        with self._arrived:
-            stamps = [message.header.stamp for message in self._postures.values()]
+        with self.found._arrived:
+            stamps = [message.header.stamp for message in self.found._postures.values()]
         return round(stamp_s * 1e9) in map(stamp_to_ns, stamps)
 
 
@@ -212,6 +212,55 @@ def test_the_overlay_is_drawn_on_the_very_image(graph):
     assert table.node.meters.failures == 0
 
 
+def test_small_pictures_are_made_only_while_somebody_listens_to_them(graph):
+    table = Table(graph)
+    heard = table.listen(CompressedImage, 'overlay/compressed')
+    table.image(5.0)
+    table.show_all(5.0, 'f1')
+    assert until(lambda: heard)
+    (small,) = heard
+    assert small.format == 'rgb8; jpeg compressed bgr8'  # as image_transport has it
+    assert small.header == table.header(5.0)
+    changed = (np.abs(image_to_rgb(small).astype(int) - GREY) > 20).any(axis=2)
+    assert 0.02 < changed.mean() < 0.6
+    large = table.listen(Image, 'overlay')
+    table.leave('/overlay/compressed')
+    table.image(5.1)
+    table.show_all(5.1, 'f1')
+    assert until(lambda: large)
+    assert len(heard) == 1
+
+
+@pytest.mark.parametrize('privacy', ['mesh', 'no_image'])
+def test_where_privacy_shows_no_image_none_is_received(graph, privacy):
+    table = Table(graph, privacy=privacy)
+    pictures = table.listen(Image, 'overlay')
+    arrays = table.listen(MarkerArray, 'markers')
+    table.show_all(5.0, 'f1')
+    assert until(lambda: arrays)
+    assert table.camera.get_subscription_count() == 0
+    if privacy == 'no_image':
+        assert pictures == []
+    else:
+        assert until(lambda: pictures)
+        rgb = image_to_rgb(pictures[0])
+        assert rgb.shape == GREY.shape
+        assert (rgb[200:, 280:] == rgb[-1, -1]).all()  # plain ground
+
+
+def test_there_may_be_no_topics_of_images(graph):
+    table = Table(graph, publish_images=False)
+    heard = table.listen(MarkerArray, 'markers')
+    table.show_all(5.0, 'f1')
+    assert until(lambda: heard)
+    names = {name for name, _ in graph.peer.get_topic_names_and_types()}
+    assert not {name for name in names if name.startswith('/overlay') and 'tra' not in name}
+    refused = graph.run(
+        lambda: table.node.set_parameters([Parameter('publish_images', value=True)])
+    )
+    assert not refused[0].successful
+
+
 def test_the_posture_of_one_of_the_last_images_is_shown(graph):
     table = Table(graph)
     pictures = table.listen(Image, 'overlay')
@@ -263,7 +312,7 @@ class Offline:
         message = Fatigue(header=self.header(stamp_s), face_id='f1', head_pose_valid=True)
         message.head_position.z = 0.6
         message.perclos = perclos
-        self.node.take_fatigue(message)
+        self.node.found.take_fatigue(message)
 
     def show(self, stamp_s):
         """Give what the node makes of one face: message by topic."""
@@ -303,8 +352,8 @@ def test_a_reset_forgets_the_results(graph):
     table.show_all(5.0, 'f1')
     assert until(lambda: heard)
     table.node.reset_now()
-    assert table.node._fatigues == {}
-    assert table.node._emotions == {}
+    assert table.node.found._fatigues == {}
+    assert table.node.found._emotions == {}
 
 
 def test_offline_tools_get_both_without_subscribers(graph):
@@ -313,6 +362,6 @@ def test_offline_tools_get_both_without_subscribers(graph):
     offline.node.frames.add(frame)
     offline.fatigue(5.0)
     results = offline.show(5.0)
-    assert set(results) == {'/overlay', '/markers'}
+    assert set(results) == {'/overlay', '/overlay/compressed', '/markers'}
     assert results['/overlay'].header == frame.header
     assert len(results['/markers'].markers) == 4

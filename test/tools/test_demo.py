@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import csv
+import socket
 
 import cv2
 import pytest
@@ -55,3 +56,16 @@ def test_impossible_arguments(arguments, message, capsys):
 def test_an_unknown_backend_is_refused_with_those_there_are(capsys):
     assert demo.main(['--backend', 'nonsense']) == 1
     assert 'not one of auto, litert' in capsys.readouterr().err
+
+
+def test_it_serves_the_page_and_says_where(tmp_path, capsys, engines_dir):
+    pytest.importorskip('aiohttp', reason='aiohttp is not installed')
+    with socket.socket() as probe:  # where somebody else serves there, it says so instead
+        if probe.connect_ex(('127.0.0.1', 8080)) == 0:
+            pytest.skip('port 8080 is in use here')
+    arguments = ['--web', '--seconds', '3', '--privacy', 'mesh', '--out', str(tmp_path)]
+    assert demo.main(arguments) == 0
+    drawn = cv2.imread(str(tmp_path / 'overlay.png'))
+    assert (drawn[-20:] == drawn[-1, -1]).all()  # plain ground
+    assert 'the page is at http://127.0.0.1:8080/' in capsys.readouterr().out
+    assert 'Traceback' not in (tmp_path / 'web.log').read_text()

@@ -129,13 +129,18 @@ class _Channel:
         if carrier is not None and subscription is not None:
             carrier.destroy_subscription(subscription)
 
+    def carries(self, topic: str, message: Any) -> bool:
+        """Tell whether these are messages of this topic."""
+        return topic == self._topic and isinstance(message, self._message_type)
+
     def _attach(self, node: Node) -> None:
         self._subscription = node.create_subscription(
-            self._message_type, self._topic, self._dispatch, self._qos
+            self._message_type, self._topic, self.dispatch, self._qos
         )
         self._carrier = node
 
-    def _dispatch(self, message: Any) -> None:
+    def dispatch(self, message: Any) -> None:
+        """Hand a message to all listeners; in the executor's thread."""
         frame = Frame(message)
         for listener in self._listeners:
             listener.callback(frame)
@@ -170,3 +175,38 @@ def share_frames(
         of_context = _channels.setdefault(node.context, {})
         channel = of_context.setdefault(key, _Channel(resolved, message_type, qos))
     return channel.add(node, callback)
+
+
+class InProcessPublisher:
+    """
+    Hands images to the listeners of this process alone: there is no topic that others can read.
+
+    As with a subscription that keeps the last one, an executor that is busy gets the newest.
+
+    :param node: the sending node, spun by the executor in whose thread the listeners are called.
+    :param topic: topic that they listen to, resolved against the node.
+    """
+
+    def __init__(self, node: Node, topic: str) -> None:
+        self._node = node
+        self.topic_name = node.resolve_topic_name(topic)
+        self._lock = threading.Lock()
+        self._newest: Any = None
+
+    def publish(self, message: Image | CompressedImage) -> None:
+        """Leave a message for the executor's thread; returns at once."""
+        executor = self._node.executor
+        with self._lock:
+            waits = self._newest is not None
+            self._newest = message
+        if executor is not None and not waits:
+            executor.create_task(self._deliver)
+
+    def _deliver(self) -> None:
+        with self._lock:
+            message, self._newest = self._newest, None
+        with _channels_lock:
+            channels = list(_channels.get(self._node.context, {}).values())
+        for channel in channels:
+            if channel.carries(self.topic_name, message):
+                channel.dispatch(message)

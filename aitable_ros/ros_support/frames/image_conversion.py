@@ -90,6 +90,21 @@ def rgb_to_compressed(
     """
     from sensor_msgs.msg import CompressedImage
 
+    encoded = jpeg_of(rgb, quality)
+    msg = CompressedImage()
+    msg.header = header
+    # The last word tells image_transport's subscriber that the file's colours are as usual.
+    msg.format = 'rgb8; jpeg compressed bgr8'
+    msg.data.frombytes(encoded)
+    return msg
+
+
+def jpeg_of(rgb: npt.NDArray[np.uint8], quality: int = DEFAULT_JPEG_QUALITY) -> bytes:
+    """
+    Encode an image as a JPEG file.
+
+    :raises ImageConversionError: as :func:`rgb_to_compressed`.
+    """
     _check_rgb(rgb)
     if not 1 <= quality <= 100:
         raise ImageConversionError(f'JPEG quality must be 1..100, got {quality}')
@@ -103,12 +118,7 @@ def rgb_to_compressed(
         raise ImageConversionError(
             f'JPEG encoder refused an image of {rgb.shape[1]}x{rgb.shape[0]} pixels'
         )
-    msg = CompressedImage()
-    msg.header = header
-    # The last word tells image_transport's subscriber that the file's colours are as usual.
-    msg.format = 'rgb8; jpeg compressed bgr8'
-    msg.data.frombytes(encoded.data)
-    return msg
+    return bytes(encoded.data)
 
 
 def _check_rgb(rgb: npt.NDArray[np.uint8]) -> None:

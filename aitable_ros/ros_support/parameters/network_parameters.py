@@ -26,6 +26,15 @@ FOLDERS_PARAMETER = ParameterSpec(
     read_only=True,
 )
 
+PUBLISH_IMAGES = ParameterSpec(
+    'publish_images',
+    True,
+    'have topics of images at all; what listens in the same process gets those of image_source '
+    'without',
+    read_only=True,
+)
+
+
 BACKEND_PARAMETERS = (
     ParameterSpec(
         'engines_dir',

@@ -19,6 +19,7 @@ from aitable_ros.perception.emotion.expression_geometry import BACKEND as GEOMET
 from aitable_ros.perception.posture.body_source import BLAZEPOSE, NETWORKS
 from aitable_ros.tools.analyze.run import Run
 from aitable_ros.tools.support.interrupts import settle_interrupt
+from aitable_ros.visualization.overlay.privacy_modes import BLUR, MESH, NONE
 from aitable_ros.visualization.plots import require_matplotlib
 
 
@@ -99,6 +100,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     outputs.add_argument(
         '--overlay', metavar='DIR', type=Path, help='folder for annotated pictures'
+    )
+    outputs.add_argument(
+        '--privacy',
+        choices=(NONE, BLUR, MESH),
+        default=NONE,
+        help='what annotated pictures show: all (none, the default), no faces (blur), or landmarks'
+        ' and readings on plain ground (mesh); for no pictures at all leave --overlay out',
     )
     outputs.add_argument(
         '--plot',

@@ -35,6 +35,7 @@ from aitable_ros.tools.analyze.describe import describe
 from aitable_ros.tools.analyze.inputs import Input, Shot, find_inputs
 from aitable_ros.tools.analyze.summary import Summaries, free_path
 from aitable_ros.tools.support.tables import ReadingTable
+from aitable_ros.visualization.overlay.privacy import LastPlaces, ground
 from aitable_ros.visualization.overlay.scene import draw_scene, face_overlay, posture_overlay
 
 _JPEG_QUALITY = 92
@@ -51,6 +52,7 @@ class Run:
         self._options = options
         self._failed = False
         self._taken: set[Path] = set()
+        self._places = LastPlaces()
 
     def info(self, line: str) -> None:
         """Print a line to standard error, above the progress bar."""
@@ -106,6 +108,7 @@ class Run:
             )
             for item in inputs:
                 observers.reset()
+                self._places = LastPlaces()
                 try:
                     for shot in self._shots(item):
                         observation = _observe(observers, item, shot)
@@ -171,9 +174,15 @@ class Run:
 
     def _draw(self, item: Input, shot: Shot, observation: Observation) -> None:
         stem = item.stem + ('' if shot.frame is None else f'_{shot.frame:06d}')
-        picture = cv2.cvtColor(
-            annotated(shot.image, observation, is_stream=item.is_stream), cv2.COLOR_RGB2BGR
+        drawn = annotated(
+            shot.image,
+            observation,
+            is_stream=item.is_stream,
+            privacy=self._options.privacy,
+            # pictures are independent of each other
+            places=self._places if item.is_stream else LastPlaces(),
         )
+        picture = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
         done, data = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         if not done:
             raise OSError(f'{item.name}: the annotated picture cannot be encoded as JPEG')
@@ -243,13 +252,20 @@ def load_observers(options: argparse.Namespace, logger: Any) -> Observers:
 
 
 def annotated(
-    image: npt.NDArray[np.uint8], observation: Observation, *, is_stream: bool
+    image: npt.NDArray[np.uint8],
+    observation: Observation,
+    *,
+    is_stream: bool,
+    privacy: str,
+    places: LastPlaces,
 ) -> npt.NDArray[np.uint8]:
     """
     Draw an observation as the overlay node does.
 
     :param image: (H, W, 3) uint8 RGB; left as it is.
     :param is_stream: False: a picture, of which there is nothing over time.
+    :param privacy: how much of people is shown.
+    :param places: of the faces in the images before.
     """
     overlays = []
     for reading in observation.fatigue:
@@ -268,7 +284,9 @@ def annotated(
         body = posture_overlay(SimpleNamespace(**posture.fields()), posture.body)
         if not is_stream:
             body = replace(body, posture='', note='')
-    return draw_scene(image, overlays, body)
+    hidden = places.update(observation.seen.stamp_s, overlays, body)
+    height, width = image.shape[:2]
+    return draw_scene(ground(image, (width, height), privacy, hidden), overlays, body)
 
 
 def _observe(observers: Observers, item: Input, shot: Shot) -> Observation:

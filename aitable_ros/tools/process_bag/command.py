@@ -18,6 +18,7 @@ from aitable_ros.inference.selection import AUTO, BACKENDS
 from aitable_ros.perception.emotion.expression_geometry import BACKEND as GEOMETRY
 from aitable_ros.tools.support.interrupts import settle_interrupt
 from aitable_ros.tools.support.ros_arguments import split_ros_arguments
+from aitable_ros.visualization.overlay.privacy_modes import NONE, PRIVACY
 
 if TYPE_CHECKING:
     from aitable_ros.tools.process_bag.run import Request
@@ -105,6 +106,7 @@ def _request(arguments: argparse.Namespace, ros_arguments: Sequence[str]) -> Req
         namespace=arguments.namespace,
         force=arguments.force,
         csv=arguments.csv,
+        privacy=arguments.privacy,
     )
 
 
@@ -262,6 +264,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar='FILE',
         type=Path,
         help='write a table, too: a row per face and image, columns as the fields of the messages',
+    )
+    parser.add_argument(
+        '--privacy',
+        choices=PRIVACY,
+        default=NONE,
+        help='what copied images show: all (none, the default), no faces (blur), landmarks and'
+        ' readings on plain ground (mesh), or they are left out (no_image); images other than'
+        ' those that are looked at are left out with all but none',
     )
     parser.add_argument('--force', action='store_true', help='replace the bag that is there')
     parser.add_argument(

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -23,9 +22,7 @@ from aitable_ros.bags import (
     BagTarget,
     BagTopic,
     BagWriter,
-    find_definition,
 )
-from aitable_ros.bags.definitions import Canonical
 from aitable_ros.bags.images import require_images
 from aitable_ros.bags.reading import CAMERA_INFO, IMAGE
 from aitable_ros.bags.topics import choose_camera_info, choose_images
@@ -37,19 +34,13 @@ from aitable_ros.tools.process_bag.offline_pipeline import (
     available_nodes,
     image_inputs,
 )
+from aitable_ros.tools.process_bag.private_images import PrivateImages
+from aitable_ros.tools.process_bag.recorded_frames import SHARED_TYPES, without_faces
 from aitable_ros.tools.process_bag.rows import ResultRows
 from aitable_ros.tools.support.tables import ReadingTable
 
 MALFORMED_SHOWN = 3
 """So many refused images and unreadable messages are reported one by one."""
-
-TF_TYPE = 'tf2_msgs/msg/TFMessage'
-
-SHARED_TYPES = (TF_TYPE,)
-"""Types of topics on which others publish, too: recorded messages on them are kept."""
-
-FACE_FRAME = re.compile(r'face_f\d+')
-"""Names of the frames that the nodes broadcast."""
 
 _NS = 1_000_000_000
 
@@ -131,6 +122,7 @@ class Request:
     :param namespace: in which the nodes are.
     :param force: replace the bag that is there.
     :param csv: file for a table of the readings; None: none is wanted.
+    :param privacy: how much of people the copied images show.
     """
 
     source: Path
@@ -149,6 +141,7 @@ class Request:
     namespace: str = ''
     force: bool = False
     csv: Path | None = None
+    privacy: str = 'none'
 
 
 def process_bag(request: Request, *, quiet: bool = True) -> Summary:
@@ -219,6 +212,7 @@ class _Run:
         self._images = images
         self._pipeline = pipeline
         self._outputs = pipeline.outputs
+        self._pictures = PrivateImages(request.privacy, images)
         self._feeds = self._choose_feeds()
         self._shared = {o.topic for o in self._outputs if o.definition.type_name in SHARED_TYPES}
         self.summary = Summary(skipped=dict(pipeline.skipped))
@@ -270,26 +264,31 @@ class _Run:
             for message in self._bag.messages(chosen, start_ns, stop_ns):
                 first_ns = message.log_time_ns if first_ns is None else first_ns
                 last_ns = message.log_time_ns
-                if message.topic in originals:
-                    self._copy(message, writer, originals[message.topic])
+                changed = message.topic in originals and self._pictures.changes(message.topic)
+                if message.topic in originals and not changed:
+                    self._copy(message.data, message, writer, originals)
                 if message.topic in self._feeds:
-                    self._feed(message, writer, results, progress)
+                    found = self._feed(message, writer, results, progress)
+                    if changed:
+                        data = self._pictures.replaced(message.topic, message.data, found)
+                        self._copy(data, message, writer, originals)
         self.summary.losses = self._bag.losses
         self.summary.wall_s = time.perf_counter() - begun_s
         if first_ns is not None and last_ns is not None:
             self.summary.bag_s = (last_ns - first_ns) / _NS
 
-    def _copy(self, message: BagMessage, writer: BagWriter, handle: Any) -> None:
-        data: bytes | None = message.data
+    def _copy(
+        self, data: bytes | None, message: BagMessage, writer: BagWriter, handles: Any
+    ) -> None:
         if message.topic.name in self._shared:
             data = without_faces(message.data)
         if data is not None:
-            writer.write(handle, message.log_time_ns, data)
+            writer.write(handles[message.topic], message.log_time_ns, data)
             self.summary.copied += 1
 
     def _feed(
         self, message: Any, writer: BagWriter, results: dict[str, Any], progress: Any
-    ) -> None:
+    ) -> list[Any]:
         topic, summary = message.topic, self.summary
         try:
             found = self._pipeline.feed(self._feeds[topic], topic.type_name, message.data)
@@ -311,6 +310,7 @@ class _Run:
         if topic is self._images:
             summary.images += 1
             progress.update()
+        return found
 
     def _choose_feeds(self) -> dict[BagTopic, str]:
         """Decide which topics of the bag are fed, and where to."""
@@ -344,6 +344,7 @@ class _Run:
             for topic in self._bag.topics
             if topic.name not in computed
             and topic.name not in request.drop
+            and not self._pictures.drops(topic)
             and (not request.keep or topic.name in request.keep)
         ]
 
@@ -396,30 +397,6 @@ def _table(request: Request) -> Iterator[TextIO | None]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise BagError(f'{request.csv} cannot be written: {error.strerror or error}') from error
-
-
-def without_faces(data: bytes) -> bytes | None:
-    """
-    Take the frames of faces, which are computed anew, out of a recorded TF message.
-
-    :param data: a serialised tf2_msgs/TFMessage.
-    :returns: what is left: the message itself where it has no face; None where it has nothing
-        else, or cannot be read.
-    """
-    from rclpy.serialization import deserialize_message, serialize_message
-    from tf2_msgs.msg import TFMessage
-
-    try:
-        message = deserialize_message(data, TFMessage)
-    except Exception:  # rclpy raises what the middleware does
-        return None
-    others = [t for t in message.transforms if not FACE_FRAME.fullmatch(t.child_frame_id)]
-    if len(others) == len(message.transforms):
-        return data
-    definition = find_definition(TF_TYPE)
-    if not others or definition is None:
-        return None
-    return Canonical(definition)(serialize_message(TFMessage(transforms=others)))
 
 
 def _check_table(request: Request) -> None:

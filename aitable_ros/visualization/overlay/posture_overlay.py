@@ -54,6 +54,9 @@ TRUNK_BONES: tuple[tuple[int, int], ...] = (
 
 BONES = (*HEAD_BONES, *TRUNK_BONES)
 
+HEAD_POINTS = sorted({int(point) for bone in HEAD_BONES for point in bone})
+"""Indices of the keypoints of the head."""
+
 POSTURE_COLOURS: dict[str, Rgb] = {
     'upright': (110, 231, 160),
     'leaning forward': (252, 211, 77),

@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image
 
 from aitable_ros.perception.images.decoding import MalformedImageError
 from aitable_ros.ros_support.frames import frame_hub
-from aitable_ros.ros_support.frames.frame_hub import share_frames
+from aitable_ros.ros_support.frames.frame_hub import InProcessPublisher, share_frames
 
 RELIABLE = QoSProfile(depth=50)
 PICTURE = np.arange(48 * 64 * 3, dtype=np.uint32).astype(np.uint8).reshape(48, 64, 3)
@@ -131,3 +131,40 @@ def test_a_malformed_image_is_the_same_error_for_everyone(graph):
             frame.rgb()
         errors.append(caught.value)
     assert errors[0] is errors[1]
+
+
+def test_without_a_topic_only_this_process_gets_it(graph):
+    nodes = [Listener(graph, f'listener_{i}') for i in range(2)]
+    sender = InProcessPublisher(graph.peer, 'image_raw')
+    sender.publish(image_message(PICTURE, 1.0))
+    assert until(lambda: all(len(x.frames) == 1 for x in nodes))
+    assert nodes[0].frames[0] is nodes[1].frames[0]
+    assert graph.peer.count_publishers('image_raw') == 0
+    nodes[0].leave()
+    sender.publish(image_message(PICTURE, 2.0))
+    assert until(lambda: len(nodes[1].frames) == 2)
+    assert len(nodes[0].frames) == 1
+
+
+def test_without_a_topic_a_busy_process_gets_the_newest(graph):
+    listener = Listener(graph, 'listener')
+    sender = InProcessPublisher(graph.peer, 'image_raw')
+
+    def send():  # in the executor's thread: it delivers nothing meanwhile
+        for i in range(5):
+            sender.publish(image_message(PICTURE, 1.0 + i))
+
+    graph.run(send)
+    assert until(lambda: listener.frames)
+    assert [frame.stamp_ns for frame in listener.frames] == [5_000_000_000]
+
+
+def test_without_a_topic_others_get_nothing(graph):
+    listener = Listener(graph, 'listener')
+    InProcessPublisher(graph.peer, 'other').publish(image_message(PICTURE, 1.0))
+    alone = rclpy.create_node('alone', context=graph.context)
+    InProcessPublisher(alone, 'image_raw').publish(image_message(PICTURE, 1.0))  # nobody spins it
+    alone.destroy_node()
+    InProcessPublisher(graph.peer, 'image_raw').publish(image_message(PICTURE, 2.0))
+    assert until(lambda: listener.frames)
+    assert [frame.stamp_ns for frame in listener.frames] == [2_000_000_000]

@@ -525,3 +525,18 @@ def test_ctrl_c_ends_a_camera_whatever_is_being_done(run, tmp_path, monkeypatch)
     status, lines, errors = run('sample', '--overlay', tmp_path)
     assert (status, len(lines)) == (0, 1)
     assert 'interrupted' not in errors
+
+
+@pytest.mark.parametrize('privacy', ['blur', 'mesh'])
+def test_annotated_pictures_can_be_without_faces(run, folder, tmp_path, astronaut, privacy):
+    status, lines, _ = run(folder / 'b.png', '--overlay', tmp_path / 'd', '--privacy', privacy)
+    assert status == 0
+    drawn = cv2.cvtColor(cv2.imread(str(tmp_path / 'd' / 'b.jpg')), cv2.COLOR_BGR2RGB)
+    assert drawn.shape == astronaut.shape
+    corner = (slice(-60, None), slice(-60, None))
+    difference = np.abs(drawn[corner].astype(int) - astronaut[corner]).mean()
+    assert difference < 6 if privacy == 'blur' else difference > 20
+    # the skin between cheek and nose, on which little is drawn
+    x, y, width, height = (round(v) for v in lines[0]['faces'][0]['box'])
+    cheek = (slice(y + height // 2, y + 2 * height // 3), slice(x, x + width))
+    assert np.abs(drawn[cheek].astype(int) - astronaut[cheek]).mean() > 8

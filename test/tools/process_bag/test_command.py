@@ -14,13 +14,17 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
 
 from rclpy.serialization import deserialize_message
 from ros_fixtures import graph  # noqa: F401
+from sensor_msgs.msg import CompressedImage
 from string_bags import STRING, announce_more, string_cdr
 
 from aitable_msgs.msg import FaceArray, Fatigue, Posture
@@ -35,13 +39,14 @@ from aitable_ros.bags import (
 )
 from aitable_ros.bags.definitions import make_definition
 from aitable_ros.bags.sample import LOG_DELAY_NS
+from aitable_ros.perception.images.decoding import image_to_rgb
 from aitable_ros.tools.process_bag.command import main
 from aitable_ros.tools.process_bag.offline_pipeline import (
     OfflinePipeline,
     PipelineError,
     available_nodes,
 )
-from aitable_ros.tools.process_bag.run import without_faces
+from aitable_ros.tools.process_bag.recorded_frames import without_faces
 
 pytestmark = [pytest.mark.models, pytest.mark.ros]
 
@@ -107,6 +112,58 @@ def add_to(bag: Path, path: Path, *extra: tuple[str, TypeDefinition, int, bytes]
                         target.write(further[topic], message.log_time_ns, data)
                 images += 1
     return path
+
+
+def pictures(path: Path, topic: str = '/image_raw/compressed') -> list[Any]:
+    return [
+        image_to_rgb(deserialize_message(data, CompressedImage))
+        for _, _, data in messages(path, topic)
+    ]
+
+
+@pytest.fixture(scope='module')
+def with_another_camera(bag: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bag, and an image of a camera that is not looked at; not to be written to."""
+    path = tmp_path_factory.mktemp('two') / 'two.mcap'
+    data = messages(bag, '/image_raw/compressed')[0][2]
+    definition = find_definition('sensor_msgs/msg/CompressedImage')
+    return add_to(bag, path, ('/other/compressed', definition, 0, data))
+
+
+class TestPrivacy:
+    @pytest.mark.parametrize('privacy', ['blur', 'mesh'])
+    def test_copied_images_show_no_faces(
+        self, bag: Path, with_another_camera: Path, processed: Path, tmp_path: Path, privacy: str
+    ) -> None:
+        out, topic = tmp_path / 'x.mcap', ('--image-topic', '/image_raw/compressed')
+        assert run(with_another_camera, out, *NODES, *topic, '--privacy', privacy) == 0
+        before, after = pictures(bag), pictures(out)
+        assert len(after) == FRAMES
+        with BagReader(out) as reader:
+            assert reader.topic('/other/compressed') is None  # nobody looked for faces in it
+        assert messages(out, '/fatigue') == messages(processed, '/fatigue')
+        faces = [deserialize_message(d, FaceArray).faces[0] for _, _, d in messages(out, '/faces')]
+        for old, new, face in zip(before, after, faces):
+            x, y, width, height = (round(v) for v in (face.x, face.y, face.width, face.height))
+            inside = (slice(y, y + height), slice(x, x + width))
+            fine = [cv2.Laplacian(p[inside], cv2.CV_64F).std() for p in (old, new)]
+            assert fine[1] < 0.35 * fine[0] or privacy == 'mesh'
+            corner = (slice(0, 30), slice(0, 30))
+            difference = np.abs(old[corner].astype(int) - new[corner]).mean()
+            assert difference < 6 if privacy == 'blur' else difference > 20
+
+    def test_images_are_left_out(self, bag: Path, tmp_path: Path) -> None:
+        assert run(bag, tmp_path / 'x.mcap', *NODES, '--privacy', 'no_image') == 0
+        topics = {topic for topic, _, _ in messages(tmp_path / 'x.mcap')}
+        assert topics == {'/camera_info', *RESULTS, *TF}
+
+    def test_an_image_whose_faces_are_not_known_is_left_out(
+        self, bag: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / 'x.mcap'
+        assert run(bag, out, '--nodes', 'posture', '--privacy', 'blur') == 0
+        assert messages(out, '/image_raw/compressed') == []
+        assert len(messages(out, '/posture')) > 3
 
 
 class TestResults:

@@ -63,7 +63,7 @@ def test_it_serves_the_page_and_says_where(tmp_path, capsys, engines_dir):
     with socket.socket() as probe:  # where somebody else serves there, it says so instead
         if probe.connect_ex(('127.0.0.1', 8080)) == 0:
             pytest.skip('port 8080 is in use here')
-    arguments = ['--web', '--seconds', '3', '--privacy', 'mesh', '--out', str(tmp_path)]
+    arguments = ['--web', '--seconds', '6', '--privacy', 'mesh', '--out', str(tmp_path)]
     assert demo.main(arguments) == 0
     drawn = cv2.imread(str(tmp_path / 'overlay.png'))
     assert (drawn[-20:] == drawn[-1, -1]).all()  # plain ground

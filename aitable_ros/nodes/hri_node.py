@@ -19,11 +19,11 @@ from aitable_ros.ros_support.messages.hri import (
     expression_message,
     gaze_transform,
     hri_types,
-    is_identifier,
     landmarks_message,
     roi_message,
     sleepiness,
 )
+from aitable_ros.ros_support.messages.results import FACES_TAKEN, faces_taken
 from aitable_ros.ros_support.node.managed_node import ManagedNode
 from aitable_ros.ros_support.parameters.network_parameters import IMAGE_PARAMETERS
 from aitable_ros.ros_support.parameters.table import ParameterSpec
@@ -164,7 +164,7 @@ class HriNode(ManagedNode):
 
     def _face_results(self, item: FaceArray) -> Iterator[tuple[Publisher, Any]]:
         topics, types = self._topics, self.loaded
-        faces = [face for face in item.faces if is_identifier(face.face_id)]
+        faces = faces_taken(item)
         self._presence = {face.face_id: face.presence for face in faces}
         self._fatigues = {k: v for k, v in self._fatigues.items() if k in self._presence}
         if self._tracked is not None:
@@ -216,14 +216,12 @@ class HriNode(ManagedNode):
 
     def _take_faces(self, message: FaceArray) -> None:
         """Make and retire publishers; in the executor's thread, as has to be."""
-        present = {face.face_id for face in message.faces}
-        refused = {face_id for face_id in present if not is_identifier(face_id)}
-        if refused:
-            self.seldom.warn(
-                'ids', f'ids that no topic can be named after are left out: {sorted(refused)}'
-            )
+        present = {face.face_id for face in faces_taken(message)}
+        left_out = len({face.face_id for face in message.faces}) - len(present)
+        if left_out:
+            self.seldom.warn('ids', f'{left_out} faces of an image are left out: {FACES_TAKEN}')
         self._retire({k: v for k, v in self._topics.items() if k not in present})
-        for face_id in sorted(present - refused - set(self._topics)):
+        for face_id in sorted(present - set(self._topics)):
             self._topics = {**self._topics, face_id: self._make_topics(face_id)}
         self.offer(message)
 

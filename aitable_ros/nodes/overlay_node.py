@@ -13,12 +13,13 @@ from sensor_msgs.msg import Image
 from visualization_msgs.msg import MarkerArray
 
 from aitable_msgs.msg import Emotion, FaceArray, Fatigue, Posture
+from aitable_ros.perception.faces.people import MAX_PEOPLE
 from aitable_ros.ros_support.display.face_markers import FaceMarkers
 from aitable_ros.ros_support.display.posture_markers import PostureMarkers
 from aitable_ros.ros_support.frames.frame_hub import Frame, stamp_to_ns
 from aitable_ros.ros_support.frames.image_conversion import rgb_to_image
 from aitable_ros.ros_support.messages.posture import keypoints_of
-from aitable_ros.ros_support.messages.results import faces_from_message, head_pose_of
+from aitable_ros.ros_support.messages.results import faces_from_message, faces_taken, head_pose_of
 from aitable_ros.ros_support.node.managed_node import ManagedNode
 from aitable_ros.ros_support.parameters.network_parameters import IMAGE_PARAMETERS
 from aitable_ros.ros_support.parameters.table import ParameterSpec
@@ -129,7 +130,8 @@ class OverlayNode(ManagedNode):
         if with_markers:
             lifetime_s = max(self.params['max_age'], SHORTEST_LIFETIME_S)
             self._markers.lifetime_s = self._posture_markers.lifetime_s = lifetime_s
-            present = {f.face_id: fatigues[f.face_id] for f in item.faces if f.face_id in fatigues}
+            ids = [face.face_id for face in faces_taken(item)]
+            present = {face_id: fatigues[face_id] for face_id in ids if face_id in fatigues}
             array = self._markers.update(item.header, present, emotions)
             their_face = fatigues.get(posture.person_id) if posture is not None else None
             array.markers.extend(self._posture_markers.update(item.header, posture, their_face))
@@ -139,13 +141,13 @@ class OverlayNode(ManagedNode):
     def take_emotion(self, message: Emotion) -> None:
         """Keep the emotion of a face until its image is shown."""
         with self._arrived:
-            self._emotions[message.face_id] = message
+            _keep(self._emotions, message.face_id, message)
             self._arrived.notify_all()
 
     def take_fatigue(self, message: Fatigue) -> None:
         """Keep the fatigue of a face until its image is shown."""
         with self._arrived:
-            self._fatigues[message.face_id] = message
+            _keep(self._fatigues, message.face_id, message)
             self._arrived.notify_all()
 
     def take_posture(self, message: Posture) -> None:
@@ -234,11 +236,19 @@ class OverlayNode(ManagedNode):
                 face.face_id in results
                 and stamp_to_ns(results[face.face_id].header.stamp) >= stamp_ns
                 for results in awaited
-                for face in faces.faces
+                for face in faces_taken(faces)
             )
 
         with self._arrived:
             self._arrived.wait_for(complete, self.RESULTS_WAIT_S)
+
+
+def _keep(results: dict[str, Any], face_id: str, message: Any) -> None:
+    """Keep what came last, of so many people at most."""
+    results.pop(face_id, None)
+    results[face_id] = message
+    if len(results) > MAX_PEOPLE:
+        del results[next(iter(results))]
 
 
 def main(args: Sequence[str] | None = None) -> None:

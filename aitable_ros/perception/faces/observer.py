@@ -15,7 +15,9 @@ from aitable_ros.inference.selection import AUTO, Load, Selection, close_all, de
 from aitable_ros.perception.faces.detector import FaceDetector
 from aitable_ros.perception.faces.mesh import FaceMesh
 from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings, TrackedFace
-from aitable_ros.perception.faces.tracker import FaceTracker, TrackerSettings
+from aitable_ros.perception.faces.tracker import FaceTracker, TrackerSettings, run_letters
+from aitable_ros.perception.images.checks import check_image
+from aitable_ros.perception.images.stream_order import Source, StreamOrder
 
 LIGHT_NETWORKS = ('face_detection', 'face_mesh')
 NETWORKS = ('face_detection', 'face_attention')
@@ -80,6 +82,8 @@ class FaceObserver:
         self.selections = tuple(selections)
         self.why_unrefined = why_unrefined
         self.backend = describe(selections)
+        self.stream = StreamOrder()
+        """Where the stream stands."""
         self._pipeline = self._make(settings or FaceSettings())
 
     @classmethod
@@ -111,16 +115,28 @@ class FaceObserver:
         with opened(load, LIGHT_NETWORKS) as selections:
             return cls(selections, settings, why_unrefined=why)
 
-    def observe(self, image: npt.NDArray[np.uint8], stamp_s: float) -> SeenFaces:
+    def observe(
+        self, image: npt.NDArray[np.uint8], stamp_s: float, frame_id: str = ''
+    ) -> SeenFaces | None:
         """
         Find the faces in the stream's next image.
 
         :param image: (H, W, 3) uint8 RGB.
-        :param stamp_s: its header time [s].
+        :param stamp_s: its header time [s]; the faces of a late image are those of the stream.
+        :param frame_id: which camera took it.
+        :returns: None: it is left out, being of another camera than the stream's.
         :raises ValueError: when the image is not one, or the stamp is not finite.
         :raises InferenceError: when an engine fails.
         """
-        return self._seen(image, stamp_s, self._pipeline.process(image, stamp_s))
+        check_image(image)
+        tracker = self._pipeline.tracker
+        tracker.run = tracker.run or run_letters(stamp_s)
+        now_s = self.stream.advance(stamp_s, Source.of(image, frame_id))
+        if now_s is None:
+            return None
+        if self.stream.anew:
+            self._pipeline.reset()
+        return self._seen(image, stamp_s, self._pipeline.process(image, now_s))
 
     def observe_still(self, image: npt.NDArray[np.uint8]) -> SeenFaces:
         """
@@ -141,6 +157,7 @@ class FaceObserver:
     def continue_from(self, previous: FaceObserver) -> None:
         """Go on with the faces, and their ids, of an observer that is not used any more."""
         self._pipeline.continue_from(previous._pipeline)
+        self.stream = previous.stream
 
     def close(self) -> None:
         """Free the networks."""
@@ -149,6 +166,7 @@ class FaceObserver:
     def reset(self) -> None:
         """Forget all faces; ids go on counting."""
         self._pipeline.reset()
+        self.stream.reset()
 
     def _make(self, settings: FaceSettings) -> FacePipeline:
         detection, mesh = (selection.engine for selection in self.selections)

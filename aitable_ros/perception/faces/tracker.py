@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,12 @@ from aitable_ros.perception.maths.settings import Settings, setting
 
 _IMPOSSIBLE = 1e6
 """Cost of a pair that must not be associated; far above the sum of any possible costs."""
+
+_LETTERS = 'bcdfghjkmnpqrstvwxyz'
+"""No vowels: there are no words among them."""
+
+_RUN_LETTERS = 4
+"""160,000 runs."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,8 @@ class FaceIdentity:
     """
     Who an observation is.
 
-    :param face_id: 'f1', 'f2', ...; never given to a second face.
+    :param face_id: 'f1', 'f2', ..., with letters of the run behind the f, where it has some; never
+        given to a second face.
     :param number: the number in ``face_id``: the order in which faces were first seen.
     :param tracked_s: header time since this id was given [s].
     """
@@ -94,9 +102,11 @@ class FaceIdentity:
 class _Track:
     """One remembered face. Velocity is in px/s, over header time."""
 
-    def __init__(self, number: int, stamp_s: float, box: npt.NDArray, centre: npt.NDArray):
+    def __init__(
+        self, face_id: str, number: int, stamp_s: float, box: npt.NDArray, centre: npt.NDArray
+    ) -> None:
         self.number = number
-        self.face_id = f'f{number}'
+        self.face_id = face_id
         self.first_s = stamp_s
         self.last_s = stamp_s
         self.box = box
@@ -140,6 +150,22 @@ class _Track:
         return centres.mean(axis=0) + velocity * (stamp_s - times.mean()), velocity
 
 
+def run_letters(stamp_s: float) -> str:
+    """
+    Give the letters of a run of the tracker, so that no id means two people.
+
+    They follow from when the run's first image was taken, not from chance: of the same images
+    come the same ids, byte for byte.
+
+    :param stamp_s: header time of the first image [s]; 0: time has no date, there are no letters.
+    """
+    if stamp_s == 0.0:
+        return ''
+    number = zlib.crc32(b'%d' % round(stamp_s * 1e3))
+    count = len(_LETTERS)
+    return ''.join(_LETTERS[number // count**i % count] for i in range(_RUN_LETTERS))
+
+
 class FaceTracker:
     """
     Give faces ids that stay with the person.
@@ -156,6 +182,8 @@ class FaceTracker:
 
     def __init__(self, settings: TrackerSettings | None = None) -> None:
         self.settings = settings if settings is not None else TrackerSettings()
+        self.run = ''
+        """Letters that tell the ids of this run from those of others."""
         self._tracks: dict[str, _Track] = {}
         self._given = 0
 
@@ -245,7 +273,8 @@ class FaceTracker:
         for (box, centre), track in zip(measured, chosen):
             if track is None:
                 self._given += 1
-                track = _Track(self._given, stamp_s, box, centre)
+                face_id = f'f{self.run}{self._given}'
+                track = _Track(face_id, self._given, stamp_s, box, centre)
                 self._tracks[track.face_id] = track
             else:
                 track.move(stamp_s, box, centre, self.settings)

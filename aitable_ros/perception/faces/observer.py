@@ -15,7 +15,7 @@ from aitable_ros.inference.selection import AUTO, Load, Selection, close_all, de
 from aitable_ros.perception.faces.detector import FaceDetector
 from aitable_ros.perception.faces.mesh import FaceMesh
 from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings, TrackedFace
-from aitable_ros.perception.faces.tracker import FaceTracker, TrackerSettings, run_letters
+from aitable_ros.perception.faces.tracker import FaceTracker, TrackerSettings, run_prefix
 from aitable_ros.perception.images.checks import check_image
 from aitable_ros.perception.images.stream_order import Source, StreamOrder
 
@@ -130,7 +130,7 @@ class FaceObserver:
         """
         check_image(image)
         tracker = self._pipeline.tracker
-        tracker.run = tracker.run or run_letters(stamp_s)
+        tracker.run = tracker.run or run_prefix(stamp_s)
         now_s = self.stream.advance(stamp_s, Source.of(image, frame_id))
         if now_s is None:
             return None

@@ -20,12 +20,6 @@ from aitable_ros.perception.maths.settings import Settings, setting
 _IMPOSSIBLE = 1e6
 """Cost of a pair that must not be associated; far above the sum of any possible costs."""
 
-_LETTERS = 'bcdfghjkmnpqrstvwxyz'
-"""No vowels: there are no words among them."""
-
-_RUN_LETTERS = 4
-"""160,000 runs."""
-
 
 @dataclass(frozen=True)
 class TrackerSettings(Settings):
@@ -88,8 +82,7 @@ class FaceIdentity:
     """
     Who an observation is.
 
-    :param face_id: 'f1', 'f2', ..., with letters of the run behind the f, where it has some; never
-        given to a second face.
+    :param face_id: 'f48213_1', 'f48213_2', ...: run and number; never given to a second face.
     :param number: the number in ``face_id``: the order in which faces were first seen.
     :param tracked_s: header time since this id was given [s].
     """
@@ -150,20 +143,17 @@ class _Track:
         return centres.mean(axis=0) + velocity * (stamp_s - times.mean()), velocity
 
 
-def run_letters(stamp_s: float) -> str:
+def run_prefix(stamp_s: float) -> str:
     """
-    Give the letters of a run of the tracker, so that no id means two people.
+    Give what the numbers of a run of the tracker begin with, so that no id means two people.
 
-    They follow from when the run's first image was taken, not from chance: of the same images
+    It follows from when the run's first image was taken, not from chance: of the same images
     come the same ids, byte for byte.
 
-    :param stamp_s: header time of the first image [s]; 0: time has no date, there are no letters.
+    :param stamp_s: header time of the first image [s]; 0: time has no date, there is no prefix.
+    :returns: five digits and an underscore: 100,000 runs.
     """
-    if stamp_s == 0.0:
-        return ''
-    number = zlib.crc32(b'%d' % round(stamp_s * 1e3))
-    count = len(_LETTERS)
-    return ''.join(_LETTERS[number // count**i % count] for i in range(_RUN_LETTERS))
+    return '' if stamp_s == 0.0 else f'{zlib.crc32(b"%d" % round(stamp_s * 1e3)) % 100_000:05d}_'
 
 
 class FaceTracker:
@@ -183,7 +173,7 @@ class FaceTracker:
     def __init__(self, settings: TrackerSettings | None = None) -> None:
         self.settings = settings if settings is not None else TrackerSettings()
         self.run = ''
-        """Letters that tell the ids of this run from those of others."""
+        """What tells the ids of this run from those of others: :func:`run_prefix`."""
         self._tracks: dict[str, _Track] = {}
         self._given = 0
 

@@ -13,16 +13,17 @@ import numpy.typing as npt
 AHEAD_S = 10.0
 """
 Stamps that go ahead by more are believed once they last (choice: shorter gaps are common, and
-clocks that are wrong are so by more); or by more than :data:`AHEAD_STEPS` of the usual steps.
+clocks that are wrong are so by more), unless it is a step like the last one.
 """
 
 AHEAD_STEPS = 3.0
+"""As long as so many of the last step is like it (choice)."""
 
 LATE_S = 1.0
-"""Who is late by no more only waits until time has caught up (choice: drivers reorder frames)."""
+"""After a jump back by no more, time catches up (choice: drivers let frames change places)."""
 
 LASTING = 3
-"""From so many images on that follow each other a jump lasts: another stream has begun (choice)."""
+"""A jump is believed from so many images on that follow each other (choice)."""
 
 REPEATED = 10
 """After so many images with one stamp stamps do not advance (choice)."""
@@ -73,7 +74,7 @@ class StreamOrder:
         """Whether the last image began another stream."""
         self.is_late = False
         """Whether the last image was late."""
-        self._usual_step_s = 0.0
+        self._step_s = 0.0
         self._source = Source()
         self._stray: tuple[Source, float] | None = None
         self._strays = 0
@@ -102,7 +103,7 @@ class StreamOrder:
         if math.isnan(self.now_s):
             return self._take(stamp_s, source, 0.0)
         step_s, ours = stamp_s - self.now_s, source == self._source
-        if ours and 0.0 <= step_s <= max(AHEAD_S, AHEAD_STEPS * self._usual_step_s):
+        if ours and 0.0 <= step_s <= max(AHEAD_S, AHEAD_STEPS * self._step_s):
             return self._take(stamp_s, source, step_s)
         slightly_late = ours and -LATE_S <= step_s < 0.0
         if not slightly_late and self._lasts(stamp_s, source):
@@ -131,7 +132,7 @@ class StreamOrder:
         if self._stray is not None and self._stray[0] != source:
             self._mixed_with, self._mixed = self._stray[0], MIXED
         self.now_s, self._source = stamp_s, source
-        self._usual_step_s = step_s
+        self._step_s = step_s
         self._stray, self._strays = None, 0
         return stamp_s
 

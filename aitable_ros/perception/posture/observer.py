@@ -198,7 +198,8 @@ class PostureObserver:
         :param intrinsics: the camera's calibration, if there is one for this size.
         :param placement: how the camera stands; None: level, at an unknown height.
         :param depth: a registered depth image of the same time, if there is one.
-        :returns: the reading; None where it is not this image's turn, it is late or of another camera.
+        :returns: the reading; None: it is not this image's turn, it is late, or of another
+            camera.
         :raises ValueError: when the image is not one, or the stamp is not finite.
         :raises InferenceError: when an engine fails.
         """

@@ -248,3 +248,24 @@ def test_a_reload_does_not_give_up_the_network_of_the_eyes(
     assert set_parameter(node, 'refine_eyes', False).successful
     assert graph.trigger('keen/reload').success  # as was asked for
     assert node.loaded.why_unrefined == 'refine_eyes is false'
+
+
+def test_late_images_keep_the_face_and_are_counted(graph, node, faces, camera, sequence):
+    stamps_s = (50.0, 50.03, 50.02, 0.0, -3.5, 3650.0, 50.06)
+    found = [show(camera, faces, sequence.frame(i), stamp_s) for i, stamp_s in enumerate(stamps_s)]
+    assert len({answer.faces[0].face_id for answer in found}) == 1
+    assert [answer.header.stamp.sec for answer in found] == [50, 50, 50, 0, -4, 3650, 50]
+    assert dict(node.diagnostics())['late images'] == 4
+    assert node.meters.failures == 0
+
+
+def test_images_of_a_second_camera_are_left_out_and_warned_of(
+    graph, node, faces, camera, sequence
+):
+    for i in range(5):
+        first = show(camera, faces, sequence.frame(i), 50.0 + i / 30)
+        camera.publish(image_message(sequence.frame(i + 10), 50.01 + i / 30, 'other'))
+        assert until(lambda n=i + 1: dict(node.diagnostics())['images of other cameras'] == n)
+    assert len(faces) == 5
+    assert first.faces[0].tracked_s > 0.1
+    assert 'two cameras on one topic: images of other' in node.health()[1]

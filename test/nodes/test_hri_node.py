@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue
 from aitable_ros.nodes.hri_node import HriNode
 from aitable_ros.perception.images.decoding import image_to_rgb
 from aitable_ros.ros_support.messages.hri import EXPRESSIONS
+from aitable_ros.ros_support.messages.results import MAX_FACES
 
 RELIABLE = {
     'qos_overrides__/image_raw__subscription__reliability': 'reliable',
@@ -344,3 +346,18 @@ def test_a_pause_takes_the_topics_back(graph, hri):
     table.node.trigger_deactivate()
     table.node.trigger_cleanup()
     assert table.node.state == 'unconfigured'
+
+
+def test_no_more_faces_than_can_be_followed_get_topics(graph):
+    """Without hri_msgs: any message will do for a topic."""
+    node = graph.make(HriNode, autostart=False)
+    node.loaded = SimpleNamespace(
+        NormalizedRegionOfInterest2D=Image, FacialLandmarks=Image, Expression=Image
+    )
+    for names in (range(750), range(1000, 1750)):
+        message = FaceArray(faces=[Face(face_id=f'x{i}') for i in names])
+        message.faces[0].face_id = 'x' * 300
+        graph.run(lambda m=message: node._take_faces(m))
+        graph.run(node._follow_demand)
+        topics = {p.topic_name for p in node.publishers if '/humans/' in p.topic_name}
+        assert len(topics) == 4 * MAX_FACES

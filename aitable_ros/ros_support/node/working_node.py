@@ -130,7 +130,9 @@ class WorkingNode(NodeHooks, AnsweringNode, LifecycleNode):
     def rivals(self) -> str:
         """Say who does the same as this node, or as what it listens to; empty: nobody."""
         me = (self.get_name(), self.get_namespace())
-        same = list(self.get_node_names_and_namespaces()).count(me) - 1
+        # nodes that were destroyed keep their name for a while, but not their publishers
+        reporting = self.get_publishers_info_by_topic('/diagnostics')
+        same = sum((one.node_name, one.node_namespace) == me for one in reporting) - 1
         found = [f'{same} more of this name' * (same > 0)]
         topics = {s.topic_name for s in self.subscriptions if s.topic_name.endswith('/faces')}
         if self._frame_subscription is not None:

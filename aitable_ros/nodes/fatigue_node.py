@@ -90,7 +90,8 @@ class FatigueNode(FacesInputNode):
         self.tell_order(self.loaded.stream)
         for reading in readings:
             yield self._publisher, fatigue_to_message(reading, item.header)
-        if self.values['publish_tf']:
+        # tf2 takes nothing any more that is older than what came with a wrong stamp
+        if self.values['publish_tf'] and not self.loaded.stream.is_late:
             yield from self._transforms.results(
                 item.header, {one.face.face_id: one.pose for one in readings if one.pose}
             )

@@ -12,6 +12,7 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image
 
 from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue
+from aitable_ros.perception.images.stream_order import LATE_S, StreamOrder
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
 from aitable_ros.ros_support.frames.image_conversion import rgb_to_image
 from aitable_ros.ros_support.messages.hri import (
@@ -83,6 +84,7 @@ class HriNode(ManagedNode):
         self._presence: dict[str, float] = {}
         self._fatigues: dict[str, Fatigue] = {}
         self._without_image = 0
+        self._order = StreamOrder()
         self._subscriptions_here: list[Any] = []
         self._timer: Any = None
         try:
@@ -136,6 +138,7 @@ class HriNode(ManagedNode):
 
     def reset(self) -> None:
         """Forget the faces' fatigue."""
+        self._order.reset()
         self._presence.clear()
         self._fatigues.clear()
 
@@ -165,6 +168,7 @@ class HriNode(ManagedNode):
     def _face_results(self, item: FaceArray) -> Iterator[tuple[Publisher, Any]]:
         topics, types = self._topics, self.loaded
         faces = faces_taken(item)
+        self._order.advance(stamp_to_ns(item.header.stamp) * 1e-9)
         self._presence = {face.face_id: face.presence for face in faces}
         self._fatigues = {k: v for k, v in self._fatigues.items() if k in self._presence}
         if self._tracked is not None:
@@ -185,7 +189,7 @@ class HriNode(ManagedNode):
     def _cropped_results(
         self, publisher: Publisher, face: Face
     ) -> Iterator[tuple[Publisher, Image]]:
-        frame = self.frames.get(stamp_to_ns(face.header.stamp))
+        frame = self.frames.get(stamp_to_ns(face.header.stamp), face.header.frame_id)
         if frame is None:
             self._without_image += 1
             return
@@ -209,6 +213,10 @@ class HriNode(ManagedNode):
             return
         self._fatigues[item.face_id] = item
         if self._tf is None or not self.params['publish_gaze']:
+            return
+        # tf2 takes nothing any more that is older than what came with a wrong stamp
+        age_s = self._order.now_s - stamp_to_ns(item.header.stamp) * 1e-9
+        if not abs(age_s) <= LATE_S:
             return
         gaze = gaze_transform(item)
         if gaze is not None:

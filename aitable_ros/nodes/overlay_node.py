@@ -116,7 +116,7 @@ class OverlayNode(ManagedNode):
             are those that came last.
         """
         stamp_ns = stamp_to_ns(item.header.stamp)
-        frame = self.frames.get(stamp_ns)
+        frame = self.frames.get(stamp_ns, item.header.frame_id)
         with_markers = self._wants(self._marker_publisher)
         if frame is None and not with_markers:
             return
@@ -212,16 +212,17 @@ class OverlayNode(ManagedNode):
 
     def _fresh(self, results: dict[str, Any], stamp_ns: int, max_age_ns: int) -> dict[str, Any]:
         """
-        Give the results that belong to this image or to one shortly before, and forget the rest.
+        Give the results that belong to this image or to one shortly before.
 
         What is far in the future is from before the time was set back, as when a bag is replayed.
+        The others stay: the image may be one with a wrong stamp.
         """
         with self._arrived:
-            for face_id, result in list(results.items()):
-                age_ns = stamp_ns - stamp_to_ns(result.header.stamp)
-                if not -NEWER_NS <= age_ns <= max_age_ns:
-                    del results[face_id]
-            return dict(results)
+            return {
+                face_id: result
+                for face_id, result in results.items()
+                if -NEWER_NS <= stamp_ns - stamp_to_ns(result.header.stamp) <= max_age_ns
+            }
 
     def _wait_for_results(self, faces: FaceArray, stamp_ns: int) -> None:
         """Give the other nodes a moment to finish the same frame."""

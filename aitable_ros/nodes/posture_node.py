@@ -132,7 +132,10 @@ class PostureNode(ManagedNode):
         stamp_ns = stamp_to_ns(item.header.stamp)
         if not self.loaded.is_due(stamp_ns * 1e-9):
             return
-        frame = item if isinstance(item, Frame) else self.frames.get(stamp_ns)
+        if isinstance(item, Frame):
+            frame: Frame | None = item
+        else:
+            frame = self.frames.get(stamp_ns, item.header.frame_id)
         if frame is None:
             self._without_image += 1
             return

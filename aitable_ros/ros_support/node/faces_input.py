@@ -77,7 +77,7 @@ class FacesInputNode(ManagedNode):
         """Return what gives the image with a result's header, if it was received."""
 
         def look() -> Any:
-            frame = self.frames.get(stamp_to_ns(header.stamp))
+            frame = self.frames.get(stamp_to_ns(header.stamp), header.frame_id)
             return None if frame is None else frame.rgb()
 
         return look

@@ -283,13 +283,13 @@ def test_gaze_frames(graph, hri):
     heard = graph.collect(tf.TFMessage, '/tf')
     assert until(lambda: table.node._tf.get_subscription_count() > 0)
     table.appear('f1')
-    fatigue = Fatigue(header=table.header(4.0), face_id='f1', head_pose_valid=True)
+    fatigue = Fatigue(header=table.header(1.0), face_id='f1', head_pose_valid=True)
     fatigue.head_position.z = 0.6
     fatigue.head_orientation.w = 1.0
     table.fatigues.publish(fatigue)
     assert until(lambda: heard)
     (transform,) = heard[0].transforms
-    assert transform.header == table.header(4.0)
+    assert transform.header == table.header(1.0)
     assert transform.child_frame_id == 'gaze_f1'
     assert transform.transform.translation.z == 0.6
 
@@ -361,3 +361,18 @@ def test_no_more_faces_than_can_be_followed_get_topics(graph):
         graph.run(node._follow_demand)
         topics = {p.topic_name for p in node.publishers if '/humans/' in p.topic_name}
         assert len(topics) == 4 * MAX_FACES
+
+
+def test_there_is_no_gaze_frame_of_a_wrong_stamp(graph):
+    """Without hri_msgs and tf2_msgs: only what is asked of them."""
+    node = graph.make(HriNode, autostart=False)
+    node._tf, node._tf_message = 'tf', lambda transforms: transforms
+
+    def gazes(stamp_s):
+        header = image_message(picture(8, 8), stamp_s).header
+        list(node._face_results(FaceArray(header=header, faces=[Face(face_id='f1')])))
+        fatigue = Fatigue(header=header, face_id='f1', head_pose_valid=True)
+        fatigue.head_orientation.w = 1.0
+        return len(list(node._fatigue_results(fatigue)))
+
+    assert [gazes(stamp_s) for stamp_s in (50.0, 3650.0, 0.0, 50.1)] == [1, 0, 0, 1]

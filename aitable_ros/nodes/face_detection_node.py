@@ -11,12 +11,15 @@ from rclpy.publisher import Publisher
 
 from aitable_msgs.msg import FaceArray
 from aitable_ros.model_zoo.loading import loader
+from aitable_ros.perception.faces.face_views import ViewSettings
 from aitable_ros.perception.faces.observer import FaceObserver, FaceSettings
 from aitable_ros.perception.faces.pipeline import PipelineSettings
+from aitable_ros.perception.maths.settings import Settings
 from aitable_ros.ros_support.frames.frame_hub import Frame
 from aitable_ros.ros_support.messages.results import faces_to_message
 from aitable_ros.ros_support.node.diagnostics import order_values
 from aitable_ros.ros_support.node.managed_node import ManagedNode
+from aitable_ros.ros_support.parameters.from_settings import settings_from, settings_parameters
 from aitable_ros.ros_support.parameters.network_parameters import (
     BACKEND_PARAMETERS,
     IMAGE_PARAMETERS,
@@ -24,6 +27,9 @@ from aitable_ros.ros_support.parameters.network_parameters import (
 )
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
+
+SETTINGS: Mapping[str, type[Settings]] = {'views': ViewSettings}
+"""Parameter groups and what they set."""
 
 
 class FaceDetectionNode(ManagedNode):
@@ -69,6 +75,14 @@ class FaceDetectionNode(ManagedNode):
             dynamic=True,
         ),
         ParameterSpec(
+            'min_followed_presence',
+            0.25,
+            'the same for a face that was there an image ago (0.25: choice; lids that close and '
+            'what covers a part of a face lower it)',
+            (0.0, 1.0),
+            dynamic=True,
+        ),
+        ParameterSpec(
             'redetect_interval',
             0.5,
             'while faces are followed, look for further ones this often [s]',
@@ -82,6 +96,7 @@ class FaceDetectionNode(ManagedNode):
             (0.0, 600.0),
             dynamic=True,
         ),
+        *settings_parameters(SETTINGS),
     )
 
     def __init__(self, name: str = 'face_detection', **kwargs: Any) -> None:
@@ -168,8 +183,10 @@ def _settings(values: Mapping[str, Any]) -> FaceSettings:
         pipeline=PipelineSettings(
             max_faces=values['max_faces'],
             min_presence=values['min_presence'],
+            min_followed_presence=values['min_followed_presence'],
             redetect_interval_s=values['redetect_interval'],
         ),
+        views=settings_from(values, 'views', ViewSettings),
     )
 
 

@@ -189,8 +189,10 @@ def test_thresholds_change_between_two_frames_and_the_face_stays_the_same(
         show(camera, faces, sequence.frame(i), 1.0 + i / 30)
     # above any presence: what is followed is no face any more
     set_parameter(node, 'min_presence', 1.0)
+    set_parameter(node, 'min_followed_presence', 1.0)
     assert not show(camera, faces, sequence.frame(3), 1.1).faces
     set_parameter(node, 'min_presence', 0.5)
+    set_parameter(node, 'min_followed_presence', 0.25)
     (face,) = show(camera, faces, sequence.frame(4), 1.2).faces
     assert face.face_id.endswith('_1')  # within memory
     set_parameter(node, 'memory', 0.0)

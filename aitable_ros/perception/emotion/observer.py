@@ -216,7 +216,7 @@ class EmotionObserver:
     def _read_landmarks(
         self, face: TrackedFace, person: _Person, stamp_s: float
     ) -> EmotionEstimate:
-        if face.landmarks_px is None:
+        if face.landmarks_px is None or not face.views.expression_is_seen:
             return EmotionEstimate.unknown(GEOMETRY)
         frontal = frontalise(face.landmarks_px)
         person.neutral.update_face(stamp_s, frontal)
@@ -226,7 +226,7 @@ class EmotionObserver:
         self, face: TrackedFace, person: _Person, estimate: EmotionEstimate, stamp_s: float
     ) -> EmotionEstimate:
         """Smooth an estimate, and withhold what should not be claimed."""
-        if face.xywh_px[2] < self.settings.min_face_px:
+        if face.xywh_px[2] < self.settings.min_face_px or not face.views.expression_is_seen:
             estimate = EmotionEstimate.unknown(estimate.backend, estimate.model)
         estimate = person.smoother.update(stamp_s, estimate)
         if estimate.confidence < self.settings.min_confidence:

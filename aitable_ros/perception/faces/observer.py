@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.selection import AUTO, Load, Selection, close_all, describe, opened
 from aitable_ros.perception.faces.detector import FaceDetector
+from aitable_ros.perception.faces.face_views import FaceViewer, ViewSettings
 from aitable_ros.perception.faces.mesh import FaceMesh
 from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings, TrackedFace
 from aitable_ros.perception.faces.tracker import FaceTracker, TrackerSettings, run_prefix
@@ -35,11 +37,13 @@ class FaceSettings:
     :param min_score: detections below this score are ignored, 0..1.
     :param memory_s: a face that returns within this time near its last place keeps its id [s].
     :param pipeline: how faces are followed.
+    :param views: from where on eyes and mouth are not seen.
     """
 
     min_score: float = 0.5
     memory_s: float = TrackerSettings.memory_s
     pipeline: PipelineSettings = PipelineSettings()  # noqa: RUF009 (frozen)
+    views: ViewSettings = ViewSettings()  # noqa: RUF009 (frozen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +88,9 @@ class FaceObserver:
         self.backend = describe(selections)
         self.stream = StreamOrder()
         """Where the stream stands."""
-        self._pipeline = self._make(settings or FaceSettings())
+        settings = settings or FaceSettings()
+        self._pipeline = self._make(settings)
+        self._viewer = FaceViewer(settings.views)
 
     @classmethod
     def load(
@@ -136,7 +142,9 @@ class FaceObserver:
             return None
         if self.stream.anew:
             self._pipeline.reset()
-        return self._seen(image, stamp_s, self._pipeline.process(image, now_s))
+            self._viewer.reset()
+        faces = self._pipeline.process(image, now_s)
+        return self._seen(image, stamp_s, faces, self._viewer, now_s)
 
     def observe_still(self, image: npt.NDArray[np.uint8]) -> SeenFaces:
         """
@@ -146,18 +154,22 @@ class FaceObserver:
         :raises ValueError: when the image is not one.
         :raises InferenceError: when an engine fails.
         """
-        return self._seen(image, 0.0, self._pipeline.process_still(image))
+        viewer = FaceViewer(self._viewer.settings)
+        return self._seen(image, 0.0, self._pipeline.process_still(image), viewer, math.nan)
 
     def adopt(self, settings: FaceSettings) -> None:
         """Take over other thresholds; faces keep their ids."""
         pipeline = self._make(settings)
         pipeline.continue_from(self._pipeline)
         self._pipeline = pipeline
+        self._viewer.settings = settings.views
 
     def continue_from(self, previous: FaceObserver) -> None:
         """Go on with the faces, and their ids, of an observer that is not used any more."""
         self._pipeline.continue_from(previous._pipeline)
         self.stream = previous.stream
+        settings, self._viewer = self._viewer.settings, previous._viewer
+        self._viewer.settings = settings
 
     def close(self) -> None:
         """Free the networks."""
@@ -167,6 +179,7 @@ class FaceObserver:
         """Forget all faces; ids go on counting."""
         self._pipeline.reset()
         self.stream.reset()
+        self._viewer.reset()
 
     def _make(self, settings: FaceSettings) -> FacePipeline:
         detection, mesh = (selection.engine for selection in self.selections)
@@ -178,7 +191,14 @@ class FaceObserver:
         )
 
     def _seen(
-        self, image: npt.NDArray[np.uint8], stamp_s: float, faces: Sequence[TrackedFace]
+        self,
+        image: npt.NDArray[np.uint8],
+        stamp_s: float,
+        faces: Sequence[TrackedFace],
+        viewer: FaceViewer,
+        viewed_s: float,
     ) -> SeenFaces:
         height, width = image.shape[:2]
+        views = viewer.observe(image, [(f.face_id, f.landmarks_px) for f in faces], viewed_s)
+        faces = [replace(face, views=view) for face, view in zip(faces, views)]
         return SeenFaces(stamp_s, (width, height), faces, self.backend)

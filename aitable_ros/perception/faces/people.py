@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -78,6 +78,10 @@ class People(Generic[P]):
         if len(self._kept) > MAX_PEOPLE:
             del self._kept[next(iter(self._kept))]
         return kept.state
+
+    def others(self, seen: Collection[str]) -> Iterator[P]:
+        """Give the states of those who are not in the present image."""
+        return (kept.state for face_id, kept in self._kept.items() if face_id not in seen)
 
     def change(self, function: Callable[[P], P]) -> None:
         """Replace everybody's state by what a function makes of it."""

@@ -99,7 +99,7 @@ class FatigueSigns:
     What the rule looks at.
 
     :param unseen_s: for how long the eyes have not been measured [s]; 0: they are now.
-    :param unseen_why: what keeps them from being measured, for people.
+    :param unseen_why: what keeps them from being measured, for people; empty: nothing.
     :param calibrated: whether the person's open eyes are known.
     :param perclos: of the sliding window.
     :param closure_s: how long the eyes have been closed now [s], yawns not counted; NaN: unknown.
@@ -177,10 +177,10 @@ class LevelRule:
     def _applies(self, signs: FatigueSigns) -> tuple[FatigueLevel, str]:
         """Find the most serious line of the rule that applies, without hysteresis in time."""
         settings = self.settings
+        if signs.unseen_s > settings.max_unseen_s and (signs.calibrated or signs.unseen_why):
+            return FatigueLevel.UNKNOWN, f'the eyes were not seen: {signs.unseen_why or "unclear"}'
         if not signs.calibrated:
             return FatigueLevel.UNKNOWN, 'the open eyes are still being learned'
-        if signs.unseen_s > settings.max_unseen_s:
-            return FatigueLevel.UNKNOWN, f'the eyes were not seen: {signs.unseen_why}'
         if signs.closure_s >= settings.asleep_s:
             return FatigueLevel.ASLEEP, f'eyes closed for {_floor(signs.closure_s)} s'
         if signs.closure_s >= settings.microsleep_s:

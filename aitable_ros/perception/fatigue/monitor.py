@@ -8,6 +8,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
+from aitable_ros.perception.faces.face_views import View
 from aitable_ros.perception.fatigue.blinks import BlinkSettings, ClosureDetector, EyeState
 from aitable_ros.perception.fatigue.events import Event
 from aitable_ros.perception.fatigue.eye_baseline import BaselineSettings, EyeBaseline
@@ -31,13 +32,23 @@ _MAX_KEPT_EVENTS = 256
 _COUNTED = ('microsleeps', 'long_closures', 'yawns', 'nods')
 
 _UNSEEN = {
-    Visibility.MEASURED: 'not measurable',
+    Visibility.MEASURED: '',
     Visibility.NO_FACE: 'no face',
     Visibility.LOW_PRESENCE: 'doubtful landmarks',
     Visibility.TOO_SMALL: 'too small',
     Visibility.TURNED: 'head turned',
     Visibility.PITCHED: 'head pitched',
+    Visibility.EYES_OUTSIDE: 'outside of the picture',
+    Visibility.EYES_DARK: 'too dark',
+    Visibility.EYES_BLURRED: 'blurred',
+    Visibility.EYES_COVERED: 'covered',
 }
+
+
+_NO_MOUTH = (
+    *(Visibility.NO_FACE, Visibility.LOW_PRESENCE, Visibility.TOO_SMALL, Visibility.TURNED),
+    Visibility.PITCHED,
+)
 
 
 @dataclass(frozen=True)
@@ -181,7 +192,7 @@ class FatigueMonitor:
             part.reset()
         self._counted = {name: _Counted() for name in _COUNTED}
         self.last_stamp_s = math.nan
-        self._seen_s = math.nan
+        self._seen_s = self._one_eye_since_s = math.nan
         self._state: FatigueState | None = None
 
     def adopt(self, settings: FatigueSettings) -> bool:
@@ -229,14 +240,14 @@ class FatigueMonitor:
         visibility = self._gate.update(view)
         mar = sample.mar if self._sees_mouth(visibility, view) else math.nan
         left_ear, right_ear = _checked(sample.left_ear), _checked(sample.right_ear)
-        if visibility is not Visibility.MEASURED:
-            left_ear = right_ear = math.nan
+        if visibility is not Visibility.MEASURED or view.parts.left_eye is not View.SEEN:
+            left_ear = math.nan
+        if visibility is not Visibility.MEASURED or view.parts.right_eye is not View.SEEN:
+            right_ear = math.nan
         blinks_before = self._closures.blink_count
         ended_yawn = self._yawns.update(stamp_s, _checked(mar))
-        left, right, ended_closure = self._update_eyes(stamp_s, left_ear, right_ear, view)
-        ended_nod = self._nods.update(
-            stamp_s, sample.head_pitch_rad, self._closures.both(left, right)
-        )
+        left, right, both, ended_closure = self._update_eyes(stamp_s, left_ear, right_ear, view)
+        ended_nod = self._nods.update(stamp_s, sample.head_pitch_rad, both)
         counts = (
             self._closures.microsleep_count,
             self._closures.long_closure_count,
@@ -249,7 +260,7 @@ class FatigueMonitor:
             for name, count in zip(_COUNTED, counts)
         }
         perclos = self._perclos.value()
-        calibrated = self._left.calibrated and self._right.calibrated
+        calibrated = (self._left.calibrated and self._right.calibrated) or self._alone(stamp_s)
         level = self._rule.update(
             stamp_s,
             FatigueSigns(
@@ -271,7 +282,7 @@ class FatigueMonitor:
             right_ear=right_ear,
             left_openness=left,
             right_openness=right,
-            openness=closures.both(left, right),
+            openness=both,
             eye_state=closures.state,
             calibrated=calibrated,
             left_ear_baseline=self._left.open_ear,
@@ -296,7 +307,7 @@ class FatigueMonitor:
             yawn_rate=self._yawns.yawn_rate(stamp_s),
             nod_count=self._nods.count,
             level=level,
-            level_reason=self._rule.reason,
+            level_reason=self._rule.reason + self._about_one_eye(stamp_s, left),
             ended_blink=last if blinked else None,
             ended_closure=ended_closure,
             ended_yawn=ended_yawn,
@@ -306,7 +317,7 @@ class FatigueMonitor:
 
     def _update_eyes(
         self, stamp_s: float, left_ear: float, right_ear: float, view: FaceView
-    ) -> tuple[float, float, Event | None]:
+    ) -> tuple[float, float, float, Event | None]:
         pitch_rad = view.pitch_rad
         restarted = [
             eye.update(stamp_s, ear, pitch_rad, view.yaw_rad)
@@ -321,18 +332,37 @@ class FatigueMonitor:
         left = self._left.openness(left_ear, pitch_rad)
         right = self._right.openness(right_ear, pitch_rad)
         closures = self._closures
-        ended = closures.update(stamp_s, left, right, excused=self._yawns.maybe_yawning)
-        both = closures.both(left, right)
+        one = left if math.isnan(right) else right
+        if math.isnan(left) == math.isnan(right):
+            # neither says nothing of one
+            self._one_eye_since_s = self._one_eye_since_s if math.isnan(left) else math.nan
+        elif math.isnan(self._one_eye_since_s):
+            self._one_eye_since_s = stamp_s
+        pair = (one, one) if self._alone(stamp_s) else (left, right)
+        ended = closures.update(stamp_s, *pair, excused=self._yawns.maybe_yawning)
+        both = closures.both(*pair)
         if not math.isnan(both):
             self._seen_s = stamp_s
         self._perclos.add(stamp_s, 1.0 - both, closures.closed)
-        return left, right, ended
+        return left, right, both, ended
+
+    def _alone(self, stamp_s: float) -> bool:
+        """Tell whether one eye decides, since the other is not seen or never open for long."""
+        return stamp_s - self._one_eye_since_s >= self.settings.visibility.one_eye_s
+
+    def _about_one_eye(self, stamp_s: float, left: float) -> str:
+        if not self._alone(stamp_s):
+            return ''
+        other, eye = ('left', self._left) if math.isnan(left) else ('right', self._right)
+        return f'; the {other} eye is {"not seen" if eye.calibrated else "never open"}'
 
     def _sees_mouth(self, visibility: Visibility, view: FaceView) -> bool:
         """Tell whether the mouth can be measured: it needs less than the eyes."""
+        if view.parts.mouth is not View.SEEN:
+            return False
         if visibility is Visibility.PITCHED:
             return abs(view.pitch_rad) <= self.settings.yawns.max_pitch_rad
-        return visibility is Visibility.MEASURED
+        return visibility not in _NO_MOUTH
 
 
 class _Counted:

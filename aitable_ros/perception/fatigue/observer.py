@@ -38,6 +38,7 @@ UNREFINED_MAR_SHARE = 0.85
 """FaceMesh's MAR of an open mouth over the attention mesh's (median of photographs)."""
 
 _UNMEASURED = EyeAspectRatios(math.nan, math.nan)
+_NO_FACE = FatigueSample(math.nan, math.nan, math.nan, FaceView(presence=math.nan))
 
 _AS_THEY_ARE = (
     'left_ear',
@@ -236,6 +237,8 @@ class FatigueObserver:
         if measured and are_refined(measured[0]) != self.refined:
             self.refined = not self.refined
             self.adopt(self.settings)
+        for person in self._people.others({face.face_id for face in seen.faces}):
+            person.monitor.update(seen.stamp_s, _NO_FACE)
         return [self._read(face, seen, intrinsics) for face in seen.faces]
 
     def observe_still(self, seen: SeenFaces) -> list[FatigueReading]:
@@ -266,6 +269,7 @@ class FatigueObserver:
             eye_distance_px=math.dist(left_eye, right_eye),
             yaw_rad=pose.view_yaw_rad if pose else math.nan,
             pitch_rad=pose.view_pitch_rad if pose else math.nan,
+            parts=face.views,
         )
         ears = _UNMEASURED if landmarks is None else eye_aspect_ratios(landmarks)
         sample = FatigueSample(

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from enum import IntEnum
 
+from aitable_ros.perception.faces.face_views import FaceViews, View
 from aitable_ros.perception.maths.settings import Settings, setting
 
 
@@ -20,6 +21,18 @@ class Visibility(IntEnum):
     TOO_SMALL = 3
     TURNED = 4
     PITCHED = 5
+    EYES_OUTSIDE = 6
+    EYES_DARK = 7
+    EYES_BLURRED = 8
+    EYES_COVERED = 9
+
+
+_UNSEEN_EYES = {
+    View.OUTSIDE: Visibility.EYES_OUTSIDE,
+    View.DARK: Visibility.EYES_DARK,
+    View.BLURRED: Visibility.EYES_BLURRED,
+    View.COVERED: Visibility.EYES_COVERED,
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,8 @@ class VisibilitySettings(Settings):
         measured at 0.07 to 0.16 looking down, irlume issue 173, as low as closed ones).
     :param max_pitch_up_rad: farthest pitch up [rad] (28 degrees: choice).
     :param angle_margin_rad: ... and this much less to be measured again [rad].
+    :param one_eye_s: after so long with only one eye seen, or open, it decides alone [s] (10:
+        choice; longer than any wink).
     :raises ValueError: for a value out of range.
     """
 
@@ -53,6 +68,7 @@ class VisibilitySettings(Settings):
     max_pitch_down_rad: float = setting(math.radians(28.0), 0.1, 1.57)
     max_pitch_up_rad: float = setting(math.radians(28.0), 0.1, 1.57)
     angle_margin_rad: float = setting(math.radians(3.0), 0.0, 0.5)
+    one_eye_s: float = setting(10.0, 0.5, 600.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,12 +88,14 @@ class FaceView:
     :param eye_distance_px: between the middles of the eyes [pixels]; NaN: not checked.
     :param yaw_rad: of the head, 0 facing the camera [rad]; NaN: unknown, not checked.
     :param pitch_rad: of the head, down is positive [rad]; NaN: unknown, not checked.
+    :param parts: what the image shows of eyes and mouth.
     """
 
     presence: float = 1.0
     eye_distance_px: float = math.nan
     yaw_rad: float = math.nan
     pitch_rad: float = math.nan
+    parts: FaceViews = FaceViews()  # noqa: RUF009 (frozen)
 
 
 class VisibilityGate:
@@ -120,4 +138,5 @@ class VisibilityGate:
             or view.pitch_rad < margin - settings.max_pitch_up_rad
         ):
             return Visibility.PITCHED
-        return Visibility.MEASURED
+        eyes = (view.parts.left_eye, view.parts.right_eye)
+        return Visibility.MEASURED if View.SEEN in eyes else _UNSEEN_EYES[max(eyes)]

@@ -54,6 +54,22 @@ def anchor_centres(grids: Sequence[tuple[int, int]]) -> npt.NDArray[np.float32]:
     return np.concatenate(centres)
 
 
+def turned_back(found: Detection, turns: int, shape: tuple[int, ...]) -> Detection:
+    """
+    Give a detection in a picture that was turned, in coordinates of the picture before.
+
+    :param turns: by how many quarters it was turned counterclockwise (``np.rot90``), 0 to 3.
+    :param shape: of the picture before: height, width and more.
+    """
+    (x, y, w, h), points = found.xywh_px.tolist(), found.keypoints_px
+    for k in range(turns, 0, -1):
+        # the width of the picture before this quarter turn
+        right = (shape[1] if k % 2 else shape[0]) - 1.0
+        x, y, w, h = right - y - h, x, h, w
+        points = np.stack([right - points[:, 1], points[:, 0]], axis=1)
+    return Detection(np.array((x, y, w, h), np.float32), found.score, points)
+
+
 def iou_matrix(a_xywh: npt.NDArray, b_xywh: npt.NDArray) -> npt.NDArray[np.float64]:
     """
     Return the intersection over union of every box of a with every box of b.

@@ -15,12 +15,15 @@ from std_msgs.msg import Header
 
 from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue
 from aitable_ros.perception.emotion.observer import EmotionReading
+from aitable_ros.perception.faces.face_views import FaceViews, View
 from aitable_ros.perception.faces.landmarks import LANDMARKS, REFINED_LANDMARKS
 from aitable_ros.perception.faces.observer import SeenFaces
 from aitable_ros.perception.faces.pipeline import TrackedFace
 from aitable_ros.perception.fatigue.observer import FatigueReading
 from aitable_ros.perception.maths.rotation import Quaternion, Vector, normalized
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
+
+_VIEWS = {int(view): view for view in View}
 
 MAX_FACES = 16
 """So many faces of an image are taken, as many as ``max_faces`` can be."""
@@ -162,6 +165,9 @@ def _face_to_message(face: TrackedFace, header: Header, seen: SeenFaces) -> Face
         confidence=float(face.confidence),
         presence=float(face.presence),
         tracked_s=float(face.tracked_s),
+        right_eye=face.views.right_eye,
+        left_eye=face.views.left_eye,
+        mouth=face.views.mouth,
         keypoints=np.ascontiguousarray(face.keypoints_px, np.float32).reshape(-1),
     )
     if face.landmarks_px is not None:
@@ -178,4 +184,7 @@ def _face_from_message(face: Face) -> TrackedFace:
         np.asarray(face.keypoints, np.float32).reshape(-1, 2),
         landmarks_of(face),
         face.tracked_s,
+        FaceViews(
+            *(_VIEWS.get(v, View.COVERED) for v in (face.right_eye, face.left_eye, face.mouth))
+        ),
     )

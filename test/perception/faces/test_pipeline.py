@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from aitable_ros.perception.faces.detector import FaceDetector
 from aitable_ros.perception.faces.landmarks import keypoints_from_landmarks
-from aitable_ros.perception.faces.mesh import FaceMeshResult
+from aitable_ros.perception.faces.mesh import FaceMesh, FaceMeshResult
 from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings
 from aitable_ros.perception.images.ssd import Detection
 
@@ -89,6 +90,8 @@ class World:
 
 
 def pipeline(world, **settings):
+    # here every face is the right way up, however sure
+    settings = {'sure_presence': 0.0, **settings}
     return FacePipeline(world, world, settings=PipelineSettings(**settings))
 
 
@@ -140,12 +143,12 @@ def test_a_second_person_is_found_within_the_interval_and_gets_the_next_id():
     assert ids(result) == ['f1', 'f2']  # no room for a third
 
 
-def test_without_any_face_every_image_is_searched():
+def test_without_any_face_every_image_is_searched_and_now_and_then_turned():
     world = World()
-    faces = pipeline(world)
-    for i in range(10):
-        assert faces.process(IMAGE, i * FRAME_S) == []
-    assert world.detections == 10
+    faces = pipeline(world, redetect_interval_s=0.5)
+    for i in range(20):
+        assert faces.process(IMAGE, i / 20) == []
+    assert world.detections == 20 + 2
 
 
 def test_a_lost_face_is_detected_again_in_the_same_image_and_keeps_its_id():
@@ -238,14 +241,34 @@ def test_after_a_gap_in_the_stream_the_detector_looks():
         assert world.detections == detections, stamp_s
 
 
-def test_low_presence_means_lost():
-    world = World([Person(200, 200)])
-    faces = pipeline(world, min_presence=0.5)
-    faces.process(IMAGE, 0.0)
-    world.people[0].presence = 0.49
-    assert faces.process(IMAGE, FRAME_S) == []
-    world.people[0].presence = 0.51
-    assert ids(faces.process(IMAGE, 2 * FRAME_S)) == ['f1']
+def test_low_presence_means_lost_and_who_is_followed_needs_less():
+    world = World([Person(200, 200, presence=0.49)])
+    faces = pipeline(world, min_presence=0.5, min_followed_presence=0.3)
+    assert faces.process(IMAGE, 0.0) == []
+    for i, (presence, found) in enumerate([(0.51, True), (0.31, True), (0.29, False)], 1):
+        world.people[0].presence = presence
+        assert bool(faces.process(IMAGE, i * FRAME_S)) is found
+
+
+@pytest.mark.models
+@pytest.mark.parametrize('turns', [1, 2, 3])
+def test_a_camera_on_its_side_or_upside_down(
+    detection_engine, mesh_engine, place_astronaut, turns
+):
+    upright = place_astronaut(320, 240, 2.0)
+    image = np.ascontiguousarray(np.rot90(upright, turns))
+    faces = FacePipeline(FaceDetector(detection_engine), FaceMesh(mesh_engine))
+    (expected,) = faces.process_still(upright)
+    (still,) = faces.process_still(image)
+    for i in range(60):
+        (found,) = faces.process(image, i / 30) or [None]
+        if found is not None:
+            break
+    for face in (still, found):
+        up_px = face.landmarks_px[10, :2] - face.landmarks_px[152, :2]
+        turn = math.degrees(math.atan2(-up_px[1], up_px[0])) - 90.0 * (1 + turns)
+        assert abs((turn + 180.0) % 360.0 - 180.0) < 20.0
+        assert face.xywh_px[2:].max() == pytest.approx(expected.xywh_px[2:].max(), rel=0.15)
 
 
 def test_confidence_is_that_of_the_last_detection_presence_that_of_this_image():

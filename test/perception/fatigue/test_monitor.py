@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aitable_ros.perception.faces.face_views import FaceViews, View
 from aitable_ros.perception.fatigue.blinks import EyeState
 from aitable_ros.perception.fatigue.level import FatigueLevel
 from aitable_ros.perception.fatigue.monitor import FatigueMonitor, FatigueSample
@@ -82,6 +83,15 @@ def test_one_unmeasured_eye_makes_the_sample_unknown():
         ({'view': replace(AHEAD, eye_distance_px=10.0)}, Visibility.TOO_SMALL),
         ({'view': replace(AHEAD, yaw_rad=0.9)}, Visibility.TURNED),
         ({'view': replace(AHEAD, pitch_rad=0.7)}, Visibility.PITCHED),
+        *(
+            ({'view': replace(AHEAD, parts=FaceViews(view, view))}, visibility)
+            for view, visibility in (
+                (View.OUTSIDE, Visibility.EYES_OUTSIDE),
+                (View.DARK, Visibility.EYES_DARK),
+                (View.BLURRED, Visibility.EYES_BLURRED),
+                (View.COVERED, Visibility.EYES_COVERED),
+            )
+        ),
     ],
 )
 def test_eyes_that_are_not_seen_well_are_neither_open_nor_closed(change, visibility):
@@ -99,6 +109,48 @@ def test_eyes_that_are_not_seen_well_are_neither_open_nor_closed(change, visibil
     assert state.microsleep_count == 0
     assert state.level is FatigueLevel.UNKNOWN
     assert state.left_ear_baseline == before.left_ear_baseline
+
+
+def test_the_reason_is_the_true_one_also_before_anything_was_learned():
+    covered = replace(AHEAD, parts=FaceViews(View.COVERED, View.COVERED))
+    state = run(FatigueMonitor(), lambda t: sample(0.3, view=covered), seconds=20.0)
+    assert state.level_reason == 'the eyes were not seen: covered'
+
+
+@pytest.mark.parametrize(
+    ('right_ear', 'right_eye', 'why'),
+    [(0.04, View.SEEN, 'never open'), (0.3, View.COVERED, 'never open')],
+)
+def test_one_eye_decides_alone_when_the_other_never_opens_or_is_never_seen(
+    right_ear, right_eye, why
+):
+    view = replace(AHEAD, parts=FaceViews(right_eye=right_eye))
+
+    def one_eye(t):
+        return sample(blinking(0.3)(t), right_ear=right_ear, view=view)
+
+    monitor = FatigueMonitor()
+    assert run(monitor, one_eye, seconds=8.0).eye_state is EyeState.UNKNOWN
+    state = run(monitor, one_eye, start_s=8.0, seconds=52.0)
+    assert state.calibrated
+    assert state.blink_count >= 10
+    assert math.isnan(state.right_openness)
+    assert state.level_reason.endswith(f'; the right eye is {why}')
+    asleep = run(
+        monitor, lambda t: sample(0.04, right_ear=right_ear, view=view), start_s=60.0, seconds=4.0
+    )
+    assert asleep.level is FatigueLevel.ASLEEP
+
+
+def test_an_eye_that_is_covered_later_leaves_the_other_to_decide_after_a_while():
+    monitor = FatigueMonitor()
+    run(monitor, blinking(0.3), seconds=20.0)
+    covered = replace(AHEAD, parts=FaceViews(right_eye=View.COVERED))
+    unknown = run(monitor, lambda t: sample(0.3, view=covered), start_s=20.0, seconds=5.0)
+    assert unknown.eye_state is EyeState.UNKNOWN
+    state = run(monitor, lambda t: sample(0.3, view=covered), start_s=25.0, seconds=10.0)
+    assert state.eye_state is EyeState.OPEN
+    assert state.level_reason.endswith('; the right eye is not seen')
 
 
 def test_perclos_is_not_valid_after_long_without_the_eyes():

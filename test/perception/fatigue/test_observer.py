@@ -132,3 +132,13 @@ def test_which_lids_they_are_shows_in_the_landmarks_and_is_learned_anew():
     assert before.calibrated
     assert not after.calibrated
     assert observer.people == 1
+
+
+def test_who_is_not_in_an_image_is_not_observed_in_it():
+    """What an image does not show is not open: neither before nor after a gap does it count."""
+    observer = FatigueObserver()
+    before = look_away(observer, 20.0).state
+    for i in range(15):
+        observer.observe(SeenFaces(20.0 + i / 15.0, SIZE, []))
+    after = look_away(observer, 0.1, start_s=21.0).state
+    assert after.perclos.observed_s == pytest.approx(before.perclos.observed_s, abs=0.25)

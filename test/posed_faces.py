@@ -42,7 +42,7 @@ def to_image(
     return (turned * (1, -1, -1) + (*centre_px, 0.0)).astype(np.float32)
 
 
-def seen_face(face_id='f1', presence=0.99, landmarks=NEUTRAL_SHAPE) -> TrackedFace:
+def seen_face(face_id='f1', presence=0.99, landmarks=NEUTRAL_SHAPE, tracked_s=0.0) -> TrackedFace:
     """Give what face detection says of a frontal face; of a shape of None without landmarks."""
     points = to_image(NEUTRAL_SHAPE if landmarks is None else landmarks)
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
@@ -53,7 +53,7 @@ def seen_face(face_id='f1', presence=0.99, landmarks=NEUTRAL_SHAPE) -> TrackedFa
         presence,
         keypoints_from_landmarks(points),
         None if landmarks is None else points,
-        0.0,
+        tracked_s,
     )
 
 

@@ -26,12 +26,14 @@ class BagImage:
     :param image: (H, W, 3) uint8 RGB; None: it was refused.
     :param problem: why it was refused.
     :param camera_info: the last sensor_msgs/CameraInfo before it in the bag; None: there was none.
+    :param frame_id: of the header.
     """
 
     stamp_ns: int
     image: npt.NDArray[np.uint8] | None
     problem: str
     camera_info: Any
+    frame_id: str = ''
 
 
 def images_of(
@@ -63,7 +65,8 @@ def images_of(
         stamp = content.header.stamp
         stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
         try:
-            yield BagImage(stamp_ns, image_to_rgb(content), '', calibration)
+            image, frame_id = image_to_rgb(content), content.header.frame_id
+            yield BagImage(stamp_ns, image, '', calibration, frame_id)
         except ImageConversionError as error:
             yield BagImage(stamp_ns, None, str(error), calibration)
 

@@ -16,6 +16,7 @@ from aitable_ros.perception.emotion.emonet import CropSettings
 from aitable_ros.perception.emotion.expression_geometry import BACKEND as GEOMETRY
 from aitable_ros.perception.emotion.observer import EmotionObserver, EmotionSettings
 from aitable_ros.ros_support.messages.results import emotion_to_message
+from aitable_ros.ros_support.node.diagnostics import order_values
 from aitable_ros.ros_support.node.faces_input import FacesInputNode
 from aitable_ros.ros_support.parameters.network_parameters import (
     BACKEND_PARAMETERS,
@@ -122,7 +123,9 @@ class EmotionNode(FacesInputNode):
     def results(self, item: FaceArray) -> Iterator[tuple[Publisher, Any]]:
         """Estimate the expression of every face."""
         assert self.loaded is not None
-        for reading in self.loaded.observe(self.seen_in(item), self.look_at(item.header)):
+        readings = self.loaded.observe(self.seen_in(item), self.look_at(item.header))
+        self.tell_order(self.loaded.stream)
+        for reading in readings:
             yield self._publisher, emotion_to_message(reading, item.header)
 
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
@@ -132,6 +135,7 @@ class EmotionNode(FacesInputNode):
         if observer is None:
             return
         yield 'emotion backend', observer.backend
+        yield from order_values(observer.stream)
         if observer.network is None:
             yield 'emotion skipped', observer.why_geometry
         else:

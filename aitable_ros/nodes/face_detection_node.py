@@ -17,6 +17,7 @@ from aitable_ros.perception.faces.pipeline import PipelineSettings
 from aitable_ros.perception.maths.settings import Settings
 from aitable_ros.ros_support.frames.frame_hub import Frame
 from aitable_ros.ros_support.messages.results import faces_to_message
+from aitable_ros.ros_support.node.diagnostics import order_values
 from aitable_ros.ros_support.node.managed_node import ManagedNode
 from aitable_ros.ros_support.parameters.from_settings import settings_from, settings_parameters
 from aitable_ros.ros_support.parameters.network_parameters import (
@@ -146,7 +147,10 @@ class FaceDetectionNode(ManagedNode):
     def results(self, item: Frame) -> Iterator[tuple[Publisher, Any]]:
         """Find the faces of one frame."""
         assert self.loaded is not None
-        seen = self.loaded.observe(item.rgb(), item.stamp_ns * 1e-9)
+        seen = self.loaded.observe(item.rgb(), item.stamp_ns * 1e-9, item.header.frame_id)
+        self.tell_order(self.loaded.stream)
+        if seen is None:
+            return
         self._face_count = len(seen.faces)
         yield self._publisher, faces_to_message(seen, item.header)
 
@@ -154,15 +158,18 @@ class FaceDetectionNode(ManagedNode):
         """Add the number of faces in the last image, and how their lids are measured."""
         yield 'faces', self._face_count
         if self.loaded is not None:
+            yield from order_values(self.loaded.stream)
             yield 'eyes', _unrefined(self.loaded) if self.loaded.why_unrefined else 'refined'
 
     @property
     def notice(self) -> str:
         """Say what is measured less well than it was asked for."""
         observer = self.loaded
-        if observer is None or not observer.why_unrefined or not self.values['refine_eyes']:
+        if observer is None:
             return ''
-        return _unrefined(observer)
+        unrefined = observer.why_unrefined and self.values['refine_eyes']
+        problems = (observer.stream.problem, unrefined and _unrefined(observer))
+        return '; '.join(filter(None, problems))
 
 
 def _unrefined(observer: FaceObserver) -> str:

@@ -20,6 +20,7 @@ from aitable_ros.perception.fatigue.observer import FatigueObserver
 from aitable_ros.ros_support.messages.camera_calibration import CameraCalibration
 from aitable_ros.ros_support.messages.face_transforms import FaceTransforms
 from aitable_ros.ros_support.messages.results import fatigue_to_message
+from aitable_ros.ros_support.node.diagnostics import order_values
 from aitable_ros.ros_support.node.faces_input import FacesInputNode
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
@@ -86,9 +87,11 @@ class FatigueNode(FacesInputNode):
         assert self.loaded is not None
         seen = self.seen_in(item)
         readings = self.loaded.observe(seen, self._camera.for_size(seen.size_px))
+        self.tell_order(self.loaded.stream)
         for reading in readings:
             yield self._publisher, fatigue_to_message(reading, item.header)
-        if self.values['publish_tf']:
+        # tf2 takes nothing any more that is older than what came with a wrong stamp
+        if self.values['publish_tf'] and not self.loaded.stream.is_late:
             yield from self._transforms.results(
                 item.header, {one.face.face_id: one.pose for one in readings if one.pose}
             )
@@ -104,13 +107,15 @@ class FatigueNode(FacesInputNode):
             return
         yield 'eyes', 'refined' if observer.refined else _UNREFINED
         yield 'people', observer.people
+        yield from order_values(observer.stream)
 
     @property
     def notice(self) -> str:
         """Say what is measured less well than it could be."""
         observer = self.loaded
         unrefined = observer is not None and not observer.refined
-        return '; '.join(filter(None, (self._camera.problem, _UNREFINED * unrefined)))
+        problems = (super().notice, self._camera.problem, _UNREFINED * unrefined)
+        return '; '.join(filter(None, problems))
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -12,6 +12,7 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image
 
 from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue
+from aitable_ros.perception.images.stream_order import LATE_S, StreamOrder
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
 from aitable_ros.ros_support.frames.image_conversion import rgb_to_image
 from aitable_ros.ros_support.messages.hri import (
@@ -19,11 +20,11 @@ from aitable_ros.ros_support.messages.hri import (
     expression_message,
     gaze_transform,
     hri_types,
-    is_identifier,
     landmarks_message,
     roi_message,
     sleepiness,
 )
+from aitable_ros.ros_support.messages.results import FACES_TAKEN, faces_taken
 from aitable_ros.ros_support.node.managed_node import ManagedNode
 from aitable_ros.ros_support.parameters.network_parameters import (
     IMAGE_PARAMETERS,
@@ -87,6 +88,7 @@ class HriNode(ManagedNode):
         self._presence: dict[str, float] = {}
         self._fatigues: dict[str, Fatigue] = {}
         self._without_image = 0
+        self._order = StreamOrder()
         self._subscriptions_here: list[Any] = []
         self._timer: Any = None
         try:
@@ -140,6 +142,7 @@ class HriNode(ManagedNode):
 
     def reset(self) -> None:
         """Forget the faces' fatigue."""
+        self._order.reset()
         self._presence.clear()
         self._fatigues.clear()
 
@@ -168,7 +171,8 @@ class HriNode(ManagedNode):
 
     def _face_results(self, item: FaceArray) -> Iterator[tuple[Publisher, Any]]:
         topics, types = self._topics, self.loaded
-        faces = [face for face in item.faces if is_identifier(face.face_id)]
+        faces = faces_taken(item)
+        self._order.advance(stamp_to_ns(item.header.stamp) * 1e-9)
         self._presence = {face.face_id: face.presence for face in faces}
         self._fatigues = {k: v for k, v in self._fatigues.items() if k in self._presence}
         if self._tracked is not None:
@@ -189,7 +193,7 @@ class HriNode(ManagedNode):
     def _cropped_results(
         self, publisher: Publisher, face: Face
     ) -> Iterator[tuple[Publisher, Image]]:
-        frame = self.frames.get(stamp_to_ns(face.header.stamp))
+        frame = self.frames.get(stamp_to_ns(face.header.stamp), face.header.frame_id)
         if frame is None:
             self._without_image += 1
             return
@@ -214,20 +218,22 @@ class HriNode(ManagedNode):
         self._fatigues[item.face_id] = item
         if self._tf is None or not self.params['publish_gaze']:
             return
+        # tf2 takes nothing any more that is older than what came with a wrong stamp
+        age_s = self._order.now_s - stamp_to_ns(item.header.stamp) * 1e-9
+        if not abs(age_s) <= LATE_S:
+            return
         gaze = gaze_transform(item)
         if gaze is not None:
             yield self._tf, self._tf_message(transforms=[gaze])
 
     def _take_faces(self, message: FaceArray) -> None:
         """Make and retire publishers; in the executor's thread, as has to be."""
-        present = {face.face_id for face in message.faces}
-        refused = {face_id for face_id in present if not is_identifier(face_id)}
-        if refused:
-            self.seldom.warn(
-                'ids', f'ids that no topic can be named after are left out: {sorted(refused)}'
-            )
+        present = {face.face_id for face in faces_taken(message)}
+        left_out = len({face.face_id for face in message.faces}) - len(present)
+        if left_out:
+            self.seldom.warn('ids', f'{left_out} faces of an image are left out: {FACES_TAKEN}')
         self._retire({k: v for k, v in self._topics.items() if k not in present})
-        for face_id in sorted(present - refused - set(self._topics)):
+        for face_id in sorted(present - set(self._topics)):
             self._topics = {**self._topics, face_id: self._make_topics(face_id)}
         self.offer(message)
 

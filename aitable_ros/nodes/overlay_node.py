@@ -23,6 +23,7 @@ from aitable_ros.ros_support.display.scene_input import (
 )
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
 from aitable_ros.ros_support.frames.image_conversion import rgb_to_compressed, rgb_to_image
+from aitable_ros.ros_support.messages.results import faces_taken
 from aitable_ros.ros_support.node.managed_node import ManagedNode
 from aitable_ros.ros_support.parameters.network_parameters import (
     IMAGE_PARAMETERS,
@@ -118,7 +119,7 @@ class OverlayNode(ManagedNode):
             are those that came last.
         """
         privacy = self.values['privacy']
-        frame = self.frames.get(stamp_to_ns(item.header.stamp))
+        frame = self.frames.get(stamp_to_ns(item.header.stamp), item.header.frame_id)
         seen = frame is not None if privacy in SHOWS_IMAGE else privacy != NO_IMAGE
         pictures = [
             publisher
@@ -147,7 +148,8 @@ class OverlayNode(ManagedNode):
         lifetime_s = max(self.values['max_age'], SHORTEST_LIFETIME_S)
         self._markers.lifetime_s = self._posture_markers.lifetime_s = lifetime_s
         fatigues, posture = scene.fatigues, scene.posture
-        present = {f.face_id: fatigues[f.face_id] for f in item.faces if f.face_id in fatigues}
+        ids = [face.face_id for face in faces_taken(item)]
+        present = {face_id: fatigues[face_id] for face_id in ids if face_id in fatigues}
         array = self._markers.update(item.header, present, scene.emotions)
         their_face = fatigues.get(posture.person_id) if posture is not None else None
         array.markers.extend(self._posture_markers.update(item.header, posture, their_face))

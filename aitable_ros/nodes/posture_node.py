@@ -30,6 +30,7 @@ from aitable_ros.ros_support.messages.camera_calibration import CameraCalibratio
 from aitable_ros.ros_support.messages.placement_input import PlacementInput
 from aitable_ros.ros_support.messages.posture import posture_to_message
 from aitable_ros.ros_support.messages.results import faces_from_message
+from aitable_ros.ros_support.node.diagnostics import order_values
 from aitable_ros.ros_support.node.managed_node import ManagedNode
 from aitable_ros.ros_support.node.operations import reply_later
 from aitable_ros.ros_support.node.services import answer
@@ -131,7 +132,10 @@ class PostureNode(ManagedNode):
         stamp_ns = stamp_to_ns(item.header.stamp)
         if not self.loaded.is_due(stamp_ns * 1e-9):
             return
-        frame = item if isinstance(item, Frame) else self.frames.get(stamp_ns)
+        if isinstance(item, Frame):
+            frame: Frame | None = item
+        else:
+            frame = self.frames.get(stamp_ns, item.header.frame_id)
         if frame is None:
             self._without_image += 1
             return
@@ -141,10 +145,12 @@ class PostureNode(ManagedNode):
             image,
             stamp_ns * 1e-9,
             faces_from_message(item) if isinstance(item, FaceArray) else None,
+            frame_id=frame.header.frame_id,
             intrinsics=self._camera.for_size(size_px),
             placement=self._placement.of(frame.header.frame_id, self.values),
             depth=self._depth.at(stamp_ns, size_px, self.values['depth_tolerance']),
         )
+        self.tell_order(self.loaded.stream)
         if reading is None:
             return
         if reading.state.calibrated_now:
@@ -160,13 +166,16 @@ class PostureNode(ManagedNode):
     @property
     def notice(self) -> str:
         """Say what is measured less well than it was asked for."""
-        problems = (self._camera.problem, self._placement.problem, self._depth.problem)
+        order = self.loaded.stream.problem if self.loaded else ''
+        problems = (order, self._camera.problem, self._placement.problem, self._depth.problem)
         return '; '.join(filter(None, problems))
 
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
         """Add what measures, with which camera, and how the person sits."""
         reading = self._reading
         yield 'body', describe(self.selections()) if self.loaded else 'not loaded'
+        if self.loaded:
+            yield from order_values(self.loaded.stream)
         yield 'camera', self._camera.description
         yield 'faces', 'heard' if self._images.heard else 'none'
         yield 'faces without their image', self._without_image

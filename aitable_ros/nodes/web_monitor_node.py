@@ -24,6 +24,7 @@ from aitable_ros.ros_support.display.page_control import PageControl
 from aitable_ros.ros_support.display.scene_input import Scene, SceneInput, draw
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
 from aitable_ros.ros_support.frames.image_conversion import jpeg_of
+from aitable_ros.ros_support.messages.results import faces_taken
 from aitable_ros.ros_support.messages.scalars import scalars_of, to_json
 from aitable_ros.ros_support.node.managed_node import ManagedNode
 from aitable_ros.ros_support.parameters.table import ParameterSpec
@@ -201,7 +202,7 @@ class WebMonitorNode(ManagedNode):
         posture = None if scene.posture is None else scalars_of(scene.posture, ABOUT)
         whose = '' if scene.posture is None else scene.posture.person_id
         people = []
-        for face in item.faces:
+        for face in faces_taken(item):
             name = face.face_id
             emotion, fatigue = scene.emotions.get(name), scene.fatigues.get(name)
             # with nobody else there it is theirs, also while their face is not told apart
@@ -223,7 +224,7 @@ class WebMonitorNode(ManagedNode):
         if privacy == NO_IMAGE:
             return None
         if privacy in SHOWS_IMAGE:
-            frame = self.frames.get(stamp_to_ns(item.header.stamp))
+            frame = self.frames.get(stamp_to_ns(item.header.stamp), item.header.frame_id)
             if frame is None:
                 return None
             image = frame.rgb()

@@ -60,20 +60,27 @@ class Observers:
         image: npt.NDArray[np.uint8],
         stamp_s: float,
         intrinsics: CameraIntrinsics | None = None,
-    ) -> Observation:
+        frame_id: str = '',
+    ) -> Observation | None:
         """
         Look at the stream's next image.
 
         :param image: (H, W, 3) uint8 RGB.
         :param stamp_s: its header time [s].
         :param intrinsics: the camera's calibration, if there is one for this size.
+        :param frame_id: which camera took it.
+        :returns: None: it is left out, being of another camera than the stream's.
         :raises ValueError: when the image is not one, or the stamp is not finite.
         :raises InferenceError: when an engine fails.
         """
-        seen = self.faces.observe(image, stamp_s)
+        seen = self.faces.observe(image, stamp_s, frame_id)
+        if seen is None:
+            return None
         posture = None
         if self.posture is not None:
-            posture = self.posture.observe(image, stamp_s, seen, intrinsics=intrinsics)
+            posture = self.posture.observe(
+                image, stamp_s, seen, frame_id=frame_id, intrinsics=intrinsics
+            )
         return Observation(
             seen,
             self.fatigue.observe(seen, intrinsics),

@@ -75,7 +75,7 @@ def test_every_output_carries_the_header_of_its_image(system):
     assert [m.header.stamp for m in system.fatigues] == stamps
     for message in (*system.emotions, *system.fatigues):
         assert message.header.frame_id == 'camera'
-        assert message.face_id == 'f1'
+        assert message.face_id == system.faces[0].faces[0].face_id
     emotion = system.emotions[-1]
     assert emotion.backend == 'geometry'
     assert emotion.expression != Emotion.UNKNOWN

@@ -89,6 +89,18 @@ def test_a_named_backend_without_its_file_is_an_error(graph, tmp_path):
     assert until(lambda: node.state == 'unconfigured')
 
 
+@pytest.mark.parametrize('stamps_s', [(10.0, -10.0), (-10.0, -9.9)])
+def test_all_faces_of_an_image_from_before_1970_are_answered(graph, tmp_path, sequence, stamps_s):
+    node = graph.make(EmotionNode, engines_dir=str(tmp_path))
+    table = Table(graph, node, sequence)
+    for i, stamp_s in enumerate(stamps_s, 1):
+        table.show(stamp_s, faces=2)
+        table.answers(2 * i)
+    assert [answer.face_id for answer in table.answers(4)] == ['f1', 'f2'] * 2
+    assert [answer.header.stamp.sec for answer in table.answers(4)][2] == int(stamps_s[1] // 1)
+    assert node.meters.failures == 0
+
+
 @pytest.mark.parametrize('backend', ['onnxruntime', 'pytorch'])
 def test_all_faces_of_an_image_each_with_backend_and_model(
     graph, random_emonet_dir, sequence, backend

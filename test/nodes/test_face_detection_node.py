@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 
@@ -66,7 +67,7 @@ def test_header_id_box_and_landmarks(graph, node, faces, camera, sequence):
     assert answer.header.frame_id == 'camera'
     assert (answer.image_width, answer.image_height) == (640, 480)
     (face,) = answer.faces
-    assert face.face_id == 'f1'
+    assert re.fullmatch(r'f\d{5}_1', face.face_id)
     assert face.header == answer.header
     assert face.backend == 'face_detection: litert, face_attention: litert'
     assert face.presence > 0.9
@@ -163,7 +164,7 @@ def test_reload_under_a_stream_loses_no_frame_and_keeps_the_ids(graph, engines_d
     # those that a slow machine lets be overtaken are counted: none is lost otherwise
     assert until(lambda: len(faces) + node.overtaken >= sent, 20)
     assert len(faces) + node.overtaken == sent
-    assert {face.face_id for message in faces for face in message.faces} == {'f1'}
+    assert len({face.face_id for message in faces for face in message.faces}) == 1
     tracked = [message.faces[0].tracked_s for message in faces]
     assert tracked == sorted(tracked)
 
@@ -177,7 +178,7 @@ def test_reload_with_a_backend_that_does_not_load_keeps_the_old(
     assert not reply.success
     assert 'pytorch' in reply.message
     answer = show(camera, faces, sequence.frame(1), 1.1)
-    assert answer.faces[0].face_id == 'f1'
+    assert answer.faces[0].face_id.endswith('_1')
     assert answer.faces[0].backend == 'face_detection: litert, face_attention: litert'
 
 
@@ -193,18 +194,18 @@ def test_thresholds_change_between_two_frames_and_the_face_stays_the_same(
     set_parameter(node, 'min_presence', 0.5)
     set_parameter(node, 'min_followed_presence', 0.25)
     (face,) = show(camera, faces, sequence.frame(4), 1.2).faces
-    assert face.face_id == 'f1'  # within memory
+    assert face.face_id.endswith('_1')  # within memory
     set_parameter(node, 'memory', 0.0)
     show(camera, faces, np.full((480, 640, 3), 127, np.uint8), 1.3)
     (face,) = show(camera, faces, sequence.frame(5), 1.5).faces
-    assert face.face_id == 'f2'
+    assert face.face_id.endswith('_2')
 
 
 def test_reset_makes_everybody_a_stranger(graph, node, faces, camera, sequence):
     show(camera, faces, sequence.frame(0), 1.0)
     assert graph.trigger('face_detection/reset').success
     (face,) = show(camera, faces, sequence.frame(1), 1.1).faces
-    assert face.face_id == 'f2'
+    assert face.face_id.endswith('_2')
     assert face.tracked_s == 0.0
 
 
@@ -249,3 +250,24 @@ def test_a_reload_does_not_give_up_the_network_of_the_eyes(
     assert set_parameter(node, 'refine_eyes', False).successful
     assert graph.trigger('keen/reload').success  # as was asked for
     assert node.loaded.why_unrefined == 'refine_eyes is false'
+
+
+def test_late_images_keep_the_face_and_are_counted(graph, node, faces, camera, sequence):
+    stamps_s = (50.0, 50.03, 50.02, 0.0, -3.5, 3650.0, 50.06)
+    found = [show(camera, faces, sequence.frame(i), stamp_s) for i, stamp_s in enumerate(stamps_s)]
+    assert len({answer.faces[0].face_id for answer in found}) == 1
+    assert [answer.header.stamp.sec for answer in found] == [50, 50, 50, 0, -4, 3650, 50]
+    assert dict(node.diagnostics())['late images'] == 4
+    assert node.meters.failures == 0
+
+
+def test_images_of_a_second_camera_are_left_out_and_warned_of(
+    graph, node, faces, camera, sequence
+):
+    for i in range(5):
+        first = show(camera, faces, sequence.frame(i), 50.0 + i / 30)
+        camera.publish(image_message(sequence.frame(i + 10), 50.01 + i / 30, 'other'))
+        assert until(lambda n=i + 1: dict(node.diagnostics())['images of other cameras'] == n)
+    assert len(faces) == 5
+    assert first.faces[0].tracked_s > 0.1
+    assert 'two cameras on one topic: images of other' in node.health()[1]

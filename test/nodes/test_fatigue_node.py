@@ -271,3 +271,16 @@ def test_parameters_of_the_network_that_it_had_get_one_line(graph, capfd):
     assert len(said) == 1
     assert 'refine_eyes, backend, threads: no parameters of this node any more' in said[0]
     assert 'face_detection' in said[0]
+
+
+def test_images_of_wrong_stamps_are_answered_and_change_nothing(graph, node, publish):
+    people = {'f1': 0.0, 'f2': 0.3}
+    before = publish([10.0 + i / 15 for i in range(60)], people)[-2]
+    after = publish([-10.0, 0.0, 3610.0, 13.9, 14.0], people)[-10:]
+    assert [answer.face_id for answer in after] == ['f1', 'f2'] * 5
+    assert after[0].header.stamp.sec == -10
+    observed_s = [answer.perclos_observed_s for answer in after if answer.face_id == 'f1']
+    assert observed_s[:4] == [before.perclos_observed_s] * 4
+    assert observed_s[4] > before.perclos_observed_s
+    assert node.meters.failures == 0
+    assert dict(node.diagnostics())['late images'] == 4

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue
 from aitable_ros.nodes.hri_node import HriNode
 from aitable_ros.perception.images.decoding import image_to_rgb
 from aitable_ros.ros_support.messages.hri import EXPRESSIONS
+from aitable_ros.ros_support.messages.results import MAX_FACES
 
 RELIABLE = {
     'qos_overrides__/image_raw__subscription__reliability': 'reliable',
@@ -290,13 +292,13 @@ def test_gaze_frames(graph, hri):
     heard = graph.collect(tf.TFMessage, '/tf')
     assert until(lambda: table.node._tf.get_subscription_count() > 0)
     table.appear('f1')
-    fatigue = Fatigue(header=table.header(4.0), face_id='f1', head_pose_valid=True)
+    fatigue = Fatigue(header=table.header(1.0), face_id='f1', head_pose_valid=True)
     fatigue.head_position.z = 0.6
     fatigue.head_orientation.w = 1.0
     table.fatigues.publish(fatigue)
     assert until(lambda: heard)
     (transform,) = heard[0].transforms
-    assert transform.header == table.header(4.0)
+    assert transform.header == table.header(1.0)
     assert transform.child_frame_id == 'gaze_f1'
     assert transform.transform.translation.z == 0.6
 
@@ -353,3 +355,33 @@ def test_a_pause_takes_the_topics_back(graph, hri):
     table.node.trigger_deactivate()
     table.node.trigger_cleanup()
     assert table.node.state == 'unconfigured'
+
+
+def test_no_more_faces_than_can_be_followed_get_topics(graph):
+    """Without hri_msgs: any message will do for a topic."""
+    node = graph.make(HriNode, autostart=False)
+    node.loaded = SimpleNamespace(
+        NormalizedRegionOfInterest2D=Image, FacialLandmarks=Image, Expression=Image
+    )
+    for names in (range(750), range(1000, 1750)):
+        message = FaceArray(faces=[Face(face_id=f'x{i}') for i in names])
+        message.faces[0].face_id = 'x' * 300
+        graph.run(lambda m=message: node._take_faces(m))
+        graph.run(node._follow_demand)
+        topics = {p.topic_name for p in node.publishers if '/humans/' in p.topic_name}
+        assert len(topics) == 4 * MAX_FACES
+
+
+def test_there_is_no_gaze_frame_of_a_wrong_stamp(graph):
+    """Without hri_msgs and tf2_msgs: only what is asked of them."""
+    node = graph.make(HriNode, autostart=False)
+    node._tf, node._tf_message = 'tf', lambda transforms: transforms
+
+    def gazes(stamp_s):
+        header = image_message(picture(8, 8), stamp_s).header
+        list(node._face_results(FaceArray(header=header, faces=[Face(face_id='f1')])))
+        fatigue = Fatigue(header=header, face_id='f1', head_pose_valid=True)
+        fatigue.head_orientation.w = 1.0
+        return len(list(node._fatigue_results(fatigue)))
+
+    assert [gazes(stamp_s) for stamp_s in (50.0, 3650.0, 0.0, 50.1)] == [1, 0, 0, 1]

@@ -18,6 +18,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue, Posture
 from aitable_ros.nodes.overlay_node import OverlayNode
+from aitable_ros.perception.faces.people import MAX_PEOPLE
 from aitable_ros.perception.images.decoding import image_to_rgb
 from aitable_ros.ros_support.frames.frame_hub import Frame, stamp_to_ns
 
@@ -365,3 +366,12 @@ def test_offline_tools_get_both_without_subscribers(graph):
     assert set(results) == {'/overlay', '/overlay/compressed', '/markers'}
     assert results['/overlay'].header == frame.header
     assert len(results['/markers'].markers) == 4
+
+
+def test_results_of_so_many_people_are_kept_at_most(graph):
+    node = graph.make(OverlayNode, autostart=False)
+    for i in range(3 * MAX_PEOPLE):
+        node.take_fatigue(Fatigue(face_id=f'x{i}'))
+        node.take_emotion(Emotion(face_id=f'x{i}'))
+    assert len(node._fatigues) == len(node._emotions) == MAX_PEOPLE
+    assert f'x{3 * MAX_PEOPLE - 1}' in node._fatigues

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import socket
 
 import cv2
@@ -24,13 +25,13 @@ def test_two_seconds_of_the_sample(tmp_path, capsys, engines_dir):
     assert demo.main(['--seconds', '2', '--out', str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert 'with a face in 100.0%' in said
-    assert 'identities        f1' in said
+    assert re.search(r'identities        f\d{5}_1\n', said)
     lines = [line.split() for line in said.splitlines() if line.startswith(('   1  ', '   2  '))]
     assert [line[:2] for line in lines] == [['1', '1'], ['2', '1']]
     with (tmp_path / 'results.csv').open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) > 30
-    assert {row['face_id'] for row in rows} == {'f1'}
+    assert len({row['face_id'] for row in rows}) == 1
     assert all(0 < float(row['latency_ms']) < 2000 for row in rows)
     assert cv2.imread(str(tmp_path / 'overlay.png')).shape == (480, 640, 3)
     for log in ('nodes.log', 'source.log'):

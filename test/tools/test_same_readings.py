@@ -87,7 +87,8 @@ def by_analyze(bag: Path, *arguments: str) -> dict[str, list[Any]]:
     observers = load_observers(options, Silent())
     found: dict[str, list[Any]] = {kind: [] for kind in KINDS}
     for shot in BagInput(str(bag), bag).shots():
-        seen = observers.observe(shot.image, shot.stamp_s, shot.intrinsics)
+        seen = observers.observe(shot.image, shot.stamp_s, shot.intrinsics, shot.frame_id)
+        assert seen is not None
         header = Header(frame_id='camera_optical_frame')
         header.stamp.sec, header.stamp.nanosec = divmod(round(shot.stamp_s * 1e9), 1_000_000_000)
         found['faces'].append(faces_to_message(seen.seen, header))

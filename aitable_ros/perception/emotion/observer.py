@@ -22,6 +22,7 @@ from aitable_ros.perception.emotion.neutral_face import NeutralFaceLearner
 from aitable_ros.perception.faces.observer import Look, SeenFaces
 from aitable_ros.perception.faces.people import People
 from aitable_ros.perception.faces.pipeline import TrackedFace
+from aitable_ros.perception.images.stream_order import StreamOrder
 from aitable_ros.perception.maths.rate_limit import RateLimit
 
 
@@ -126,6 +127,11 @@ class EmotionObserver:
             return cls((), settings, why_geometry=str(error))
 
     @property
+    def stream(self) -> StreamOrder:
+        """Where the stream stands."""
+        return self._people.stream
+
+    @property
     def backend(self) -> str:
         """What reads, as the estimates say it."""
         return self.selections[0].backend if self.selections else GEOMETRY
@@ -164,9 +170,10 @@ class EmotionObserver:
             ``max_rate_hz`` times a second) or the image is not at hand.
         :raises InferenceError: when the engine fails.
         """
-        if self._people.advance(seen.stamp_s):
+        seen = replace(seen, stamp_s=self._people.advance(seen.stamp_s))
+        if self.stream.anew:
             self._limit.reset()
-        people = [self._people.see(face.face_id) for face in seen.faces]
+        people = [self._people.see(face.face_id, face.tracked_s) for face in seen.faces]
         if not people:
             return []
         if self.network is None:

@@ -17,7 +17,9 @@ from aitable_ros.perception.faces.detector import FaceDetector
 from aitable_ros.perception.faces.face_views import FaceViewer, ViewSettings
 from aitable_ros.perception.faces.mesh import FaceMesh
 from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings, TrackedFace
-from aitable_ros.perception.faces.tracker import FaceTracker, TrackerSettings
+from aitable_ros.perception.faces.tracker import FaceTracker, TrackerSettings, run_prefix
+from aitable_ros.perception.images.checks import check_image
+from aitable_ros.perception.images.stream_order import Source, StreamOrder
 
 LIGHT_NETWORKS = ('face_detection', 'face_mesh')
 NETWORKS = ('face_detection', 'face_attention')
@@ -84,6 +86,8 @@ class FaceObserver:
         self.selections = tuple(selections)
         self.why_unrefined = why_unrefined
         self.backend = describe(selections)
+        self.stream = StreamOrder()
+        """Where the stream stands."""
         settings = settings or FaceSettings()
         self._pipeline = self._make(settings)
         self._viewer = FaceViewer(settings.views)
@@ -117,17 +121,30 @@ class FaceObserver:
         with opened(load, LIGHT_NETWORKS) as selections:
             return cls(selections, settings, why_unrefined=why)
 
-    def observe(self, image: npt.NDArray[np.uint8], stamp_s: float) -> SeenFaces:
+    def observe(
+        self, image: npt.NDArray[np.uint8], stamp_s: float, frame_id: str = ''
+    ) -> SeenFaces | None:
         """
         Find the faces in the stream's next image.
 
         :param image: (H, W, 3) uint8 RGB.
-        :param stamp_s: its header time [s].
+        :param stamp_s: its header time [s]; the faces of a late image are those of the stream.
+        :param frame_id: which camera took it.
+        :returns: None: it is left out, being of another camera than the stream's.
         :raises ValueError: when the image is not one, or the stamp is not finite.
         :raises InferenceError: when an engine fails.
         """
-        faces = self._pipeline.process(image, stamp_s)
-        return self._seen(image, stamp_s, faces, self._viewer, stamp_s)
+        check_image(image)
+        tracker = self._pipeline.tracker
+        tracker.run = tracker.run or run_prefix(stamp_s)
+        now_s = self.stream.advance(stamp_s, Source.of(image, frame_id))
+        if now_s is None:
+            return None
+        if self.stream.anew:
+            self._pipeline.reset()
+            self._viewer.reset()
+        faces = self._pipeline.process(image, now_s)
+        return self._seen(image, stamp_s, faces, self._viewer, now_s)
 
     def observe_still(self, image: npt.NDArray[np.uint8]) -> SeenFaces:
         """
@@ -150,6 +167,7 @@ class FaceObserver:
     def continue_from(self, previous: FaceObserver) -> None:
         """Go on with the faces, and their ids, of an observer that is not used any more."""
         self._pipeline.continue_from(previous._pipeline)
+        self.stream = previous.stream
         settings, self._viewer = self._viewer.settings, previous._viewer
         self._viewer.settings = settings
 
@@ -160,6 +178,7 @@ class FaceObserver:
     def reset(self) -> None:
         """Forget all faces; ids go on counting."""
         self._pipeline.reset()
+        self.stream.reset()
         self._viewer.reset()
 
     def _make(self, settings: FaceSettings) -> FacePipeline:

@@ -91,7 +91,7 @@ class TrackedFace:
     """
     One face in one image.
 
-    :param face_id: 'f1', 'f2', ...; stays with the person while tracked.
+    :param face_id: as :class:`FaceIdentity` has it; stays with the person while tracked.
     :param xywh_px: (4,) float32 left, top, width, height: tight box of the landmarks where they
         were measured, the detector's otherwise.
     :param confidence: score of the last detection of this face, 0..1.

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ class FaceIdentity:
     """
     Who an observation is.
 
-    :param face_id: 'f1', 'f2', ...; never given to a second face.
+    :param face_id: 'f48213_1', 'f48213_2', ...: run and number; never given to a second face.
     :param number: the number in ``face_id``: the order in which faces were first seen.
     :param tracked_s: header time since this id was given [s].
     """
@@ -94,9 +95,11 @@ class FaceIdentity:
 class _Track:
     """One remembered face. Velocity is in px/s, over header time."""
 
-    def __init__(self, number: int, stamp_s: float, box: npt.NDArray, centre: npt.NDArray):
+    def __init__(
+        self, face_id: str, number: int, stamp_s: float, box: npt.NDArray, centre: npt.NDArray
+    ) -> None:
         self.number = number
-        self.face_id = f'f{number}'
+        self.face_id = face_id
         self.first_s = stamp_s
         self.last_s = stamp_s
         self.box = box
@@ -140,6 +143,19 @@ class _Track:
         return centres.mean(axis=0) + velocity * (stamp_s - times.mean()), velocity
 
 
+def run_prefix(stamp_s: float) -> str:
+    """
+    Give what the numbers of a run of the tracker begin with, so that no id means two people.
+
+    It follows from when the run's first image was taken, not from chance: of the same images
+    come the same ids, byte for byte.
+
+    :param stamp_s: header time of the first image [s]; 0: time has no date, there is no prefix.
+    :returns: five digits and an underscore: 100,000 runs.
+    """
+    return '' if stamp_s == 0.0 else f'{zlib.crc32(b"%d" % round(stamp_s * 1e3)) % 100_000:05d}_'
+
+
 class FaceTracker:
     """
     Give faces ids that stay with the person.
@@ -156,6 +172,8 @@ class FaceTracker:
 
     def __init__(self, settings: TrackerSettings | None = None) -> None:
         self.settings = settings if settings is not None else TrackerSettings()
+        self.run = ''
+        """What tells the ids of this run from those of others: :func:`run_prefix`."""
         self._tracks: dict[str, _Track] = {}
         self._given = 0
 
@@ -245,7 +263,8 @@ class FaceTracker:
         for (box, centre), track in zip(measured, chosen):
             if track is None:
                 self._given += 1
-                track = _Track(self._given, stamp_s, box, centre)
+                face_id = f'f{self.run}{self._given}'
+                track = _Track(face_id, self._given, stamp_s, box, centre)
                 self._tracks[track.face_id] = track
             else:
                 track.move(stamp_s, box, centre, self.settings)

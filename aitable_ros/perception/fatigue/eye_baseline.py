@@ -37,6 +37,9 @@ _FLOOR_SHARE = 0.4
 _FLOOR_QUANTILE = 0.4
 
 
+CLOSED_OPENNESS = 0.2
+"""Eyes that are no more open are called closed (P80)."""
+
 UNREFINED_CLOSED_RATIO = 0.62
 """``closed_ratio`` for lids that FaceMesh measured, which hardly close (median of photographs)."""
 
@@ -78,6 +81,13 @@ class BaselineSettings(Settings):
         from closed eyes or from someone else; everything starts anew (1.4: eyes opened wide
         stay below).
     :param restart_s: ... when they last for this long [s].
+    :param foreign_openness: eyes that never are more open, and blink, are somebody else's open
+        eyes, or other glasses or light made them narrow: everything starts anew (0.4: where eyes
+        are called open again; lids that look down were measured at 0.45).
+    :param foreign_blinks: ... after so many blinks (choice) ...
+    :param foreign_s: ... and this much observed time, since lids that droop are the person's [s].
+    :param closed_blinks: fewer are enough, and no time, where such eyes would be called closed:
+        closed eyes do not blink (choice).
     :param max_blink_s: dips longer than this may be glances down: they can lower the closed
         reference, not raise it [s].
     :param max_gap_s: longest time for which one sample may stand [s].
@@ -99,6 +109,10 @@ class BaselineSettings(Settings):
     pitched_rad: float = setting(math.radians(30.0), 0.1, 1.57, dynamic=False)
     restart_ratio: float = setting(1.4, 1.05, 5.0, dynamic=False)
     restart_s: float = setting(0.5, 0.1, 60.0, dynamic=False)
+    foreign_openness: float = setting(0.4, 0.0, 0.9, dynamic=False)
+    foreign_blinks: int = setting(5, 1, 100, dynamic=False)
+    foreign_s: float = setting(30.0, 1.0, 600.0, dynamic=False)
+    closed_blinks: int = setting(3, 1, 100, dynamic=False)
     max_blink_s: float = setting(0.5, 0.05, 5.0, dynamic=False)
     max_gap_s: float = setting(0.5, 0.05, 5.0, dynamic=False)
 
@@ -133,6 +147,9 @@ class EyeBaseline:
         self._observed_s = 0.0
         self._last_s = math.nan
         self._above_s = 0.0
+        self._narrow: EyeBaseline | None = None
+        self._wide_s = 0.0
+        self._blinks = 0
         self._dip: list[float] = []
         self._dip_start_s = math.nan
         self._floors: deque[float] = deque(maxlen=_KEPT_BLINKS)
@@ -170,6 +187,10 @@ class EyeBaseline:
                 self._last_s = stamp_s
                 return True
             openness = self.openness(ear, pitch_rad)
+            if self._is_foreign(stamp_s, ear, pitch_rad, yaw_rad, openness, weight_s):
+                self.reset()
+                self._last_s = stamp_s
+                return True
             self._follow_dip(stamp_s, ear, openness, open_ear)
             # a closing eye tells nothing about the open one
             if openness <= settings.learn_openness:
@@ -264,9 +285,39 @@ class EyeBaseline:
         floor = sum(lowest) / len(lowest)
         # A single sample may have caught the lids half way.
         brief = len(dip) > 1 and stamp_s - self._dip_start_s <= self.settings.max_blink_s
+        self._blinks += brief
         if brief or floor < self._closed_ratio:
             self._floors.append(floor)
             self._relearn_closed()
+
+    def _is_foreign(
+        self,
+        stamp_s: float,
+        ear: float,
+        pitch_rad: float,
+        yaw_rad: float,
+        openness: float,
+        weight_s: float,
+    ) -> bool:
+        """Tell whether eyes that do not open blink as open eyes do, by what they would teach."""
+        settings = self.settings
+        if openness > settings.foreign_openness:
+            self._wide_s += weight_s
+            if self._wide_s >= settings.restart_s:
+                self._narrow = None
+            return False
+        self._wide_s = 0.0
+        if self._narrow is None:
+            self._narrow = EyeBaseline(settings)
+        narrow = self._narrow
+        narrow.update(stamp_s, ear, pitch_rad, yaw_rad)
+        if not narrow.calibrated:
+            return False
+        if self.openness(narrow.open_ear_at(pitch_rad), pitch_rad) <= CLOSED_OPENNESS:
+            return narrow._blinks >= settings.closed_blinks
+        return (
+            narrow._blinks >= settings.foreign_blinks and narrow._observed_s >= settings.foreign_s
+        )
 
     def _relearn_closed(self) -> None:
         settings = self.settings

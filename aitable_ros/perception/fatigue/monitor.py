@@ -324,9 +324,11 @@ class FatigueMonitor:
             for eye, ear in ((self._left, left_ear), (self._right, right_ear))
         ]
         if any(restarted):
-            # what was measured with a wrong reference is wrong
-            self._closures.interrupt()
+            # what was measured with a wrong reference is wrong, and perhaps somebody else's
+            self._closures.reset()
             self._perclos.reset()
+            for name in ('microsleeps', 'long_closures'):
+                self._counted[name] = _Counted()
         left = self._left.openness(left_ear, pitch_rad)
         right = self._right.openness(right_ear, pitch_rad)
         closures = self._closures

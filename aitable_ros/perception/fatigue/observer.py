@@ -32,6 +32,7 @@ from aitable_ros.perception.fatigue.monitor import (
 from aitable_ros.perception.fatigue.visibility import FaceView
 from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.head.head_pose import HeadPose, HeadPoseSettings, HeadPoseTracker
+from aitable_ros.perception.images.stream_order import StreamOrder
 
 UNREFINED_MAR_SHARE = 0.85
 """FaceMesh's MAR of an open mouth over the attention mesh's (median of photographs)."""
@@ -182,6 +183,11 @@ class FatigueObserver:
         """How many people are kept."""
         return len(self._people)
 
+    @property
+    def stream(self) -> StreamOrder:
+        """Where the stream stands."""
+        return self._people.stream
+
     def adopt(self, settings: FatigueObserverSettings) -> None:
         """
         Take over other thresholds; whose windows do not fit them starts anew.
@@ -226,7 +232,7 @@ class FatigueObserver:
         :returns: one reading per face.
         :raises ValueError: when the stamp is not finite.
         """
-        self._people.advance(seen.stamp_s)
+        seen = replace(seen, stamp_s=self._people.advance(seen.stamp_s))
         measured = [face.landmarks_px for face in seen.faces if face.landmarks_px is not None]
         if measured and are_refined(measured[0]) != self.refined:
             self.refined = not self.refined
@@ -250,7 +256,7 @@ class FatigueObserver:
     def _read(
         self, face: TrackedFace, seen: SeenFaces, intrinsics: CameraIntrinsics | None
     ) -> FatigueReading:
-        person = self._people.see(face.face_id)
+        person = self._people.see(face.face_id, face.tracked_s)
         landmarks = face.landmarks_px
         if landmarks is not None and not np.isfinite(landmarks).all():
             landmarks = None

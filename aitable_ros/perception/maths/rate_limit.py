@@ -22,16 +22,14 @@ class RateLimit:
 
     def reset(self) -> None:
         """Let the next image through."""
-        self._due_s = self._last_s = -math.inf
+        self._due_s = -math.inf
 
     def is_due(self, stamp_s: float) -> bool:
         """
         Tell whether it is an image's turn.
 
-        :param stamp_s: header time [s]; going back starts anew.
+        :param stamp_s: header time [s].
         """
-        if stamp_s < self._last_s:
-            self.reset()
         return stamp_s >= self._due_s - STAMP_TOLERANCE_S
 
     def take(self, stamp_s: float, max_rate_hz: float) -> None:
@@ -41,7 +39,6 @@ class RateLimit:
         :param stamp_s: header time [s].
         :param max_rate_hz: images per second; 0: all [Hz].
         """
-        self._last_s = stamp_s
         if not max_rate_hz > 0.0:
             self._due_s = -math.inf
             return

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +14,8 @@ from aitable_ros.inference.selection import close_all
 from aitable_ros.perception.faces.observer import SeenFaces
 from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.head.head_pose import HeadPoseEstimator, HeadPoseSettings
+from aitable_ros.perception.images.checks import check_image
+from aitable_ros.perception.images.stream_order import Source, StreamOrder
 from aitable_ros.perception.maths.rate_limit import RateLimit
 from aitable_ros.perception.posture.angles import ANGLE_NAMES
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoints
@@ -124,6 +125,8 @@ class PostureObserver:
         self.settings = settings or PostureObserverSettings()
         self.selections = source.selections
         self._source = source
+        self.stream = StreamOrder()
+        """Where the stream stands; it has the images that were due."""
         self._limit = RateLimit()
         self._begin_person()
 
@@ -134,7 +137,6 @@ class PostureObserver:
         self._heads = HeadPoseEstimator(
             HeadPoseSettings(default_fov_rad=settings.measure.default_fov_rad)
         )
-        self._last_stamp_s = math.nan
         self._person_id = ''
 
     def adopt(self, settings: PostureObserverSettings) -> None:
@@ -147,7 +149,7 @@ class PostureObserver:
         """Go on with the person of an observer that is not used any more."""
         self._judge_by(self.settings.posture, previous._monitor)
         self._limit, self._person_id = previous._limit, previous._person_id
-        self._last_stamp_s = previous._last_stamp_s
+        self.stream = previous.stream
 
     def close(self) -> None:
         """Free the networks."""
@@ -157,6 +159,7 @@ class PostureObserver:
         """Forget the person, the calibration included."""
         self._source.estimator.reset()
         self._limit.reset()
+        self.stream.reset()
         self._begin_person()
 
     def calibrate(self) -> None:
@@ -169,7 +172,9 @@ class PostureObserver:
 
         :param stamp_s: its header time [s].
         """
-        return stamp_s != self._last_stamp_s and self._limit.is_due(stamp_s)
+        now_s = self.stream.now_s
+        # what is late is for the stream to judge
+        return stamp_s < now_s or (stamp_s != now_s and self._limit.is_due(stamp_s))
 
     def observe(
         self,
@@ -177,6 +182,7 @@ class PostureObserver:
         stamp_s: float,
         seen: SeenFaces | None = None,
         *,
+        frame_id: str = '',
         intrinsics: CameraIntrinsics | None = None,
         placement: CameraPlacement | None = None,
         depth: DepthImage | None = None,
@@ -185,22 +191,29 @@ class PostureObserver:
         Measure and judge the posture in the stream's next image.
 
         :param image: (H, W, 3) uint8 RGB.
-        :param stamp_s: its header time [s]; going back begins another stream.
+        :param stamp_s: its header time [s]; a jump back that lasts begins another stream.
         :param seen: the faces in it, if they are known: the one that goes with the body gives the
             person's id and a more exact head.
+        :param frame_id: which camera took it.
         :param intrinsics: the camera's calibration, if there is one for this size.
         :param placement: how the camera stands; None: level, at an unknown height.
         :param depth: a registered depth image of the same time, if there is one.
-        :returns: the reading; None where it is not this image's turn.
+        :returns: the reading; None: it is not this image's turn, it is late, or of another
+            camera.
         :raises ValueError: when the image is not one, or the stamp is not finite.
         :raises InferenceError: when an engine fails.
         """
+        check_image(image)
         if not self.is_due(stamp_s):
             return None
-        if stamp_s < self._last_stamp_s:
+        now_s = self.stream.advance(stamp_s, Source.of(image, frame_id))
+        if now_s is None or self.stream.is_late:
+            return None
+        if self.stream.anew:
+            self._source.estimator.reset()
+            self._limit.reset()
             self._begin_person()
         self._limit.take(stamp_s, self.settings.max_rate_hz)
-        self._last_stamp_s = stamp_s
         body = self._source.estimator.process(image, stamp_s)
         return self._judge(body, _size_px(image), stamp_s, seen, intrinsics, placement, depth)
 

@@ -12,9 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_msgs.msg import Emotion, FaceArray, Fatigue, Posture
+from aitable_ros.perception.faces.people import MAX_PEOPLE
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
 from aitable_ros.ros_support.messages.posture import keypoints_of
-from aitable_ros.ros_support.messages.results import faces_from_message, head_pose_of
+from aitable_ros.ros_support.messages.results import (
+    faces_from_message,
+    faces_taken,
+    head_pose_of,
+)
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.visualization.overlay.privacy import LastPlaces, ground
 from aitable_ros.visualization.overlay.privacy_modes import MESH, PRIVACY
@@ -100,13 +105,13 @@ class SceneInput:
     def take_emotion(self, message: Emotion) -> None:
         """Keep the emotion of a face until its image is shown."""
         with self._arrived:
-            self._emotions[message.face_id] = message
+            _keep(self._emotions, message.face_id, message)
             self._arrived.notify_all()
 
     def take_fatigue(self, message: Fatigue) -> None:
         """Keep the fatigue of a face until its image is shown."""
         with self._arrived:
-            self._fatigues[message.face_id] = message
+            _keep(self._fatigues, message.face_id, message)
             self._arrived.notify_all()
 
     def take_posture(self, message: Posture) -> None:
@@ -116,7 +121,9 @@ class SceneInput:
 
     def scene(self, faces: FaceArray, max_age_s: float, wait_s: float) -> Scene:
         """
-        Give what belongs to the faces' image or to one shortly before; forget the rest.
+        Give what belongs to the faces' image or to one shortly before.
+
+        The rest stays: the image may be one with a wrong stamp.
 
         :param max_age_s: what is older than this is not shown [s].
         :param wait_s: how long the other nodes may take to finish the same image [s].
@@ -125,10 +132,11 @@ class SceneInput:
         self._wait_for_results(faces, stamp_ns, wait_s)
         max_age_ns = int(max_age_s * 1e9)
         with self._arrived:
-            for results in (self._emotions, self._fatigues, self._postures):
-                _forget(results, stamp_ns, max_age_ns)
-            posture = self._postures.get(THE_PERSON)
-            return Scene(dict(self._emotions), dict(self._fatigues), posture)
+            emotions, fatigues, postures = (
+                _fresh(results, stamp_ns, max_age_ns)
+                for results in (self._emotions, self._fatigues, self._postures)
+            )
+            return Scene(emotions, fatigues, postures.get(THE_PERSON))
 
     def _wait_for_results(self, faces: FaceArray, stamp_ns: int, wait_s: float) -> None:
         awaited = [
@@ -142,7 +150,7 @@ class SceneInput:
                 face.face_id in results
                 and stamp_to_ns(results[face.face_id].header.stamp) >= stamp_ns
                 for results in awaited
-                for face in faces.faces
+                for face in faces_taken(faces)
             )
 
         with self._arrived:
@@ -191,9 +199,18 @@ def draw(
     )
 
 
-def _forget(results: dict[str, Any], stamp_ns: int, max_age_ns: int) -> None:
+def _fresh(results: dict[str, Any], stamp_ns: int, max_age_ns: int) -> dict[str, Any]:
     # what is far in the future is from before the time was set back, as when a bag is replayed
-    for name, result in list(results.items()):
-        age_ns = stamp_ns - stamp_to_ns(result.header.stamp)
-        if not -NEWER_NS <= age_ns <= max_age_ns:
-            del results[name]
+    return {
+        name: result
+        for name, result in results.items()
+        if -NEWER_NS <= stamp_ns - stamp_to_ns(result.header.stamp) <= max_age_ns
+    }
+
+
+def _keep(results: dict[str, Any], face_id: str, message: Any) -> None:
+    """Keep what came last, of so many people at most."""
+    results.pop(face_id, None)
+    results[face_id] = message
+    if len(results) > MAX_PEOPLE:
+        del results[next(iter(results))]

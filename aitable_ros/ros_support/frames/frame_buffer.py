@@ -25,10 +25,13 @@ class FrameBuffer:
             while len(self._frames) > self._size:
                 self._frames.popitem(last=False)
 
-    def get(self, stamp_ns: int) -> Frame | None:
-        """Return the frame with exactly this stamp [ns], or None."""
+    def get(self, stamp_ns: int, frame_id: str | None = None) -> Frame | None:
+        """Return the frame with exactly this stamp [ns] and of this camera, if named, or None."""
         with self._lock:
-            return self._frames.get(stamp_ns)
+            frame = self._frames.get(stamp_ns)
+        if frame is None or frame_id not in (None, frame.header.frame_id):
+            return None
+        return frame
 
     def clear(self) -> None:
         """Let go of all frames."""

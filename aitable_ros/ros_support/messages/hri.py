@@ -10,7 +10,6 @@ From the messages of aitable to those of ROS4HRI (REP-155).
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 import cv2
@@ -44,8 +43,6 @@ _TIRED_LEVELS = (Fatigue.LEVEL_SEVERE, Fatigue.LEVEL_MICROSLEEP)
 _GAZE_IN_FACE: Quaternion = (-0.5, 0.5, -0.5, 0.5)
 """Axes of an optical frame (z ahead, x right, y down) in a frame with x ahead and z up."""
 
-_IDENTIFIER = re.compile(r'[A-Za-z][A-Za-z0-9_]*')
-
 
 def hri_types() -> Any:
     """Import module ``hri_msgs.msg``; RuntimeError: it is not installed."""
@@ -57,11 +54,6 @@ def hri_types() -> Any:
             f'no ROS4HRI: {error}'
         ) from error
     return msg
-
-
-def is_identifier(face_id: str) -> bool:
-    """Tell whether an id can be part of topic and frame names, as REP-155 asks for."""
-    return _IDENTIFIER.fullmatch(face_id) is not None
 
 
 def roi_message(types: Any, face: Face) -> Any:

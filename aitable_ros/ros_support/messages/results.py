@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import array
 import math
+import re
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,23 @@ from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
 
 _VIEWS = {int(view): view for view in View}
 
+MAX_FACES = 16
+"""So many faces of an image are taken, as many as ``max_faces`` can be."""
+
+FACES_TAKEN = f'{MAX_FACES} are taken, with ids of letters, digits and _, 64 at most'
+
+_IDENTIFIER = re.compile(r'[A-Za-z][A-Za-z0-9_]{0,63}')
+
+
+def is_identifier(face_id: str) -> bool:
+    """Tell whether an id can be part of topic and frame names, as REP-155 asks for."""
+    return _IDENTIFIER.fullmatch(face_id) is not None
+
+
+def faces_taken(message: FaceArray) -> list[Face]:
+    """Return the faces of a message that are taken, see :data:`FACES_TAKEN`."""
+    return [face for face in message.faces if is_identifier(face.face_id)][:MAX_FACES]
+
 
 def faces_to_message(seen: SeenFaces, header: Header) -> FaceArray:
     """Make the message for the faces of one image; ``header`` is the image's."""
@@ -36,11 +54,11 @@ def faces_to_message(seen: SeenFaces, header: Header) -> FaceArray:
 
 
 def faces_from_message(message: FaceArray) -> SeenFaces:
-    """Give the faces of a message; where landmarks are of another number, there are none."""
+    """Give the faces that are taken; where landmarks are of another number, there are none."""
     return SeenFaces(
         stamp_to_ns(message.header.stamp) * 1e-9,
         (message.image_width, message.image_height),
-        [_face_from_message(face) for face in message.faces],
+        [_face_from_message(face) for face in faces_taken(message)],
         message.backend,
     )
 

@@ -16,6 +16,7 @@ from rclpy.clock_type import ClockType
 from aitable_ros.inference.engine import InferenceError, one_line
 from aitable_ros.inference.selection import Selection
 from aitable_ros.perception.images.decoding import ImageConversionError
+from aitable_ros.perception.images.stream_order import StreamOrder
 from aitable_ros.ros_support.node.gpu_memory import gpu_memory_bytes
 from aitable_ros.ros_support.node.health import HealthLimits, Level, Vitals, judge
 from aitable_ros.ros_support.node.statistics import LatencyMeter, RateMeter, RecentCounts
@@ -44,12 +45,19 @@ class _Node(Protocol):
     def overtaken(self) -> int: ...
     @property
     def notice(self) -> str: ...
+    def rivals(self) -> str: ...
     def selections(self) -> Sequence[Selection]: ...
     def diagnostics(self) -> Iterable[tuple[str, Any]]: ...
     def get_clock(self) -> Any: ...
     def get_fully_qualified_name(self) -> str: ...
     def create_publisher(self, *args: Any, **kwargs: Any) -> Any: ...
     def create_timer(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+def order_values(stream: StreamOrder) -> Iterable[tuple[str, Any]]:
+    """Give what a status says of the order in which images come."""
+    yield 'late images', stream.late
+    yield 'images of other cameras', stream.foreign
 
 
 class NodeDiagnostics:
@@ -70,6 +78,7 @@ class NodeDiagnostics:
         self._active_since_s = time.monotonic()
         self._gpu_bytes: tuple[int, int] | None = None
         self._gpu_read_s = 0.0
+        self._rivals = ''
         self._vitals = Vitals(node.state)
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # goes on while simulated time stands still
@@ -110,6 +119,7 @@ class NodeDiagnostics:
 
     def publish(self) -> None:
         """Publish the node's status."""
+        self._rivals = self._node.rivals()
         recent: dict[str, Any] = self._recent.since(self._counts())
         self._vitals = self._measure(replace(self._vitals, **recent))
         node = self._node
@@ -141,6 +151,7 @@ class NodeDiagnostics:
     def _measure(self, counted: Vitals) -> Vitals:
         node = self._node
         active_s = time.monotonic() - self._active_since_s
+        notices = [node.notice, self._rivals, *(s.doubt for s in node.selections())]
         return replace(
             counted,
             state=node.state,
@@ -148,7 +159,7 @@ class NodeDiagnostics:
             problem=self.problem,
             problem_is_error=self.problem_is_error,
             reload_problem=self.reload_problem,
-            notice='; '.join(filter(None, [node.notice, *(s.doubt for s in node.selections())])),
+            notice='; '.join(filter(None, notices)),
             needs_input=node.NEEDS_INPUT,
             idle_s=min(self.input_rate.idle_s(), active_s),
             settled=active_s > WINDOW_S,

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from std_msgs.msg import Header
@@ -12,7 +11,7 @@ from std_msgs.msg import Header
 from aitable_msgs.msg import FaceArray
 from aitable_ros.perception.faces.observer import Look, SeenFaces
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
-from aitable_ros.ros_support.messages.results import faces_from_message
+from aitable_ros.ros_support.messages.results import FACES_TAKEN, faces_from_message
 from aitable_ros.ros_support.node.managed_node import ManagedNode
 
 
@@ -24,7 +23,6 @@ class FacesInputNode(ManagedNode):
         self._faces: Any = None
         self.face_count = 0
         """How many faces the last image had."""
-        self._last_stamp_s = -math.inf
 
     @property
     def wants_images(self) -> bool:
@@ -52,22 +50,22 @@ class FacesInputNode(ManagedNode):
         self.frames.clear()
 
     def seen_in(self, message: FaceArray) -> SeenFaces:
-        """
-        Return the faces of a message.
-
-        Where time went backwards observers forget everybody, which the log tells.
-        """
+        """Return the faces of a message, but for those that no id can be kept of."""
         seen = faces_from_message(message)
-        if seen.stamp_s < self._last_stamp_s:
-            self.seldom.info('time', 'time went backwards: everybody starts anew')
-        self._last_stamp_s = seen.stamp_s
+        left_out = len(message.faces) - len(seen.faces)
+        if left_out:
+            self.seldom.warn('ids', f'{left_out} faces of an image are left out: {FACES_TAKEN}')
         self.face_count = len(seen.faces)
         return seen
+
+    @property
+    def notice(self) -> str:
+        """Say what is wrong with the images that faces come from."""
+        return '' if self.loaded is None else str(self.loaded.stream.problem)
 
     def reset(self) -> None:
         """Forget everybody."""
         self.face_count = 0
-        self._last_stamp_s = -math.inf
         if self.loaded is not None:
             self.loaded.reset()
 
@@ -79,7 +77,7 @@ class FacesInputNode(ManagedNode):
         """Return what gives the image with a result's header, if it was received."""
 
         def look() -> Any:
-            frame = self.frames.get(stamp_to_ns(header.stamp))
+            frame = self.frames.get(stamp_to_ns(header.stamp), header.frame_id)
             return None if frame is None else frame.rgb()
 
         return look

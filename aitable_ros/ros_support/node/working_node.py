@@ -9,10 +9,14 @@ from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
 from rclpy.publisher import Publisher
-from rclpy.time import Time
 
+from aitable_ros.perception.images.stream_order import StreamOrder
 from aitable_ros.ros_support.frames.frame_buffer import FrameBuffer
-from aitable_ros.ros_support.frames.frame_hub import FrameSubscription, share_frames
+from aitable_ros.ros_support.frames.frame_hub import (
+    FrameSubscription,
+    share_frames,
+    stamp_to_ns,
+)
 from aitable_ros.ros_support.frames.image_qos import image_qos
 from aitable_ros.ros_support.node.answering import AnsweringNode
 from aitable_ros.ros_support.node.common_parameters import COMMON_PARAMETERS
@@ -110,6 +114,8 @@ class WorkingNode(NodeHooks, AnsweringNode, LifecycleNode):
     def process(self, item: Any) -> None:
         """Publish the results of one item; in the worker thread."""
         noted = None
+        # integers: stamps may be before 1970, which rclpy's Time does not know
+        clock = self.get_clock()
         for publisher, message in self._work(item):
             publisher.publish(message)
             header = getattr(message, 'header', None)
@@ -117,9 +123,34 @@ class WorkingNode(NodeHooks, AnsweringNode, LifecycleNode):
             if header is not None and header.stamp != noted:
                 noted = header.stamp
                 self.output_rate.tick()
-                age = self.get_clock().now() - Time.from_msg(noted)
-                self.meters.latency.add(age.nanoseconds * 1e-9)
+                age_ns = clock.now().nanoseconds - stamp_to_ns(noted)
+                self.meters.latency.add(age_ns * 1e-9)
         self.meters.look_at_gpu()
+
+    def rivals(self) -> str:
+        """Say who does the same as this node, or as what it listens to; empty: nobody."""
+        me = (self.get_name(), self.get_namespace())
+        # nodes that were destroyed keep their name for a while, but not their publishers
+        reporting = self.get_publishers_info_by_topic('/diagnostics')
+        same = sum((one.node_name, one.node_namespace) == me for one in reporting) - 1
+        found = [f'{same} more of this name' * (same > 0)]
+        topics = {s.topic_name for s in self.subscriptions if s.topic_name.endswith('/faces')}
+        if self._frame_subscription is not None:
+            topics.add(self.resolve_topic_name(self._frame_subscription[0][0]))
+        for topic in sorted(topics):
+            count = self.count_publishers(topic)
+            found.append(f'{count} publishers on {topic}' * (count > 1))
+        return '; '.join(filter(None, found))
+
+    def tell_order(self, stream: StreamOrder) -> None:
+        """Log what is odd about the order of the images, after one was observed."""
+        if stream.anew:
+            self.seldom.info('time', 'another stream has begun: everybody starts anew')
+        elif stream.is_late:
+            text = f'the stamp of an image does not follow those before ({stream.late} so far)'
+            self.seldom.warn('late', text)
+        if stream.problem:
+            self.seldom.warn('order', stream.problem)
 
     def results_of(self, item: Any) -> list[tuple[Publisher, Any]]:
         """

@@ -36,12 +36,14 @@ class Shot:
         header's.
     :param frame: its number in the stream; None: a picture.
     :param intrinsics: the camera's calibration, if there is one.
+    :param frame_id: the camera, in a bag.
     """
 
     image: npt.NDArray[np.uint8]
     stamp_s: float
     frame: int | None = None
     intrinsics: CameraIntrinsics | None = None
+    frame_id: str = ''
 
 
 class Input(ABC):
@@ -192,7 +194,7 @@ class BagInput(Input):
                     calibration.take(one.camera_info)
                 height, width = one.image.shape[:2]
                 intrinsics = calibration.for_size((width, height))
-                yield Shot(one.image, one.stamp_ns * 1e-9, index, intrinsics)
+                yield Shot(one.image, one.stamp_ns * 1e-9, index, intrinsics, one.frame_id)
             problems = list(bag.losses)
         if refused:
             problems.append(f'{self.name}: {refused} of {index + 1} images were refused: {why}')

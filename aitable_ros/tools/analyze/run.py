@@ -27,6 +27,7 @@ from aitable_ros.perception.emotion.observer import EmotionObserver, EmotionSett
 from aitable_ros.perception.faces.observer import FaceObserver, FaceSettings
 from aitable_ros.perception.faces.pipeline import PipelineSettings
 from aitable_ros.perception.fatigue.observer import FatigueObserver
+from aitable_ros.perception.images.stream_order import StreamOrder
 from aitable_ros.perception.observers import Observation, Observers
 from aitable_ros.perception.posture.body_source import load_body_source
 from aitable_ros.perception.posture.observer import PostureObserver, PostureObserverSettings
@@ -112,6 +113,8 @@ class Run:
                 try:
                     for shot in self._shots(item):
                         observation = _observe(observers, item, shot)
+                        if observation is None:
+                            continue
                         if json_lines is not None:
                             line = self._describe(item, shot, observation, observers)
                             # ASCII: any terminal can show it, and file names need not be UTF-8.
@@ -124,6 +127,7 @@ class Run:
                             self._draw(item, shot, observation)
                         summaries.add(item, shot.stamp_s, observation)
                         bar.update()
+                    self._tell_order(item, observers.faces.stream)
                 except SourceError as error:
                     self._fail(str(error))
                 except KeyboardInterrupt:
@@ -133,6 +137,16 @@ class Run:
             self.info(text)
         summaries.write_plots(self._taken)
         return 1 if self._failed else 0
+
+    def _tell_order(self, item: Input, stream: StreamOrder) -> None:
+        """Say which images of a stream did not count."""
+        if stream.late:
+            self.info(
+                f'{item.name}: the stamps of {stream.late} images do not follow those before'
+            )
+        if stream.foreign:
+            self.info(f'{item.name}: {stream.foreign} images of another camera were left out')
+        stream.late = stream.foreign = 0
 
     def _outputs(self) -> tuple[str | None, str | None]:
         """Return where lines and rows go; standard output is the default for lines."""
@@ -289,9 +303,9 @@ def annotated(
     return draw_scene(ground(image, (width, height), privacy, hidden), overlays, body)
 
 
-def _observe(observers: Observers, item: Input, shot: Shot) -> Observation:
+def _observe(observers: Observers, item: Input, shot: Shot) -> Observation | None:
     if item.is_stream:
-        return observers.observe(shot.image, shot.stamp_s, shot.intrinsics)
+        return observers.observe(shot.image, shot.stamp_s, shot.intrinsics, shot.frame_id)
     return observers.observe_still(shot.image)
 
 

@@ -14,7 +14,7 @@ TF_TYPE = 'tf2_msgs/msg/TFMessage'
 SHARED_TYPES = (TF_TYPE,)
 """Types of topics on which others publish, too: recorded messages on them are kept."""
 
-FACE_FRAME = re.compile(r'face_f\d+')
+FACE_FRAME = re.compile(r'face_f(\d+_)?\d+')
 """Names of the frames that the nodes broadcast."""
 
 

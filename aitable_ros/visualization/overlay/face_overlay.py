@@ -34,7 +34,7 @@ class FaceOverlay:
     """
     What is drawn of one face. NaN, None and empty mean 'not measured' and are left out.
 
-    :param face_id: 'f1', 'f2', ...
+    :param face_id: of :class:`~aitable_ros.perception.faces.pipeline.TrackedFace`.
     :param xywh_px: (4,) left, top, width, height of the face [pixels].
     :param landmarks_px: (468, 2 or 3) FaceMesh points [pixels], or None.
     :param expression: its name, e.g. 'happy'.

@@ -127,7 +127,17 @@ def test_a_picture_is_read_whatever_came_before():
 def test_when_time_goes_back_the_next_image_is_due():
     observer, _ = with_network(max_rate_hz=5.0)
     observer.observe(seen(100.0, seen_face()), lambda: IMAGE)
-    assert len(observer.observe(seen(50.0, seen_face()), lambda: IMAGE)) == 1
+    found = [observer.observe(seen(50.0 + i / 30, seen_face()), lambda: IMAGE) for i in range(3)]
+    assert [len(one) for one in found] == [0, 0, 1], 'a jump lasts from its third image on'
+
+
+def test_late_images_teach_nothing():
+    observer = EmotionObserver(settings=EmotionSettings(smoothing_s=10.0))
+    observer.observe(seen(100.0, seen_face()), nothing)
+    for stamp_s in (99.9, 0.0, -10.0, 3700.0):
+        (reading,) = observer.observe(seen(stamp_s, seen_face(landmarks=smile())), nothing)
+        assert reading.estimate.label == 'neutral'
+    assert observer.stream.late == 4
 
 
 class TestLoading:

@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import closing
+
+import numpy as np
 import pytest
 
 from aitable_ros.inference.engine import InferenceError
@@ -63,6 +67,40 @@ def test_who_is_followed_keeps_the_id_with_another_network(load, astronaut):
     (before,) = light.observe(astronaut, 1.0).faces
     better.continue_from(light)
     (after,) = better.observe(astronaut, 1.03).faces
-    assert (before.face_id, after.face_id) == ('f1', 'f1')
+    assert before.face_id == after.face_id
     for observer in (light, better):
         observer.close()
+
+
+def test_ids_of_another_run_are_others_and_those_of_the_same_images_the_same(load, astronaut):
+    def first_id(stamp_s):
+        with closing(FaceObserver.load(load, refine_eyes=False)) as observer:
+            return observer.observe(astronaut, stamp_s).faces[0].face_id
+
+    ids = [first_id(stamp_s) for stamp_s in (1.7e9, 1.7e9, 1.7e9 + 1, 0.0)]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
+    assert ids[3] == 'f1', 'time without a date'
+    assert all(re.fullmatch(r'f\d{5}_1', one) for one in ids[:3])
+
+
+def test_late_images_have_the_faces_of_the_stream(load, astronaut):
+    with closing(FaceObserver.load(load, refine_eyes=False)) as observer:
+        stamps_s = (50.0, 50.03, 50.027, 0.0, 3650.0, -5.0, 50.06)
+        seen = [observer.observe(astronaut, stamp_s) for stamp_s in stamps_s]
+        assert len({face.face_id for one in seen for face in one.faces}) == 1
+        assert [one.stamp_s for one in seen] == list(stamps_s)
+        assert observer.stream.late == 4
+
+
+@pytest.mark.parametrize('other', ['of its size', 'of another size'])
+def test_images_of_a_second_camera_are_left_out(load, astronaut, other):
+    elsewhere = np.roll(astronaut, 60, axis=1)
+    if other == 'of another size':
+        elsewhere = elsewhere[:-16].copy()
+    with closing(FaceObserver.load(load, refine_eyes=False)) as observer:
+        ids = set()
+        for i in range(10):
+            ids |= {face.face_id for face in observer.observe(astronaut, i / 20, 'a').faces}
+            assert observer.observe(elsewhere, i / 20 + 0.01, 'b') is None
+        assert len(ids) == 1

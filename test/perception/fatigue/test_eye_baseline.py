@@ -77,6 +77,24 @@ def test_a_wrong_reference_is_dropped_once():
     assert watch(baseline, lambda t: 0.13 if t < 60 else 0.3, seconds=90) == 1
 
 
+@pytest.mark.parametrize(
+    ('first', 'second'),
+    [((0.38, 0.11), (0.15, 0.03)), ((0.36, 0.06), (0.15, 0.03)), ((0.40, 0.05), (0.15, 0.03))],
+)
+def test_narrower_eyes_that_blink_are_somebody_elses_and_found_out_within_a_minute(first, second):
+    baseline = EyeBaseline()
+    watch(baseline, blinking(*first), seconds=60.0)
+    assert watch(baseline, blinking(*second, every_s=4.0), start_s=60.0, seconds=60.0) == 1
+    assert baseline.open_ear == pytest.approx(second[0], rel=0.08)
+
+
+@pytest.mark.parametrize('closed_ear', [0.03, 0.06, 0.13])
+def test_closed_eyes_are_not_taken_for_somebody_elses(closed_ear):
+    baseline = EyeBaseline()
+    watch(baseline, blinking(0.31, closed_ear), seconds=60.0)
+    assert watch(baseline, lambda t: closed_ear, start_s=60.0, seconds=600.0) == 0
+
+
 def test_eyes_that_never_open_are_not_calibrated():
     baseline = EyeBaseline()
     watch(baseline, lambda t: 0.09, seconds=60)

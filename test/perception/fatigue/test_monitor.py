@@ -250,6 +250,24 @@ def test_a_wrong_begin_leaves_no_perclos_behind():
     assert state.perclos.p80 == 0.0
 
 
+def test_who_takes_the_seat_with_narrower_eyes_is_not_asleep_for_long():
+    monitor = FatigueMonitor()
+    run(monitor, lambda t: sample(blinking(0.38)(t)), seconds=60.0)
+    states = []
+    for i in range(15 * 120):
+        t = 60.0 + i / 15
+        # 0.15 open, 0.03 closed: what the eyes before measured when shut
+        ear = 0.03 if t % 4.0 < 0.2 else 0.15
+        states.append(monitor.update(t, sample(ear)))
+    asleep = [state.level is FatigueLevel.ASLEEP for state in states]
+    assert sum(asleep) / 15 < 15.0
+    assert not any(asleep[15 * 30 :])
+    last = states[-1]
+    assert last.level is FatigueLevel.ALERT, 'and what was seen of the wrong eyes is forgotten'
+    assert last.perclos.p80 < 0.1
+    assert last.left_ear_baseline == pytest.approx(0.15, abs=0.01)
+
+
 def test_equal_stamps_change_nothing():
     monitor = FatigueMonitor()
     state = run(monitor, lambda t: 0.3, seconds=10.0)

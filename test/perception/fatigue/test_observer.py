@@ -61,7 +61,24 @@ def test_who_left_is_forgotten_and_everybody_when_time_goes_back():
     observer.observe(SeenFaces(3.5, SIZE, []))
     assert observer.people == 0
     counted = look_away(observer, 4.0, start_s=4.0).state.perclos.observed_s
-    assert look_away(observer, 0.1, start_s=1.0).state.perclos.observed_s < counted
+    assert look_away(observer, 0.4, start_s=1.0).state.perclos.observed_s < counted
+
+
+@pytest.mark.parametrize('stamp_s', [7.93, 7.0, 0.0, -100.0, 3608.0])
+def test_a_late_image_changes_nothing(stamp_s):
+    observer = FatigueObserver()
+    before = look_away(observer, 8.0).fields()
+    (late,) = observer.observe(SeenFaces(stamp_s, SIZE, [seen_face()]))
+    assert late.fields()['perclos_observed_s'] == before['perclos_observed_s']
+    after = look_away(observer, 1.0, start_s=8.0).fields()
+    assert after['perclos_observed_s'] == pytest.approx(before['perclos_observed_s'] + 1.0)
+    assert observer.stream.late == 1
+
+
+def test_who_bears_an_id_of_an_earlier_run_inherits_nothing():
+    observer = FatigueObserver()
+    look_away(observer, 8.0, tracked_s=8.0)
+    assert look_away(observer, 1 / 15, start_s=8.0, tracked_s=0.0).state.perclos.observed_s == 0.0
 
 
 def test_the_lens_counts_where_it_is_known():

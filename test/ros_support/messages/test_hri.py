@@ -20,7 +20,6 @@ from aitable_ros.ros_support.messages.hri import (
     cropped_face,
     expression_message,
     gaze_transform,
-    is_identifier,
     roi_message,
     sleepiness,
 )
@@ -38,16 +37,6 @@ def face(x=100.0, y=60.0, width=80.0, height=100.0, **fields) -> Face:
 def emotion(**fields) -> Emotion:
     given = {'expression': Emotion.HAPPY, 'confidence': 0.5, 'valence': 0.25, 'arousal': -0.5}
     return Emotion(face_id='f1', **{**given, **fields})
-
-
-@pytest.mark.parametrize('face_id', ['f1', 'f', 'Face_12', 'abc'])
-def test_identifiers_start_with_a_letter(face_id):
-    assert is_identifier(face_id)
-
-
-@pytest.mark.parametrize('face_id', ['', '1', '1f', '_f', 'f-1', 'f/1', 'f 1', 'f1\n', 'é'])
-def test_what_no_topic_can_be_named_after_is_no_identifier(face_id):
-    assert not is_identifier(face_id)
 
 
 def test_the_region_is_the_box_as_shares_of_the_image():

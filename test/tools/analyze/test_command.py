@@ -445,7 +445,7 @@ class TestBags:
         assert status == 0
         assert [line['frame'] for line in lines] == list(range(8))
         assert lines[1]['stamp'] == pytest.approx(1_700_000_000.1)
-        assert [line['faces'][0]['id'] for line in lines] == ['f1'] * 8
+        assert len({line['faces'][0]['id'] for line in lines}) == 1
         rows = list(csv.DictReader(table.open()))
         assert [row['source'] for row in rows] == [str(bag)] * 8
         assert [float(row['left_ear']) for row in rows] == pytest.approx(

@@ -1,0 +1,32 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which faces of a message are taken."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
+
+from aitable_msgs.msg import Face, FaceArray
+from aitable_ros.ros_support.messages.results import MAX_FACES, faces_taken, is_identifier
+
+
+@pytest.mark.parametrize('face_id', ['f1', 'f48213_1', 'f', 'Face_12', 'abc', 'f' * 64])
+def test_identifiers_start_with_a_letter(face_id):
+    assert is_identifier(face_id)
+
+
+@pytest.mark.parametrize(
+    'face_id', ['', '1', '1f', '_f', 'f-1', 'f/1', 'f 1', 'f1\n', 'é', 'f' * 65, 'f' * 1_000_000]
+)
+def test_what_no_topic_can_be_named_after_is_no_identifier(face_id):
+    assert not is_identifier(face_id)
+
+
+def test_no_more_faces_than_can_be_followed_and_only_those_with_an_id():
+    message = FaceArray(faces=[Face(face_id=f'f{i}') for i in range(1000)])
+    message.faces[0].face_id = '../f0'
+    assert [face.face_id for face in faces_taken(message)] == [
+        f'f{i}' for i in range(1, MAX_FACES + 1)
+    ]

@@ -59,7 +59,8 @@ export const privacies = { none: 'as the camera sees it', blur: 'faces are blurr
 // by the constants of Fatigue.visibility
 export const unseen = ['', 'the face was not found', 'the landmarks are doubtful',
   'the face is too small', 'the head is turned too far', 'the head is pitched too far',
-  'the image was not received'];
+  'the eyes are outside of the picture', 'it is too dark', 'the eyes are blurred',
+  'the eyes are covered'];
 
 export const expressions = { neutral: 'neutral', happy: 'happy', sad: 'sad',
   surprise: 'surprised', fear: 'afraid', disgust: 'disgusted', anger: 'angry',

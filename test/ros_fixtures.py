@@ -8,6 +8,7 @@ import importlib.util
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -136,15 +137,24 @@ class RosGraph:
 
     def close(self) -> None:
         self.stop_spinning()
+        self._let_go()
         for node in reversed(self._nodes):
             node.destroy_node()
-        # what the events executor has not begun it keeps, and with it nodes, for good
-        if self.context.ok():
-            last = self.executor.create_task(lambda: None)
-            self.executor.spin_until_future_complete(last, timeout_sec=5.0)
+        self._let_go()
         self.executor.shutdown(timeout_sec=5.0)
         self.context.try_shutdown()
         assert not self._thread.is_alive(), 'the executor did not stop'
+
+    def _let_go(self) -> None:
+        """Begin all that the events executor keeps, and with it nodes, for good otherwise."""
+        from rclpy._rclpy_pybind11 import InvalidHandle
+
+        last = self.executor.create_task(lambda: None)
+        for _ in range(100):
+            if last.done() or not self.context.ok():
+                return
+            with suppress(InvalidHandle):  # of what was destroyed meanwhile
+                self.executor.spin_until_future_complete(last, timeout_sec=1.0)
 
     def _spin(self) -> None:
         while not self._stopping:

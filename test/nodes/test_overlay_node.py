@@ -371,7 +371,7 @@ def test_offline_tools_get_both_without_subscribers(graph):
 def test_results_of_so_many_people_are_kept_at_most(graph):
     node = graph.make(OverlayNode, autostart=False)
     for i in range(3 * MAX_PEOPLE):
-        node.take_fatigue(Fatigue(face_id=f'x{i}'))
-        node.take_emotion(Emotion(face_id=f'x{i}'))
-    assert len(node._fatigues) == len(node._emotions) == MAX_PEOPLE
-    assert f'x{3 * MAX_PEOPLE - 1}' in node._fatigues
+        node.found.take_fatigue(Fatigue(face_id=f'x{i}'))
+        node.found.take_emotion(Emotion(face_id=f'x{i}'))
+    assert len(node.found._fatigues) == len(node.found._emotions) == MAX_PEOPLE
+    assert f'x{3 * MAX_PEOPLE - 1}' in node.found._fatigues

@@ -34,6 +34,7 @@ class _Node(Protocol):
     NEEDS_INPUT: ClassVar[bool]
     params: ParameterTable
     seldom: SeldomLog
+    released: bool
 
     @property
     def context(self) -> Any: ...
@@ -118,7 +119,9 @@ class NodeDiagnostics:
         return judge(self._measure(self._vitals), self._limits())
 
     def publish(self) -> None:
-        """Publish the node's status."""
+        """Publish the node's status, but for one that was destroyed since the timer fired."""
+        if self._node.released:
+            return
         self._rivals = self._node.rivals()
         recent: dict[str, Any] = self._recent.since(self._counts())
         self._vitals = self._measure(replace(self._vitals, **recent))

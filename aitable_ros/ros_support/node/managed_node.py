@@ -53,7 +53,6 @@ class ManagedNode(WorkingNode):
         super().__init__(name, **kwargs)
         self.operations = NodeOperations(self)
         self._swap = threading.Lock()
-        self._released = False
         serve(self)
         if self.params['autostart']:
             self._autostart_timer = self.create_timer(
@@ -258,9 +257,9 @@ class ManagedNode(WorkingNode):
         Waits for what is under way: where it must not, let a :meth:`request_transition` of
         shutdown end first.
         """
-        if self._released:
+        if self.released:
             return
-        self._released = True
+        self.released = True
         self.operations.close()
         self._attempt('destroying', self._pause)
         self._attempt('destroying', self._free)

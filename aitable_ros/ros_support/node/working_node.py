@@ -32,6 +32,7 @@ class WorkingNode(NodeHooks, AnsweringNode, LifecycleNode):
     """What subclasses of :class:`~aitable_ros.ros_support.node.managed_node.ManagedNode` use."""
 
     def __init__(self, name: str, **kwargs: Any) -> None:
+        self.released = False
         super().__init__(name, **kwargs)
         self.params = ParameterTable(self, (*COMMON_PARAMETERS, *self.PARAMETERS), self._check)
         self.frames = FrameBuffer()

@@ -94,4 +94,4 @@ class TestModels:
         path.write_text('models: {face_mesh: {primary: abacus}}')
         (check,) = check_models(tmp_path, path)
         assert check.status is Status.ERROR
-        assert 'abacus' in check.summary
+        assert 'models.face_mesh: unknown backend' in check.summary

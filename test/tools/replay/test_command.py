@@ -130,7 +130,7 @@ class TestCommandLine:
         [
             (('--topics', '/c'), 1, 'replay: error: .*no topic /c; its topics: /a, /b'),
             (('--rate', '0'), 2, 'replay: error: rate 0.0 is not in 0..1000'),
-            (('--remap', 'no rule'), 1, 'replay: error: .*no rule.*'),
+            (('--remap', 'no rule'), 1, 'error: .*no rule.*'),
         ],
     )
     def test_mistakes(self, five: Path, arguments, status: int, complaint: str) -> None:

@@ -5,12 +5,16 @@
 from __future__ import annotations
 
 from aitable_ros.ros_support.display.scene_input import DRAWING_PARAMETERS, privacy_parameter
-from aitable_ros.ros_support.parameters.network_parameters import IMAGE_PARAMETERS
+from aitable_ros.ros_support.parameters.network_parameters import (
+    FOLDERS_PARAMETER,
+    IMAGE_PARAMETERS,
+)
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.visualization.overlay.privacy_modes import MESH
 
 PARAMETERS = (
     *IMAGE_PARAMETERS,
+    FOLDERS_PARAMETER,
     *DRAWING_PARAMETERS,
     privacy_parameter(MESH),
     ParameterSpec(
@@ -36,6 +40,7 @@ PARAMETERS = (
         '',
         'where the token is kept; made at the first start; empty: aitable/web_token in $ROS_HOME '
         'or ~/.ros',
+        no_file='',
     ),
     ParameterSpec(
         'allowed_hosts',
@@ -43,8 +48,13 @@ PARAMETERS = (
         'names under which the page may be opened, with commas between them, beside localhost, '
         "this machine's name and addresses",
     ),
-    ParameterSpec('tls_certificate', '', 'PEM file of the certificate and its chain; empty: HTTP'),
-    ParameterSpec('tls_key', '', "PEM file of the certificate's key"),
+    ParameterSpec(
+        'tls_certificate',
+        '',
+        'PEM file of the certificate and its chain; empty: HTTP',
+        no_file='',
+    ),
+    ParameterSpec('tls_key', '', "PEM file of the certificate's key", no_file=''),
     ParameterSpec('max_clients', 32, 'so many pages may be open', (1, 256)),
     ParameterSpec(
         'max_rate', 10.0, 'pictures and readings a second [Hz]', (0.5, 60.0), dynamic=True

@@ -24,6 +24,7 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 pytest.importorskip('aiohttp', reason='aiohttp is not installed')
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.parameter import Parameter
 from ros_fixtures import set_parameter, until
 from std_srvs.srv import Trigger
 from web_clients import LOCAL, Page, deaf_client, get, socket_status
@@ -323,6 +324,12 @@ class TestServing:
         left = weakref.ref(node)
         del node
         assert until(lambda: gc.collect() >= 0 and left() is None)
+
+    @pytest.mark.parametrize('name', ['token_file', 'tls_certificate', 'tls_key'])
+    def test_other_processes_cannot_name_files(self, graph, tmp_path, name):
+        node = web_monitor(graph, tmp_path)
+        with pytest.raises(ValueError, match='only files in folders that the node was started'):
+            node.params.from_outside([Parameter(name, value='/etc/hostname')])
 
     def test_a_port_in_use_is_said(self, graph, tmp_path):
         taken = port_of(web_monitor(graph, tmp_path))

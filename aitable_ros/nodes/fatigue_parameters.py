@@ -42,7 +42,7 @@ WITH_GAPS = ('baseline', 'blinks', 'perclos', 'yawns', 'nods', 'head_pose')
 CHECKED = {*SETTINGS, 'max_gap', 'unrefined_closed_ratio'}
 """Groups and parameters that have to go together."""
 
-RETIRED = ('refine_eyes', 'backend', 'engines_dir', 'models_file', 'threads', 'image_transport')
+RETIRED = ('refine_eyes', 'backend', 'engines_dir', 'models_file', 'threads')
 """What the node took when it had a network of its own; face_detection has these parameters."""
 
 FATIGUE_PARAMETERS: tuple[ParameterSpec, ...] = (

@@ -231,6 +231,8 @@ def test_live_equals_offline(bag: Path, everything: Results, rate: float) -> Non
         live_ones, offline_ones = run.results[kind], same_frames[kind]
         first = min(set(offline_ones) ^ set(live_ones), default=sys.maxsize)
         compared = {stamp_ns for stamp_ns in live_ones if stamp_ns < first} & comparable
+        if kind == POSTURE:  # whose images overtake those of the faces, too
+            compared &= run.before_first_missed
         print(f'{kind}: {len(compared)} of {len(offline_ones)} compared')
         assert equal(offline_ones, live_ones, compared) == len(compared)
         assert rate > 1.0 or len(compared) > 5

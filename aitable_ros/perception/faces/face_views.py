@@ -131,7 +131,7 @@ class Part:
     def lies_in(self, size_px: tuple[int, int], landmarks_px: npt.NDArray) -> bool:
         """Tell whether the part, with a fifth of its width around it, lies in a picture."""
         ends = landmarks_px[list(self.corners), :2]
-        margin = 0.2 * float(np.abs(ends[1] - ends[0]).max())
+        margin = 0.2 * math.dist(*ends.tolist())
         return bool((ends >= margin).all() and (ends <= np.array(size_px) - 1 - margin).all())
 
 
@@ -155,7 +155,12 @@ def features(patch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def contrast_and_sharpness(patch: npt.NDArray[np.float32]) -> tuple[float, float]:
-    """Give the smoothed contrast [grey levels], and which share of it is in small details."""
+    """
+    Give the smoothed contrast, and which share of it is in small details.
+
+    :param patch: (32, 32) grey values.
+    :returns: standard deviation [grey levels]; share, 0..1.
+    """
     smooth = cv2.GaussianBlur(patch, (0, 0), 1.0)
     contrast = float(smooth.std())
     details = float((smooth - cv2.GaussianBlur(patch, (0, 0), 2.5)).std())
@@ -169,7 +174,11 @@ def _numbers() -> Mapping[str, npt.NDArray[np.float32]]:
 
 
 def cover_odds(part: Part, patch: npt.NDArray[np.float32]) -> float:
-    """Give the log-odds that a part is covered: by glasses, a hand, hair, a mask."""
+    """
+    Give the log-odds that a part is covered: by glasses, a hand, hair, a mask.
+
+    :param patch: (32, 32) grey values of the part.
+    """
     numbers = _numbers()
     hidden = np.tanh(features(patch) @ numbers[f'{part.name}_in'] + numbers[f'{part.name}_bias'])
     return float(hidden @ numbers[f'{part.name}_out'][:-1] + numbers[f'{part.name}_out'][-1])
@@ -238,7 +247,8 @@ class FaceViewer:
         keep: float,
     ) -> View:
         settings = self.settings
-        if not part.lies_in(image.shape[1::-1], landmarks_px):  # type: ignore[arg-type]
+        height, width = image.shape[:2]
+        if not part.lies_in((width, height), landmarks_px):
             return View.OUTSIDE
         patch = part.patch(image, landmarks_px)
         if patch is None:

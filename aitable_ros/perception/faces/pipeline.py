@@ -177,7 +177,7 @@ class FacePipeline:
         self.tracker.reset()
         self._tracked: list[TrackedFace] = []
         self._detected_s = -math.inf
-        self._alarm_s = self._turned_s = -math.inf
+        self._alarm_s = self._turned_s = self._doubted_s = -math.inf
         self._turn = 0
 
     def continue_from(self, other: FacePipeline) -> None:
@@ -361,7 +361,8 @@ class FacePipeline:
         for detection in fresh:
             face = _Candidate(detection.xywh_px, detection.score, detection, None, None)
             again.append((face, roi_from_detection(detection)))
-        for (face, _), mesh in zip(again, self._any_way_up(image, [roi for _, roi in again])):
+        meshes = self._any_way_up(image, [roi for _, roi in again], stamp_s)
+        for (face, _), mesh in zip(again, meshes):
             if (
                 mesh is not None
                 and self._is_face(mesh, image)
@@ -390,17 +391,19 @@ class FacePipeline:
         return []
 
     def _any_way_up(
-        self, image: npt.NDArray[np.uint8], rois: Sequence[RotatedRoi]
+        self, image: npt.NDArray[np.uint8], rois: Sequence[RotatedRoi], stamp_s: float
     ) -> list[FaceMeshResult | None]:
-        """
-        Measure in regions, and where that is not sure also in the regions turned.
-
-        BlazeFace takes faces that are upside down for upright ones, and the mesh follows it.
-        """
+        """Measure in regions; also in them turned: unsure ones, and now and then those of none."""
+        # BlazeFace takes faces upside down for upright ones, and the mesh follows it
         meshes = self._mesh.run(image, rois)
+        due = not 0 <= stamp_s - self._doubted_s < self.settings.redetect_interval_s
         for i, mesh in enumerate(meshes):
-            if mesh is not None and mesh.presence >= self.settings.sure_presence:
+            presence = 0.0 if mesh is None else mesh.presence
+            none = presence < self.settings.min_presence
+            if presence >= self.settings.sure_presence or (none and not due):
                 continue
+            if none:
+                self._doubted_s = stamp_s  # not a number, of a picture alone: always due
             turned = [replace(rois[i], angle_rad=rois[i].angle_rad + by) for by in _TURNS_RAD]
             # the regions were placed for another way up: once more, around the landmarks
             around = [

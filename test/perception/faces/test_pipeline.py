@@ -250,6 +250,15 @@ def test_low_presence_means_lost_and_who_is_followed_needs_less():
         assert bool(faces.process(IMAGE, i * FRAME_S)) is found
 
 
+def test_what_is_detected_again_and_again_and_is_no_face_is_turned_only_now_and_then():
+    world = World([Person(200, 200, presence=0.1)])
+    faces = pipeline(world, sure_presence=1.0, redetect_interval_s=0.5)
+    for i in range(20):
+        assert faces.process(IMAGE, i / 20) == []
+    # each image once; at 0.0 and 0.5 s three ways more, and around what those found
+    assert 20 < sum(world.mesh_runs) <= 20 + 2 * (3 + 3)
+
+
 @pytest.mark.models
 @pytest.mark.parametrize('turns', [1, 2, 3])
 def test_a_camera_on_its_side_or_upside_down(

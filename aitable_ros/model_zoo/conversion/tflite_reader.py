@@ -29,6 +29,7 @@ MAX_ELEMENTS = 1 << 26
 _DTYPES: Mapping[int, np.dtype] = {
     tflite.TensorType.FLOAT32: np.dtype(np.float32),
     tflite.TensorType.FLOAT16: np.dtype(np.float16),
+    tflite.TensorType.INT8: np.dtype(np.int8),
     tflite.TensorType.INT32: np.dtype(np.int32),
     tflite.TensorType.INT64: np.dtype(np.int64),
 }
@@ -43,8 +44,10 @@ _OPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     'DEPTHWISE_CONV_2D': ('DepthwiseConv2DOptions', _CONVOLUTION),
     'DEPTH_TO_SPACE': ('DepthToSpaceOptions', ('BlockSize',)),
     'MAX_POOL_2D': ('Pool2DOptions', (*_WINDOW, 'FilterHeight', 'FilterWidth')),
+    'MEAN': ('ReducerOptions', ('KeepDims',)),
     'MUL': ('MulOptions', ('FusedActivationFunction',)),
     'RESIZE_BILINEAR': ('ResizeBilinearOptions', ('AlignCorners', 'HalfPixelCenters')),
+    'SOFTMAX': ('SoftmaxOptions', ('Beta',)),
 }
 """By operator: the schema's options table and the fields that the conversion needs."""
 
@@ -80,7 +83,8 @@ class TfliteTensor:
     :param shape: its dimensions, with the batch size that the file was made for.
     :param dtype: element type; None when it is none of those supported.
     :param type_name: element type as the schema calls it, for messages.
-    :param values: contents of a constant, else None. Sparse constants have been expanded.
+    :param values: contents of a constant, else None. Sparse constants have been expanded, int8
+        ones are float32: multiplied by their scales.
     """
 
     name: str
@@ -210,7 +214,32 @@ def _read_tensor(tensor: Any, model: Any) -> TfliteTensor:
                 f'tensor {name!r} of shape {list(shape)} holds {stored.size} values'
             )
         values = stored.reshape(shape)
+        if values.dtype == np.int8:
+            values = _dequantise(values, tensor.Quantization(), name)
     return TfliteTensor(name, shape, dtype, type_name, values)
+
+
+def _dequantise(stored: npt.NDArray, quantisation: Any, name: str) -> npt.NDArray[np.float32]:
+    """
+    Multiply int8 weights by their scales: one for all, or one for each channel.
+
+    https://ai.google.dev/edge/litert/models/quantization_spec: weights are symmetric, so their
+    zero points are 0.
+    """
+    scales = np.empty(0) if quantisation is None else np.float32(quantisation.ScaleAsNumpy())
+    points = np.empty(0) if quantisation is None else np.array(quantisation.ZeroPointAsNumpy())
+    axis = 0 if quantisation is None else quantisation.QuantizedDimension()
+    per_channel = scales.size > 1
+    if (
+        scales.ndim != 1
+        or not 0 <= axis < max(stored.ndim, 1)
+        or scales.size != (stored.shape[axis] if per_channel else 1)
+        or not np.isfinite(scales).all()
+        or points.any()
+    ):
+        raise ConversionError(f'tensor {name!r} is quantised in an unsupported way')
+    along = [-1 if per_channel and a == axis else 1 for a in range(stored.ndim)]
+    return np.asarray(stored * scales.reshape(along), np.float32)
 
 
 def _densify(stored: npt.NDArray, shape: tuple[int, ...], sparsity: Any, name: str) -> npt.NDArray:
@@ -294,7 +323,7 @@ def _read_options(kind: str, version: int, operator: Any) -> dict[str, Any]:
         raise ConversionError(f'operator {kind} carries {found} instead of {class_name}')
     options = getattr(tflite, class_name)()
     options.Init(table.Bytes, table.Pos)
-    return {field: int(getattr(options, field)()) for field in fields}
+    return {field: getattr(options, field)() for field in fields}
 
 
 def _check_references(graph: TfliteGraph) -> None:

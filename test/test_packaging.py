@@ -70,7 +70,7 @@ LAYERS_BELOW: dict[str, set[str]] = {
     'model_zoo': {'inference', 'sources'},
     'ros_support': {'inference', 'perception', 'visualization'},
     'web': set(),
-    'launching': {'inference', 'visualization', 'bags', 'ros_support', 'nodes'},
+    'launching': {'inference', 'perception', 'visualization', 'bags', 'ros_support', 'nodes'},
     'nodes': {
         *('inference', 'perception', 'visualization', 'sources', 'model_zoo', 'ros_support'),
         'web',

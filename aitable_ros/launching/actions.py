@@ -118,6 +118,8 @@ class Setup:
             backend = self.values.get(f'{name}_backend') or self.values.get('backend')
             if backend:
                 chosen['backend'] = backend
+        if name == 'emotion' and self.values.get('emotion_reading'):
+            chosen['reading'] = self.values['emotion_reading']
         if self.values.get('image_transport') and NODES[name].images:
             chosen['image_transport'] = self.values['image_transport']
         if name == CAMERA:

@@ -18,6 +18,7 @@ from typing import Any
 from aitable_ros.inference.selection import AUTO, BACKENDS
 from aitable_ros.nodes.registry import CAMERA, CONTAINERS, NODES, WITH_NETWORKS
 from aitable_ros.paths import share_dir
+from aitable_ros.perception.emotion.readings import READINGS
 from aitable_ros.visualization.overlay.privacy_modes import PRIVACY
 
 SWITCH = ('true', 'false')
@@ -79,13 +80,12 @@ def _switch(name: str, description: str, default: str = 'true') -> LaunchArgumen
     return LaunchArgument(name, description, default, SWITCH)
 
 
-def _backend(node: str, *further: str) -> LaunchArgument:
-    hint = ' (geometry: none, the landmarks are read)' if further else ''
+def _backend(node: str) -> LaunchArgument:
     return LaunchArgument(
         f'{node}_backend',
-        f'what runs the network of {node}{hint}; empty: as backend says',
+        f'what runs the network of {node}; empty: as backend says',
         '',
-        ('', AUTO, *BACKENDS, *further),
+        ('', AUTO, *BACKENDS),
     )
 
 
@@ -125,7 +125,13 @@ _ARGUMENTS = {
             '',
             ('', AUTO, *BACKENDS),
         ),
-        *(_backend(name, *(('geometry',) if name == 'emotion' else ())) for name in WITH_NETWORKS),
+        *map(_backend, WITH_NETWORKS),
+        LaunchArgument(
+            'emotion_reading',
+            'what reads expressions; auto: the first that loads; empty: as params_file says',
+            '',
+            ('', AUTO, *READINGS),
+        ),
         *(
             _switch(node.argument, f'start {node.name}{node.remark}', str(node.by_default).lower())
             for node in NODES.values()
@@ -230,6 +236,7 @@ _PIPELINE = (
     'image_transport',
     'backend',
     *(f'{name}_backend' for name in WITH_NETWORKS),
+    'emotion_reading',
     *(name for name in NODES if name not in ('overlay', 'web_monitor', CAMERA)),
     'publish_images',
 )

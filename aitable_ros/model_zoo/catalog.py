@@ -18,6 +18,8 @@ from aitable_ros import paths
 from aitable_ros.inference.model_spec import DYNAMIC, ModelSpec, TensorSpec
 from aitable_ros.inference.selection import BACKENDS
 from aitable_ros.model_zoo.emonet.contract import emonet_spec
+from aitable_ros.model_zoo.emotieff import SOURCES as EMOTIEFF_SOURCES
+from aitable_ros.model_zoo.emotieff import emotieff_spec
 from aitable_ros.regular_files import read_text
 
 
@@ -128,7 +130,13 @@ _CONTRACTS = (
 )
 
 CONTRACTS: Mapping[str, ModelSpec] = MappingProxyType(
-    {spec.name: spec for spec in (*_CONTRACTS, emonet_spec(8), emonet_spec(5, name='emonet_5'))}
+    {
+        spec.name: spec
+        for spec in (
+            *(*_CONTRACTS, emonet_spec(8), emonet_spec(5, name='emonet_5')),
+            *map(emotieff_spec, EMOTIEFF_SOURCES),
+        )
+    }
 )
 """Inputs and outputs of every model that the code knows; without a backend chain."""
 

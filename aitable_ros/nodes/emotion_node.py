@@ -12,9 +12,13 @@ from rclpy.publisher import Publisher
 from aitable_msgs.msg import Emotion, FaceArray
 from aitable_ros.inference.selection import AUTO
 from aitable_ros.model_zoo.loading import loader
-from aitable_ros.perception.emotion.emonet import CropSettings
-from aitable_ros.perception.emotion.expression_geometry import BACKEND as GEOMETRY
-from aitable_ros.perception.emotion.observer import EmotionObserver, EmotionSettings
+from aitable_ros.perception.emotion.expression_head import NEUTRAL_BONUS
+from aitable_ros.perception.emotion.observer import (
+    MIN_CONFIDENCE,
+    EmotionObserver,
+    EmotionSettings,
+)
+from aitable_ros.perception.emotion.readings import READINGS
 from aitable_ros.ros_support.messages.results import emotion_to_message
 from aitable_ros.ros_support.node.diagnostics import order_values
 from aitable_ros.ros_support.node.faces_input import FacesInputNode
@@ -31,35 +35,47 @@ class EmotionNode(FacesInputNode):
     """
     Publishes ``emotion`` (aitable_msgs/Emotion), one message per face of ``faces``.
 
-    EmoNet looks at a crop of each face, all faces of an image in one batch. Where its weights
-    are not at hand, backend ``geometry`` reads the expression from the landmarks.
+    Networks look at a crop of each face, all faces of an image in one batch: EmoNet's or
+    EmotiEffLib's, where the user has brought them, else the package's own, with the face's shape.
     """
 
     PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = (
         *IMAGE_PARAMETERS,
-        backend_parameter('the network; geometry, without one, is its last resort', GEOMETRY),
+        backend_parameter('the network'),
         ParameterSpec(
-            'network',
-            'emonet',
-            'which network: EmoNet with 8 or with 5 expressions',
-            choices=('emonet', 'emonet_5'),
+            'reading',
+            AUTO,
+            'what reads expressions: auto is the first of emonet, emotieff, emotieff_mbf (yours '
+            'to bring), expression (a small network and the shape of the face) and geometry (the '
+            'shape alone) that loads',
+            choices=(AUTO, *READINGS),
+            basic=True,
         ),
         *BACKEND_PARAMETERS,
         ParameterSpec(
             'max_rate',
             5.0,
             'images per second that the network is run on; 0: all. A CPU takes a core for 0.1 to '
-            '0.2 s per face [Hz]',
+            '0.2 s per face with EmoNet, 1 ms with the reading expression [Hz]',
             (0.0, 1000.0),
             dynamic=True,
             basic=True,
         ),
         ParameterSpec(
+            'neutral_bonus',
+            NEUTRAL_BONUS,
+            'how much more often than others faces are taken for neutral, of the reading '
+            'expression: 0 finds most expressions, 3 calls nearly all faces neutral [log-odds]',
+            (0.0, 5.0),
+            dynamic=True,
+            basic=True,
+        ),
+        ParameterSpec(
             'crop_scale',
-            CropSettings.scale,
-            "side of the network's crop over the mean side of the tight landmark box (1.82: the "
-            'published figures)',
-            (0.5, 5.0),
+            0.0,
+            "side of EmoNet's or EmotiEffLib's crop over the mean side of the tight landmark box; "
+            "0: the network's own (1.82 and 1.15)",
+            (0.0, 5.0),
             dynamic=True,
         ),
         ParameterSpec(
@@ -71,8 +87,8 @@ class EmotionNode(FacesInputNode):
         ),
         ParameterSpec(
             'min_confidence',
-            0.0,
-            'below this confidence the expression is UNKNOWN',
+            MIN_CONFIDENCE,
+            'below this confidence the expression is UNCERTAIN',
             (0.0, 1.0),
             dynamic=True,
         ),
@@ -97,23 +113,26 @@ class EmotionNode(FacesInputNode):
         super().__init__(name, **kwargs)
         self._publisher = self.create_publisher(Emotion, 'emotion', 10)
         self.loaded: EmotionObserver | None = None
+        if 'network' in self._parameter_overrides:
+            self.get_logger().warning('network: this parameter is called reading now')
 
     def load(self, values: Mapping[str, Any]) -> EmotionObserver:
-        """Load the network, or say why the landmarks have to do."""
+        """Load a reading, or say why a lesser one has to do."""
         observer = EmotionObserver.load(
             loader(values, self.get_logger()),
             backend=values['backend'],
-            network=values['network'],
+            reading=values['reading'],
             settings=_settings(values),
         )
-        if observer.network is None and values['backend'] == AUTO:
-            why = observer.why_geometry
-            self.get_logger().info(f'emotion runs on {GEOMETRY}; skipped: {why}')
+        if observer.skipped:
+            why = '; '.join(map(str, observer.skipped))
+            self.get_logger().info(f'emotion is read by {observer.reading}; skipped: {why}')
         return observer
 
     def missing(self, loaded: EmotionObserver, values: Mapping[str, Any]) -> str:
-        """Say why the landmarks are read, where nobody asked for that."""
-        return loaded.why_geometry if values['backend'] == AUTO else ''
+        """Say why what reads now would not any more, where nobody asked for that."""
+        now = '' if self.loaded is None else self.loaded.reading
+        return next((one.reason for one in loaded.skipped if one.backend == now), '')
 
     def apply(self, values: Mapping[str, Any]) -> None:
         """Take over the thresholds, the crop and the smoothing."""
@@ -134,11 +153,12 @@ class EmotionNode(FacesInputNode):
         observer = self.loaded
         if observer is None:
             return
+        yield 'emotion reading', observer.reading
         yield 'emotion backend', observer.backend
         yield from order_values(observer.stream)
-        if observer.network is None:
-            yield 'emotion skipped', observer.why_geometry
-        else:
+        if observer.skipped:
+            yield 'emotion skipped', '; '.join(map(str, observer.skipped))
+        if observer.network is not None:
             yield 'model', observer.network.model
             yield 'faces without their image', observer.without_image
 
@@ -146,7 +166,8 @@ class EmotionNode(FacesInputNode):
 def _settings(values: Mapping[str, Any]) -> EmotionSettings:
     return EmotionSettings(
         max_rate_hz=values['max_rate'],
-        crop=CropSettings(scale=values['crop_scale']),
+        crop_scale=values['crop_scale'],
+        neutral_bonus=values['neutral_bonus'],
         min_face_px=values['min_face_size'],
         min_confidence=values['min_confidence'],
         smoothing_s=values['smoothing'],

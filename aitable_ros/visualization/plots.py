@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from aitable_ros.perception.emotion.expression import (
     EXPRESSIONS,
-    UNKNOWN_NAME,
+    UNCERTAIN,
+    UNKNOWN,
     EmotionEstimate,
     expression_name,
 )
@@ -32,9 +33,9 @@ Floats = npt.NDArray[np.float64]
 
 _COLOURS = (
     *('#c4cad4', '#f6be3e', '#4a76d0', '#42beba', '#9468c8', '#70a84a', '#d84848', '#a07054'),
-    '#ffffff',
+    *('#e6e8ee', '#ffffff'),
 )
-"""By the order of EXPRESSIONS; the last one is for unknown."""
+"""By the order of EXPRESSIONS; the last ones are for uncertain and unknown."""
 
 _EVENT_COLOURS = {
     'blink': '#388cdc',
@@ -149,7 +150,7 @@ def draw_emotion(track: EmotionTrack, title: str) -> Figure:
     mosaic = [['plane', 'shares'], ['probabilities'] * 2, ['signals'] * 2]
     figure, axes = _figure(title, 900, mosaic, height_ratios=(5, 2, 2), width_ratios=(3, 2))
     _draw_plane(axes['plane'], track)
-    names = (*EXPRESSIONS, UNKNOWN_NAME)
+    names = (*EXPRESSIONS, *map(expression_name, (UNCERTAIN, UNKNOWN)))
     shares = track.shares()
     values = [shares.get(name, 0.0) for name in names]
     # as wide as their colour can be seen, which is the legend of the probabilities

@@ -31,7 +31,6 @@ import json
 import os
 import statistics
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -46,7 +45,6 @@ from measured_nodes import (
     Workload,
     pss_mb,
     take_cpus,
-    write_parameters,
 )
 from sample_camera import Camera, Round
 from tqdm import tqdm
@@ -164,15 +162,13 @@ def compare(
     rounds: dict[str, list[Round]] = {side.name: [] for side in sides}
     memory_mb: dict[str, list[float]] = {side.name: [] for side in sides}
     is_alone = not options.against
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        parameters = Path(folder) / 'parameters.yaml'
-        write_parameters(parameters)
-        with Nodes(workload, other, parameters, log) as second:
+    with contextlib.ExitStack() as stack:
+        with Nodes(workload, other, log) as second:
             camera.wait_for(second)
             if is_alone:
                 camera.measure(second, options.settle, options.seconds)
                 memory_mb[other.name].append(pss_mb(second.pids))
-            first = stack.enter_context(Nodes(workload, one, parameters, log))
+            first = stack.enter_context(Nodes(workload, one, log))
             camera.wait_for(first)
             for index in range(options.rounds):
                 # whichever comes first meets what the machine did before

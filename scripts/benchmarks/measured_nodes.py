@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -37,12 +36,11 @@ class Workload:
 
 DEFAULT = ('face_detection', 'emotion', 'fatigue', 'overlay')
 WORKLOADS: Mapping[str, Workload] = {
-    # what aitable.launch.py starts; emotion without a network reads the landmarks
+    # what aitable.launch.py starts; emotion by the reading that comes with the package
     'default': Workload(DEFAULT, ('faces', 'emotion', 'fatigue'), 2),
     'watched': Workload(DEFAULT, ('faces', 'emotion', 'fatigue', 'overlay'), 3, watched=True),
     'posture': Workload((*DEFAULT, 'posture'), ('faces', 'emotion', 'fatigue'), 3),
 }
-PARAMETERS = {'emotion': {'backend': 'geometry'}}
 
 
 @dataclass(frozen=True)
@@ -59,16 +57,14 @@ class Side:
     composed: bool = True
     root: Path = ROOT
 
-    def commands(self, nodes: Sequence[str], parameters: Path) -> list[list[str]]:
+    def commands(self, nodes: Sequence[str]) -> list[list[str]]:
         """
         Make the command lines that start the nodes.
 
         :param nodes: their names.
-        :param parameters: file of parameters beside those that are shipped.
         """
-        shared = ['--ros-args', '-r', f'__ns:=/{self.name}']
-        for file in (self.root / 'config' / 'aitable.yaml', parameters):
-            shared += ['--params-file', str(file)]
+        file = self.root / 'config' / 'aitable.yaml'
+        shared = ['--ros-args', '-r', f'__ns:=/{self.name}', '--params-file', str(file)]
         modules = [[f'{node}_node', *shared] for node in nodes]
         if self.composed:
             modules = [['component_container', *shared, '-p', f'components:=[{",".join(nodes)}]']]
@@ -92,23 +88,16 @@ class Side:
         return environment
 
 
-def write_parameters(path: Path) -> None:
-    """Write :data:`PARAMETERS` as a ROS parameter file; JSON is YAML."""
-    tree = {f'/**/{node}': {'ros__parameters': values} for node, values in PARAMETERS.items()}
-    path.write_text(json.dumps(tree), encoding='utf-8')
-
-
 class Nodes:
     """
     The processes of the nodes; a context manager that ends them.
 
     :param workload: what runs.
     :param side: and how.
-    :param parameters: as for :meth:`Side.commands`.
     :param log: file that gets their output.
     """
 
-    def __init__(self, workload: Workload, side: Side, parameters: Path, log: Any) -> None:
+    def __init__(self, workload: Workload, side: Side, log: Any) -> None:
         self.workload = workload
         self.side = side
         self._processes = [
@@ -120,7 +109,7 @@ class Nodes:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-            for command in side.commands(workload.nodes, parameters)
+            for command in side.commands(workload.nodes)
         ]
 
     @property

@@ -34,7 +34,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from measured_nodes import ROOT, WORKLOADS, Nodes, Side, cpu_s, write_parameters
+from measured_nodes import ROOT, WORKLOADS, Nodes, Side, cpu_s
 from sample_camera import Camera, Round
 
 sys.path.insert(0, str(ROOT))
@@ -136,10 +136,9 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         log = stack.enter_context((folder / 'nodes.log').open('wb'))
-        write_parameters(folder / 'parameters.yaml')
         camera = stack.enter_context(Camera('640x480', 30.0))
         workload = WORKLOADS['default']
-        nodes = stack.enter_context(Nodes(workload, SIDE, folder / 'parameters.yaml', log))
+        nodes = stack.enter_context(Nodes(workload, SIDE, log))
         web, port = stack.enter_context(web_monitor(folder, options.privacy))
         camera.wait_for(nodes)
         for number in range(options.rounds):

@@ -201,12 +201,12 @@ def test_arguments_left_alone_leave_the_word_to_the_parameter_file():
 
 def test_a_backend_goes_to_every_network_unless_it_has_its_own():
     given = overrides_of(
-        backend='onnxruntime', emotion_backend='geometry', posture_backend='auto', posture='true'
+        backend='onnxruntime', emotion_reading='geometry', posture_backend='auto', posture='true'
     )
     assert given == {
         'face_detection': {'backend': 'onnxruntime'},
         'posture': {'backend': 'auto'},
-        'emotion': {'backend': 'geometry'},
+        'emotion': {'backend': 'onnxruntime', 'reading': 'geometry'},
         'fatigue': {},
         'overlay': {},
     }

@@ -92,7 +92,7 @@ def test_what_is_switched_off_is_not_there_and_arguments_reach_the_parameters(
         'namespace:=hall/table_a',
         'overlay:=false',
         'backend:=onnxruntime',
-        'emotion_backend:=geometry',
+        'emotion_reading:=geometry',
         'use_sim_time:=true',
     )
     expected = {'face_detection': 'onnxruntime', 'emotion': 'geometry', 'fatigue': 'onnxruntime'}

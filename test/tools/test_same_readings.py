@@ -137,13 +137,21 @@ def stamp_ns(message: Any) -> int:
 
 
 def test_by_geometry(sample: Path, engines_dir: Path, tmp_path: Path) -> None:
-    nodes = by_nodes(sample, tmp_path, '--ros-args', '-p', 'emotion:backend:=geometry')
-    tool = by_analyze(sample, '--emotion-backend', 'geometry')
+    nodes = by_nodes(sample, tmp_path, '--ros-args', '-p', 'emotion:reading:=geometry')
+    tool = by_analyze(sample, '--emotion-reading', 'geometry')
     assert len(nodes['faces']) == len(nodes['emotion']) == len(nodes['fatigue']) == 195
     assert len(nodes['posture']) == 130
     assert {Fatigue.EYES_OPEN, Fatigue.EYES_CLOSED} <= {one.eye_state for one in nodes['fatigue']}
     assert all(one.head_pose_calibrated for one in nodes['fatigue'])
     compare(tool, nodes)
+
+
+def test_by_the_package_s_own_network(sample: Path, tmp_path: Path) -> None:
+    nodes = by_nodes(sample, tmp_path, '--duration', '3', '--emotion-reading', 'expression')
+    tool = by_analyze(sample, '--emotion-reading', 'expression')
+    assert len(nodes['emotion']) == 15
+    assert {one.reading for one in nodes['emotion']} == {'expression'}
+    compare({kind: tool[kind][: len(nodes[kind])] for kind in KINDS}, nodes)
 
 
 def test_by_emonet(sample: Path, emonet_dir: Path, tmp_path: Path) -> None:

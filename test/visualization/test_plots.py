@@ -71,7 +71,7 @@ def test_emotion_shares_and_means():
     assert all(math.isnan(mean) for mean in track_of([UNSEEN]).means())
     axes = panels(draw_emotion(track, ''))['shares']
     shown = dict(zip([text.get_text() for text in axes.get_yticklabels()], axes.patches))
-    assert list(shown) == [*EXPRESSIONS, 'unknown']
+    assert list(shown) == [*EXPRESSIONS, 'uncertain', 'unknown']
     assert shown['happy'].get_width() == pytest.approx(0.6)
 
 

@@ -32,7 +32,11 @@ from aitable_ros.model_zoo.conversion.tflite_reader import (
 
 
 def convert(
-    content: bytes, spec: ModelSpec, *, style: GraphStyle = GraphStyle.CONVOLUTIONS
+    content: bytes,
+    spec: ModelSpec,
+    *,
+    style: GraphStyle = GraphStyle.CONVOLUTIONS,
+    licence: str = 'Apache-2.0',
 ) -> onnx.ModelProto:
     """
     Convert a TFLite network to ONNX.
@@ -46,6 +50,7 @@ def convert(
     :param spec: the contract to present; its one input must be uint8[N,H,W,3], and
         ``tflite_outputs`` must name the TFLite tensor of each output.
     :param style: how to write PRelu and channel padding; the results agree to rounding.
+    :param licence: of the file; MediaPipe's by default.
     :returns: a checked model of opset 17 and IR version 8. ``metadata_props`` holds
         ``source_sha256``, ``licence``, ``producer_name``, ``producer_version`` and
         ``graph_style``.
@@ -61,7 +66,7 @@ def convert(
             spec.outputs,
             {
                 'source_sha256': hashlib.sha256(content).hexdigest(),
-                'licence': 'Apache-2.0',  # of MediaPipe's networks
+                'licence': licence,
                 **PRODUCER,
                 'graph_style': style.value,
             },

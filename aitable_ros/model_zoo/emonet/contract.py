@@ -14,6 +14,10 @@ INPUT_SIZE_PX = 256
 CLASS_COUNTS = (8, 5)
 """Numbers of expressions for which weights were published."""
 
+REPOSITORY = 'https://github.com/face-analysis/emonet'
+URL = 'https://raw.githubusercontent.com/face-analysis/emonet/master/pretrained/{file}'
+"""Where the authors publish the weights; no checksum of them was published."""
+
 LICENCE = 'CC BY-NC-ND 4.0'
 """Licence of the published weights."""
 

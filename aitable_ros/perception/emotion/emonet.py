@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -160,6 +160,7 @@ def crop_face(
     face: TrackedFace,
     settings: CropSettings = DEFAULT_CROP,
     *,
+    size_px: int = INPUT_SIZE_PX,
     out: npt.NDArray[np.uint8] | None = None,
 ) -> npt.NDArray[np.uint8] | None:
     """
@@ -171,9 +172,10 @@ def crop_face(
     :param image: (H, W, 3) uint8 RGB.
     :param face: where the face is.
     :param settings: size of the square.
-    :param out: where to write the crop, (256, 256, 3) uint8, C-contiguous.
-    :returns: (256, 256, 3) uint8; None where the face has no size, its place is not finite, or
-        its square does not touch the image.
+    :param size_px: side of the crop [pixels].
+    :param out: where to write the crop, (size_px, size_px, 3) uint8, C-contiguous.
+    :returns: (size_px, size_px, 3) uint8; None where the face has no size, its place is not
+        finite, or its square does not touch the image.
     """
     if face.landmarks_px is not None:
         cx, cy, side = landmarks_box(face.landmarks_px)
@@ -187,9 +189,9 @@ def crop_face(
     if not (-half < cx < width + half and -half < cy < height + half):
         return None
     # RotatedRoi counts from the centre of the crop's first pixel, cv2.resize from its corner.
-    shift = 0.5 * size / INPUT_SIZE_PX
+    shift = 0.5 * size / size_px
     roi = RotatedRoi(cx + shift, cy + shift, size)
-    return roi.crop(image, INPUT_SIZE_PX, border=cv2.BORDER_CONSTANT, out=out)[0]
+    return roi.crop(image, size_px, border=cv2.BORDER_CONSTANT, out=out)[0]
 
 
 def softmax(logits: npt.NDArray) -> npt.NDArray[np.float64]:
@@ -204,23 +206,32 @@ def softmax(logits: npt.NDArray) -> npt.NDArray[np.float64]:
 
 
 def interpret(
-    logits: npt.NDArray, valence: float, arousal: float, *, backend: str, model: str = ''
+    logits: npt.NDArray,
+    valence: float,
+    arousal: float,
+    *,
+    backend: str,
+    model: str = '',
+    reading: str = 'emonet',
+    classes: Sequence[int] | None = None,
 ) -> EmotionEstimate:
     """
     Make an estimate of one face's outputs.
 
-    :param logits: (8,) or (5,), one for each class.
+    :param logits: (C,), one for each class.
     :param valence: as the network gives it; clamped to -1..1.
     :param arousal: as the network gives it; clamped to -1..1.
     :param backend: what ran the network.
     :param model: which file it was.
+    :param reading: which network it was.
+    :param classes: the outputs as expressions; None: those of EmoNet with 8 or 5.
     :returns: probabilities by softmax, the most probable expression, its probability as the
         confidence; unknown where any output is NaN or infinite.
     :raises ValueError: for another number of classes.
     """
-    classes = _classes(len(logits))
+    classes = classes or _classes(len(logits))
     if not (np.isfinite(logits).all() and math.isfinite(valence) and math.isfinite(arousal)):
-        return EmotionEstimate.unknown(backend, model)
+        return EmotionEstimate.unknown(backend, model, reading)
     probabilities = np.full(len(EXPRESSIONS), np.nan)
     probabilities[list(classes)] = softmax(logits)
     expression = classes[int(np.argmax(logits))]
@@ -232,6 +243,7 @@ def interpret(
         arousal=min(max(float(arousal), -1.0), 1.0),
         backend=backend,
         model=model,
+        reading=reading,
     )
 
 
@@ -264,13 +276,16 @@ class EmoNet:
     :raises InferenceError: when the engine is of another network, or its file cannot be read.
     """
 
+    size_px = INPUT_SIZE_PX
+    """Side of the network's input."""
+
     def __init__(self, engine: Engine, *, settings: CropSettings = DEFAULT_CROP) -> None:
         shapes = {output.name: output.shape for output in engine.outputs}
         try:
-            self.expressions = _classes(shapes['expression'][1])
+            self.expressions = self._classes_of(shapes['expression'][1])
         except (KeyError, IndexError, ValueError) as error:
             raise InferenceError(
-                f'{engine}: expected an output expression[N,8] or [N,5], it has'
+                f"{engine}: expected logits of 8 expressions, or EmoNet's 5, it has"
                 f' {", ".join(map(str, engine.outputs))}'
             ) from error
         try:
@@ -279,7 +294,12 @@ class EmoNet:
             raise InferenceError(f'{engine}: {engine.path} cannot be read: {error}') from error
         self.engine = engine
         self.settings = settings
+        self._own_scale = settings.scale
         self._max_batch = min(_MAX_BATCH, getattr(engine, 'max_batch', _MAX_BATCH))
+
+    def scale_crop(self, scale: float) -> None:
+        """Change how much of a face the network sees; 0: what it was made for."""
+        self.settings = replace(self.settings, scale=scale or self._own_scale)
 
     def run(
         self, image: npt.NDArray[np.uint8], faces: Sequence[TrackedFace]
@@ -296,11 +316,14 @@ class EmoNet:
         """
         check_image(image)
         image = np.ascontiguousarray(image)
-        estimates = [EmotionEstimate.unknown(self.engine.backend, self.model)] * len(faces)
-        crops = np.empty((len(faces), INPUT_SIZE_PX, INPUT_SIZE_PX, 3), dtype=np.uint8)
+        unknown = EmotionEstimate.unknown(self.engine.backend, self.model, self.engine.name)
+        estimates = [unknown] * len(faces)
+        size = self.size_px
+        crops = np.empty((len(faces), size, size, 3), dtype=np.uint8)
         seen: list[int] = []
         for index, face in enumerate(faces):
-            if crop_face(image, face, self.settings, out=crops[len(seen)]) is not None:
+            place = crops[len(seen)]
+            if crop_face(image, face, self.settings, size_px=size, out=place) is not None:
                 seen.append(index)
         for begin in range(0, len(seen), self._max_batch):
             indices = seen[begin : begin + self._max_batch]
@@ -327,6 +350,11 @@ class EmoNet:
                 float(outputs['arousal'][i, 0]),
                 backend=self.engine.backend,
                 model=self.model,
+                reading=self.engine.name,
+                classes=self.expressions,
             )
             for i in range(count)
         ]
+
+    def _classes_of(self, count: int) -> tuple[int, ...]:
+        return _classes(count)

@@ -17,26 +17,42 @@ FEAR = 4
 DISGUST = 5
 ANGER = 6
 CONTEMPT = 7
+UNCERTAIN = 254
+"""The face was seen, and what it shows is not clear enough."""
 UNKNOWN = 255
+"""Nothing could be read."""
 
 EXPRESSIONS = ('neutral', 'happy', 'sad', 'surprise', 'fear', 'disgust', 'anger', 'contempt')
 """Names by index: the order of EmoNet (Toisoul et al. 2021) and of ``aitable_msgs/Emotion``."""
 
-UNKNOWN_NAME = 'unknown'
+_OTHERS = {UNCERTAIN: 'uncertain', UNKNOWN: 'unknown'}
 
 
 def expression_name(expression: int) -> str:
     """
     Return the name of an expression.
 
-    :param expression: an index into :data:`EXPRESSIONS`, or :data:`UNKNOWN`.
+    :param expression: an index into :data:`EXPRESSIONS`, :data:`UNCERTAIN` or :data:`UNKNOWN`.
     :raises ValueError: for any other number.
     """
-    if expression == UNKNOWN:
-        return UNKNOWN_NAME
+    if expression in _OTHERS:
+        return _OTHERS[expression]
     if not 0 <= expression < len(EXPRESSIONS):
-        raise ValueError(f'expression must be 0..{len(EXPRESSIONS) - 1} or 255, got {expression}')
+        raise ValueError(
+            f'expression must be 0..{len(EXPRESSIONS) - 1}, 254 or 255, got {expression}'
+        )
     return EXPRESSIONS[expression]
+
+
+def shown_name(expression: int) -> str:
+    """
+    Return the name of an expression for people: with a question mark where it is mostly wrong.
+
+    That is contempt: F1 of 0.1 to 0.3 (docs/emotion.md).
+
+    :raises ValueError: as :func:`expression_name`.
+    """
+    return expression_name(expression) + ('?' if expression == CONTEMPT else '')
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +60,9 @@ class EmotionEstimate:
     """
     The expression of one face in one image. NaN means 'not measured', never 0.
 
-    :param expression: index of the most probable expression, or :data:`UNKNOWN`.
-    :param confidence: how far to trust ``expression``, 0..1, or NaN.
+    :param expression: index of the most probable expression; :data:`UNCERTAIN` where its
+        probability does not suffice, :data:`UNKNOWN` where nothing was read.
+    :param confidence: how far to trust the most probable expression, 0..1, or NaN.
     :param probabilities: (8,) by the order of :data:`EXPRESSIONS`, float64, sum 1 over the
         classes that the model has; NaN for a class that it lacks; all NaN where unknown.
         A read-only copy is kept.
@@ -53,6 +70,7 @@ class EmotionEstimate:
     :param arousal: calm -1 .. 1 excited, or NaN.
     :param backend: what computed it, e.g. ``'onnxruntime'`` or ``'geometry'``.
     :param model: file and short sha256 of the network; empty where none was used.
+    :param reading: which reading it is: ``'emonet'``, ``'expression'``, ``'geometry'`` ...
     :raises ValueError: when a number is out of its range or the shape is another.
     """
 
@@ -63,6 +81,7 @@ class EmotionEstimate:
     arousal: float
     backend: str
     model: str = ''
+    reading: str = ''
 
     def __post_init__(self) -> None:
         expression_name(self.expression)
@@ -74,7 +93,7 @@ class EmotionEstimate:
             known.min() < 0.0 or known.max() > 1.0 or abs(known.sum() - 1.0) > 1e-3
         ):
             raise ValueError(f'probabilities must lie in 0..1 and sum to 1, got {probabilities}')
-        if self.expression != UNKNOWN and np.isnan(probabilities[self.expression]):
+        if self.expression not in _OTHERS and np.isnan(probabilities[self.expression]):
             raise ValueError(f'expression {self.label} has no probability')
         for name, low in (('confidence', 0.0), ('valence', -1.0), ('arousal', -1.0)):
             value = getattr(self, name)
@@ -85,12 +104,19 @@ class EmotionEstimate:
 
     @property
     def label(self) -> str:
-        """Name of the expression: ``'neutral'``, ..., ``'unknown'``."""
+        """Name of the expression: ``'neutral'``, ..., ``'uncertain'``, ``'unknown'``."""
         return expression_name(self.expression)
 
+    @property
+    def most_probable(self) -> int:
+        """Index of the most probable expression, certain or not; :data:`UNKNOWN`: nothing is."""
+        if np.isnan(self.probabilities).all():
+            return UNKNOWN
+        return int(np.nanargmax(self.probabilities))
+
     @classmethod
-    def unknown(cls, backend: str, model: str = '') -> EmotionEstimate:
+    def unknown(cls, backend: str, model: str = '', reading: str = '') -> EmotionEstimate:
         """Return the estimate that says that nothing could be measured."""
         nan = float('nan')
         probabilities = np.full(len(EXPRESSIONS), nan)
-        return cls(UNKNOWN, nan, probabilities, nan, nan, backend, model)
+        return cls(UNKNOWN, nan, probabilities, nan, nan, backend, model, reading)

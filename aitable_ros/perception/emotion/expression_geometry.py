@@ -1,7 +1,7 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
 """
-A facial expression from the shape of the face alone: the stand-in while EmoNet has no weights.
+A facial expression from the shape of the face alone: the stand-in where no network runs.
 
 Four steps, each deterministic and documented where it stands:
 
@@ -188,6 +188,19 @@ corners belong to sadness and disgust, a raised upper lip to disgust and anger.
 """
 
 
+def image_quality(face: FrontalFace) -> float:
+    """
+    Tell how well a face can be read: how far it is turned, how small it is, how little like one.
+
+    :returns: 1: well; 0: not at all.
+    """
+    return (
+        _graded(face.turn_rad, *_TURN_RAD)
+        * _graded(face.eye_span_px, *_EYE_SPAN_PX)
+        * _graded(face.residual, *_RESIDUAL)
+    )
+
+
 def _graded(value: float, full: float, none: float) -> float:
     """Return 1 at ``full``, 0 at ``none``, linear between, clamped outside."""
     return min(max((none - value) / (none - full), 0.0), 1.0)
@@ -211,15 +224,9 @@ class GeometryExpression:
         :returns: the estimate; unknown where there is no face, it is not shaped like one, or the
             head is turned too far or too small in the image.
         """
-        if face is None:
-            return EmotionEstimate.unknown(BACKEND)
-        quality = (
-            _graded(face.turn_rad, *_TURN_RAD)
-            * _graded(face.eye_span_px, *_EYE_SPAN_PX)
-            * _graded(face.residual, *_RESIDUAL)
-        )
-        if quality <= 0.0:
-            return EmotionEstimate.unknown(BACKEND)
+        quality = 0.0 if face is None else image_quality(face)
+        if face is None or quality <= 0.0:
+            return EmotionEstimate.unknown(BACKEND, reading=BACKEND)
         probabilities = self.probabilities(face.measures, neutral, face.pitch_rad)
         expression = int(probabilities.argmax())
         valence, arousal = probabilities @ VALENCE_AROUSAL
@@ -231,6 +238,7 @@ class GeometryExpression:
             valence=float(valence),
             arousal=float(arousal),
             backend=BACKEND,
+            reading=BACKEND,
         )
 
     def probabilities(

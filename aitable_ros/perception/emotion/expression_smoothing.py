@@ -9,21 +9,28 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.perception.emotion.expression import UNKNOWN, EmotionEstimate
+from aitable_ros.perception.emotion.expression import EXPRESSIONS, UNKNOWN, EmotionEstimate
 
 _RESTART_AFTER = 4.0
 """A gap longer than this many time constants starts anew."""
 
 
+_LEAST = 1e-4
+"""No estimate counts as evidence against an expression beyond this probability."""
+
+
 class EmotionSmoother:
     """
-    Exponential smoothing of one face's probabilities, valence and arousal; one per face.
+    Exponential smoothing of one face's evidence, valence and arousal; one per face.
 
     The first-order low-pass filter for irregular samples: a new estimate gets the share
-    ``1 - exp(-dt / time_constant_s)`` of the output. The label is the most probable expression of
-    the smoothed probabilities. The confidence follows it: the estimates' confidence per unit of
-    probability (what image quality leaves of it) is smoothed and multiplied by the label's
-    smoothed probability.
+    ``1 - exp(-dt / time_constant_s)`` of the output. What is averaged is the evidence, the
+    logarithms of the probabilities (the logarithmic opinion pool; Genest & Zidek 1986, 'Combining
+    probability distributions'), so that an image which tells much counts more than one which tells
+    nothing. Images that say the same are not taken for independent: their average says it, too.
+    The label is the most probable expression of the result. The confidence follows it: the
+    estimates' confidence per unit of probability (what image quality leaves of it) is smoothed and
+    multiplied by the label's smoothed probability.
 
     An estimate that is unknown is returned as it is and leaves no trace: the next good one is
     smoothed as if it had not been, and counts the more for the time that passed. An equal stamp
@@ -42,6 +49,7 @@ class EmotionSmoother:
         """Forget everything: the next estimate is returned as it is."""
         self._last_s = math.nan
         self._output: EmotionEstimate | None = None
+        self._evidence = np.full(len(EXPRESSIONS), np.nan)
         self._trust = math.nan
         self._valence = math.nan
         self._arousal = math.nan
@@ -72,12 +80,13 @@ class EmotionSmoother:
         if last is not None and stamp_s == self._last_s:
             return last
         share = 1.0
+        evidence = np.log(np.clip(estimate.probabilities, _LEAST, 1.0))
         probabilities = _normalised(estimate.probabilities)
         if last is not None:
             share = -math.expm1(-elapsed_s / self.time_constant_s)
-            probabilities = _normalised(
-                last.probabilities + share * (probabilities - last.probabilities)
-            )
+            evidence = self._evidence + share * (evidence - self._evidence)
+            probabilities = _normalised(np.exp(evidence - np.nanmax(evidence)))
+        self._evidence = evidence
         shown = float(estimate.probabilities[estimate.expression])
         trust = estimate.confidence / shown if shown > 0.0 else math.nan
         self._trust = _mixed(self._trust, trust, share)
@@ -94,13 +103,14 @@ class EmotionSmoother:
             arousal=_signed(self._arousal, estimate.arousal),
             backend=estimate.backend,
             model=estimate.model,
+            reading=estimate.reading,
         )
         return self._output
 
 
 def _comparable(a: EmotionEstimate, b: EmotionEstimate) -> bool:
     same_classes = np.array_equal(np.isnan(a.probabilities), np.isnan(b.probabilities))
-    return same_classes and (a.backend, a.model) == (b.backend, b.model)
+    return same_classes and (a.backend, a.model, a.reading) == (b.backend, b.model, b.reading)
 
 
 def _normalised(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -52,6 +52,8 @@ _REACH = 3.0
 _LEARNED = tuple(f.name for f in fields(NeutralFace) if f.name != 'lip_gap')
 """Lips that touch have the same gap on everybody; talking, not the person, moves it."""
 
+_COLUMNS = np.array([i for i, f in enumerate(fields(NeutralFace)) if f.name in _LEARNED])
+
 _QUARTILES_TO_BAND = 1.2816 / 0.6745
 """From the distance of the quartiles to that of the 10th and 90th percentile, which the
 population's bands span, on a normal distribution."""
@@ -112,7 +114,24 @@ class NeutralFaceLearner:
         share = (self.evidence_s - _MIN_EVIDENCE_S) / (_FULL_EVIDENCE_S - _MIN_EVIDENCE_S)
         return min(max(share, 0.0), 1.0)
 
-    def update_face(self, stamp_s: float, face: FrontalFace | None) -> None:
+    def offset_from(self, usual: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+        """
+        Tell by how much this person at rest differs, as far as it can be trusted.
+
+        :param usual: (15,) the measures of others at rest, by the order of
+            :class:`~aitable_ros.perception.emotion.face_measures.FaceMeasures`.
+        :returns: (15,) differences times :attr:`trust`; None: nothing is known yet.
+        """
+        if self.trust == 0.0:
+            return None
+        offset = np.zeros(len(usual))
+        median = np.clip(self._percentile(0.5), -_MAX_OFFSET, _MAX_OFFSET)
+        offset[_COLUMNS] = self._centre + self._width * median - usual[_COLUMNS]
+        return self.trust * offset
+
+    def update_face(
+        self, stamp_s: float, face: FrontalFace | None, most_rest: float = 1.0
+    ) -> None:
         """
         Learn from one frame.
 
@@ -120,6 +139,7 @@ class NeutralFaceLearner:
             loops) makes the learner forget.
         :param face: from :func:`~aitable_ros.perception.emotion.face_measures.frontalise`; None:
             not measured.
+        :param most_rest: how neutral another reading finds the face, 0..1: it counts for no more.
         :raises ValueError: when the stamp is not finite.
         """
         if not math.isfinite(stamp_s):
@@ -143,6 +163,7 @@ class NeutralFaceLearner:
         rest = self._rest(measures, POPULATION_NEUTRAL, pitch_rad)
         if self.neutral is not POPULATION_NEUTRAL:
             rest = max(rest, self._rest(measures, self.neutral, pitch_rad))
+        rest = min(rest, most_rest)
         if rest < _MIN_REST:
             return
         self._add(measures, pitch_rad, rest * min(elapsed_s, _MAX_GAP_S))

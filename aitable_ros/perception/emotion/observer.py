@@ -1,29 +1,41 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""Emotion: the faces of an image in, the expression of each out."""
+"""
+Emotion: the faces of an image in, the expression of each out.
+
+Four readings, each better than the next: EmoNet, EmotiEffLib's networks, the network fer with the
+face's shape, and the shape alone. The first whose network loads reads; every estimate names it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.inference.engine import InferenceError
-from aitable_ros.inference.selection import AUTO, Load, Selection, close_all, opened
-from aitable_ros.perception.emotion.emonet import CropSettings, EmoNet
-from aitable_ros.perception.emotion.expression import UNKNOWN, EmotionEstimate
-from aitable_ros.perception.emotion.expression_geometry import BACKEND as GEOMETRY
+from aitable_ros.inference.engine import Engine, InferenceError
+from aitable_ros.inference.selection import AUTO, Load, Selection, Skipped, close_all, opened
+from aitable_ros.perception.emotion.emonet import EmoNet
+from aitable_ros.perception.emotion.emotieff import EmotiEff
+from aitable_ros.perception.emotion.expression import UNCERTAIN, UNKNOWN, EmotionEstimate
 from aitable_ros.perception.emotion.expression_geometry import GeometryExpression
+from aitable_ros.perception.emotion.expression_head import NEUTRAL_BONUS
 from aitable_ros.perception.emotion.expression_smoothing import EmotionSmoother
 from aitable_ros.perception.emotion.face_measures import frontalise
+from aitable_ros.perception.emotion.learned_expression import LearnedExpression
 from aitable_ros.perception.emotion.neutral_face import NeutralFaceLearner
+from aitable_ros.perception.emotion.readings import CHAIN, EXPRESSION, GEOMETRY, NETWORKS
 from aitable_ros.perception.faces.observer import Look, SeenFaces
 from aitable_ros.perception.faces.people import People
 from aitable_ros.perception.faces.pipeline import TrackedFace
 from aitable_ros.perception.images.stream_order import StreamOrder
 from aitable_ros.perception.maths.rate_limit import RateLimit
+
+MIN_CONFIDENCE = 0.35
+"""Where confidence is calibrated, less is right in three of ten; docs/emotion.md."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +44,21 @@ class EmotionSettings:
     How expressions are read.
 
     :param max_rate_hz: images per second that the network is run on; 0: all [Hz].
-    :param crop: the network's crop.
+    :param crop_scale: side of the crop of EmoNet or EmotiEffLib over that of the tight landmark
+        box; 0: the network's own.
+    :param neutral_bonus: how much more often than others faces are taken to be neutral, in
+        log-odds; of the reading ``expression``.
     :param min_face_px: faces that are narrower are UNKNOWN [pixels].
-    :param min_confidence: below this confidence the expression is UNKNOWN, 0..1.
+    :param min_confidence: below this confidence the expression is UNCERTAIN, 0..1.
     :param smoothing_s: time constant over which a face's results are averaged; 0: not at all [s].
     :param forget_after_s: a face that was not seen for this long starts anew [s].
     """
 
     max_rate_hz: float = 5.0
-    crop: CropSettings = CropSettings()  # noqa: RUF009 (frozen)
+    crop_scale: float = 0.0
+    neutral_bonus: float = NEUTRAL_BONUS
     min_face_px: float = 48.0
-    min_confidence: float = 0.0
+    min_confidence: float = MIN_CONFIDENCE
     smoothing_s: float = 0.0
     forget_after_s: float = 3.0
 
@@ -70,14 +86,15 @@ class _Person:
 
 class EmotionObserver:
     """
-    Reads the expression of every face, by EmoNet or from the landmarks.
+    Reads the expression of every face.
 
     Use and close it in the thread that loaded it.
 
-    :param selections: EmoNet's engine, the observer's own from now on; empty: the landmarks are
-        read, relative to the person's own neutral face.
+    :param selections: the reading's engine, the observer's own from now on; empty: the landmarks
+        are read, relative to the person's own neutral face.
     :param settings: thresholds.
-    :param why_geometry: why there is no network.
+    :param reading: which of :data:`~aitable_ros.perception.emotion.readings.READINGS` it is.
+    :param skipped: the readings before it, and why they do not run.
     :raises InferenceError: when the engine is of another network.
     """
 
@@ -86,11 +103,15 @@ class EmotionObserver:
         selections: Sequence[Selection] = (),
         settings: EmotionSettings | None = None,
         *,
-        why_geometry: str = '',
+        reading: str = GEOMETRY,
+        skipped: Sequence[Skipped] = (),
     ) -> None:
         self.selections = tuple(selections)
-        self.network = EmoNet(selections[0].engine) if selections else None
-        self.why_geometry = why_geometry
+        self.reading = reading
+        self.skipped = tuple(skipped)
+        self.network: EmoNet | LearnedExpression | None = None
+        if selections:
+            self.network = _NETWORKS.get(reading, EmoNet)(selections[0].engine)
         self.without_image = 0
         """How many images were due, but not at hand."""
         self._geometry = GeometryExpression()
@@ -105,26 +126,31 @@ class EmotionObserver:
         load: Load,
         *,
         backend: str = AUTO,
-        network: str = 'emonet',
+        reading: str = AUTO,
         settings: EmotionSettings | None = None,
     ) -> EmotionObserver:
         """
-        Load the network, or say why the landmarks have to do.
+        Load a reading, or say why a lesser one has to do.
 
         :param load: loads networks of the catalog.
-        :param backend: ``geometry``: no network; ``auto``: the landmarks where it does not load.
-        :param network: its name in the catalog.
-        :raises InferenceError: when a backend that was named does not load.
+        :param backend: what runs the network. One that was named has to run one: then ``auto``
+            does not end with the landmarks.
+        :param reading: a name, or ``auto``: the first of
+            :data:`~aitable_ros.perception.emotion.readings.CHAIN` that loads.
+        :raises InferenceError: when nothing of what was asked for loads.
         """
-        if backend == GEOMETRY:
-            return cls((), settings, why_geometry=f'backend is {GEOMETRY}')
-        try:
-            with opened(load, (network,)) as selections:
-                return cls(selections, settings)
-        except InferenceError as error:
-            if backend != AUTO:
-                raise
-            return cls((), settings, why_geometry=str(error))
+        skipped: list[Skipped] = []
+        for name in CHAIN if reading == AUTO else (reading,):
+            if name not in NETWORKS:
+                if skipped and backend != AUTO:
+                    break
+                return cls((), settings, skipped=skipped)
+            try:
+                with opened(load, (NETWORKS[name],)) as selections:
+                    return cls(selections, settings, reading=name, skipped=skipped)
+            except InferenceError as error:
+                skipped.append(Skipped(name, str(error)))
+        raise InferenceError('; '.join(map(str, skipped)))
 
     @property
     def stream(self) -> StreamOrder:
@@ -139,8 +165,10 @@ class EmotionObserver:
     def adopt(self, settings: EmotionSettings) -> None:
         """Take over other thresholds; nobody is forgotten."""
         self.settings = settings
-        if self.network is not None:
-            self.network.settings = settings.crop
+        if isinstance(self.network, LearnedExpression):
+            self.network.neutral_bonus = settings.neutral_bonus
+        elif self.network is not None:
+            self.network.scale_crop(settings.crop_scale)
         self._people.forget_after_s = settings.forget_after_s
         for person in self._people:
             person.smoother.time_constant_s = settings.smoothing_s
@@ -189,7 +217,11 @@ class EmotionObserver:
                 self.without_image += 1
                 return []
             self._limit.take(seen.stamp_s, self.settings.max_rate_hz)
-            estimates = self.network.run(image, seen.faces)
+            if isinstance(self.network, LearnedExpression):
+                learners = [person.neutral for person in people]
+                estimates = self.network.run(image, seen.faces, learners, seen.stamp_s)
+            else:
+                estimates = self.network.run(image, seen.faces)
         return [
             EmotionReading(face, self._finish(face, person, estimate, seen.stamp_s))
             for face, person, estimate in zip(seen.faces, people, estimates)
@@ -217,7 +249,7 @@ class EmotionObserver:
         self, face: TrackedFace, person: _Person, stamp_s: float
     ) -> EmotionEstimate:
         if face.landmarks_px is None or not face.views.expression_is_seen:
-            return EmotionEstimate.unknown(GEOMETRY)
+            return EmotionEstimate.unknown(GEOMETRY, reading=GEOMETRY)
         frontal = frontalise(face.landmarks_px)
         person.neutral.update_face(stamp_s, frontal)
         return self._geometry.estimate_face(frontal, person.neutral.neutral)
@@ -227,8 +259,16 @@ class EmotionObserver:
     ) -> EmotionEstimate:
         """Smooth an estimate, and withhold what should not be claimed."""
         if face.xywh_px[2] < self.settings.min_face_px or not face.views.expression_is_seen:
-            estimate = EmotionEstimate.unknown(estimate.backend, estimate.model)
+            estimate = EmotionEstimate.unknown(estimate.backend, estimate.model, self.reading)
         estimate = person.smoother.update(stamp_s, estimate)
-        if estimate.confidence < self.settings.min_confidence:
-            estimate = replace(estimate, expression=UNKNOWN)
+        if (
+            estimate.expression != UNKNOWN
+            and not estimate.confidence >= self.settings.min_confidence
+        ):
+            estimate = replace(estimate, expression=UNCERTAIN)
         return estimate
+
+
+_NETWORKS: Mapping[str, Callable[[Engine], EmoNet | LearnedExpression]] = MappingProxyType(
+    {'emotieff': EmotiEff, 'emotieff_mbf': EmotiEff, EXPRESSION: LearnedExpression}
+)

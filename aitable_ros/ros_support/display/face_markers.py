@@ -20,6 +20,7 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from aitable_msgs.msg import Emotion, Fatigue
+from aitable_ros.perception.emotion.expression import shown_name
 from aitable_ros.perception.maths.rotation import Quaternion, Vector, rotate
 from aitable_ros.ros_support.messages.results import head_pose_of
 from aitable_ros.visualization.overlay.drawing import Rgb
@@ -154,8 +155,8 @@ def label_text(fatigue: Fatigue, emotion: Emotion | None) -> str:
     """Give the lines above a head: id and expression, PERCLOS, level, as far as known."""
     first = fatigue.face_id
     if emotion is not None and emotion.expression != Emotion.UNKNOWN:
-        first += f'  {emotion.label}'
-        if not math.isnan(emotion.confidence):
+        first += f'  {shown_name(emotion.expression)}'
+        if emotion.expression != Emotion.UNCERTAIN and not math.isnan(emotion.confidence):
             first += f' {100 * emotion.confidence:.0f}%'
     lines = [first]
     if not math.isnan(fatigue.perclos):

@@ -83,6 +83,7 @@ def emotion_to_message(reading: EmotionReading, header: Header) -> Emotion:
         face_id=reading.face.face_id,
         backend=estimate.backend,
         model=estimate.model,
+        reading=estimate.reading,
         expression=estimate.expression,
         label=estimate.label,
         confidence=float(estimate.confidence),

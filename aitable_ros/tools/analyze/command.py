@@ -15,7 +15,7 @@ from pathlib import Path
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.selection import AUTO, BACKENDS
 from aitable_ros.model_zoo.catalog import CatalogError
-from aitable_ros.perception.emotion.expression_geometry import BACKEND as GEOMETRY
+from aitable_ros.perception.emotion.readings import READINGS
 from aitable_ros.perception.posture.body_source import BLAZEPOSE, NETWORKS
 from aitable_ros.tools.analyze.run import Run
 from aitable_ros.tools.support.interrupts import settle_interrupt
@@ -173,16 +173,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     networks.add_argument(
         '--emotion-backend',
-        choices=(AUTO, *BACKENDS, GEOMETRY),
+        choices=(AUTO, *BACKENDS),
         default=AUTO,
-        help='what reads expressions: EmoNet on a backend, or the landmarks (geometry); default:'
-        ' EmoNet where its weights are, else the landmarks',
+        help='what runs the network of expressions (default: the first that works)',
     )
     networks.add_argument(
-        '--emotion-network',
-        choices=('emonet', 'emonet_5'),
-        default='emonet',
-        help='EmoNet with 8 (default) or with 5 expressions',
+        '--emotion-reading',
+        choices=(AUTO, *READINGS),
+        default=AUTO,
+        help='what reads expressions (default: the first of emonet, emotieff, emotieff_mbf,'
+        ' expression and geometry that loads; see docs/emotion.md)',
     )
     networks.add_argument(
         '--posture-network',

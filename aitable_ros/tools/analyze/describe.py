@@ -99,6 +99,7 @@ def _emotion(reading: EmotionReading) -> dict[str, Any]:
         'probabilities': _numbers(estimate.probabilities, 6),
         'valence': _number(estimate.valence),
         'arousal': _number(estimate.arousal),
+        'reading': estimate.reading,
         'backend': estimate.backend,
     }
 

@@ -93,8 +93,10 @@ class Run:
             observers = stack.enter_context(contextlib.closing(load_observers(options, self)))
             for selection in observers.selections:
                 self.info(selection.explain())
-            if observers.emotion.why_geometry and options.emotion_backend != 'geometry':
-                self.info(f'emotion runs on geometry; skipped: {observers.emotion.why_geometry}')
+            emotion = observers.emotion
+            if emotion.skipped:
+                why = '; '.join(map(str, emotion.skipped))
+                self.info(f'emotion is read by {emotion.reading}; skipped: {why}')
             why = observers.faces.why_unrefined
             if options.refine_eyes and why:
                 self.info(f'lids are measured by FaceMesh alone: {why}')
@@ -241,7 +243,7 @@ def load_observers(options: argparse.Namespace, logger: Any) -> Observers:
             EmotionObserver.load(
                 load(options.emotion_backend),
                 backend=options.emotion_backend,
-                network=options.emotion_network,
+                reading=options.emotion_reading,
                 settings=EmotionSettings(
                     max_rate_hz=0.0 if options.every_image else defaults.max_rate_hz
                 ),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aitable_ros.inference.selection import AUTO, BACKENDS
-from aitable_ros.perception.emotion.expression_geometry import BACKEND as GEOMETRY
+from aitable_ros.perception.emotion.readings import READINGS
 from aitable_ros.tools.support.interrupts import settle_interrupt
 from aitable_ros.tools.support.ros_arguments import split_ros_arguments
 from aitable_ros.visualization.overlay.privacy_modes import NONE, PRIVACY
@@ -103,6 +103,7 @@ def _request(arguments: argparse.Namespace, ros_arguments: Sequence[str]) -> Req
         arguments=tuple(ros),
         backend=arguments.backend,
         emotion_backend=arguments.emotion_backend,
+        emotion_reading=arguments.emotion_reading,
         namespace=arguments.namespace,
         force=arguments.force,
         csv=arguments.csv,
@@ -199,7 +200,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--emotion-backend',
-        choices=(AUTO, *BACKENDS, GEOMETRY),
+        choices=(AUTO, *BACKENDS),
+        default='',
+        help='what runs the network of expressions, likewise',
+    )
+    parser.add_argument(
+        '--emotion-reading',
+        choices=(AUTO, *READINGS),
         default='',
         help='what reads expressions, likewise',
     )

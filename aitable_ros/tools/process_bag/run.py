@@ -119,6 +119,7 @@ class Request:
     :param arguments: ROS arguments for the nodes (parameter files, remaps).
     :param backend: replaces the parameter ``backend`` of all nodes but emotion; empty: leave it.
     :param emotion_backend: and of emotion.
+    :param emotion_reading: replaces its parameter ``reading``; empty: leave it.
     :param namespace: in which the nodes are.
     :param force: replace the bag that is there.
     :param csv: file for a table of the readings; None: none is wanted.
@@ -138,6 +139,7 @@ class Request:
     arguments: tuple[str, ...] = ()
     backend: str = ''
     emotion_backend: str = ''
+    emotion_reading: str = ''
     namespace: str = ''
     force: bool = False
     csv: Path | None = None
@@ -173,6 +175,8 @@ def process_bag(request: Request, *, quiet: bool = True) -> Summary:
             backend = request.emotion_backend if node == 'emotion' else request.backend
             if backend:
                 parameters[f'{node}:backend'] = backend
+        if request.emotion_reading:
+            parameters['emotion:reading'] = request.emotion_reading
         pipeline = OfflinePipeline(
             request.nodes or available_nodes(),
             arguments=request.arguments,

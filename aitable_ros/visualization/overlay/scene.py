@@ -8,13 +8,14 @@ Readings come as the observers give them, or as messages: both have the fields o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from aitable_ros.perception.emotion.expression import UNKNOWN
+from aitable_ros.perception.emotion.expression import UNCERTAIN, UNKNOWN, shown_name
 from aitable_ros.perception.faces.pipeline import TrackedFace
 from aitable_ros.perception.fatigue.blinks import EyeState
 from aitable_ros.perception.fatigue.level import FatigueLevel
@@ -55,8 +56,8 @@ def face_overlay(
     values: dict[str, Any] = {}
     if emotion is not None and emotion.expression != UNKNOWN:
         values = {
-            'expression': emotion.label,
-            'confidence': emotion.confidence,
+            'expression': shown_name(emotion.expression),
+            'confidence': math.nan if emotion.expression == UNCERTAIN else emotion.confidence,
             'valence': emotion.valence,
             'arousal': emotion.arousal,
         }

@@ -16,7 +16,7 @@ const named = (words, index) => words[index] ?? String(index);
 // name, and what it says of a person: text; undefined: such readings do not come
 const FIELDS = [
   ['expression', ({ emotion }) => emotion && (expressions[emotion.label] ?? emotion.label) +
-    (emotion.label === 'unknown' || emotion.confidence === null
+    (['uncertain', 'unknown'].includes(emotion.label) || emotion.confidence === null
       ? '' : ` (${percent(emotion.confidence)})`)],
   ['eyes', ({ fatigue }) => fatigue && [
     named(eyes, fatigue.eye_state),

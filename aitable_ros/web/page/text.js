@@ -64,7 +64,7 @@ export const unseen = ['', 'the face was not found', 'the landmarks are doubtful
 
 export const expressions = { neutral: 'neutral', happy: 'happy', sad: 'sad',
   surprise: 'surprised', fear: 'afraid', disgust: 'disgusted', anger: 'angry',
-  contempt: 'contemptuous', unknown: 'not known' };
+  contempt: 'contemptuous? (mostly wrong)', uncertain: 'not clear', unknown: 'not known' };
 
 function side(degrees, positive, negative) {
   return `${Math.abs(degrees)}° ${degrees < 0 ? negative : positive}`;

@@ -17,6 +17,7 @@ from aitable_ros.perception.emotion.expression import (
     NEUTRAL,
     SAD,
     SURPRISE,
+    UNCERTAIN,
     UNKNOWN,
     EmotionEstimate,
     expression_name,
@@ -42,10 +43,11 @@ def test_names_stand_in_emonets_order():
     assert indices == tuple(range(8))
     assert [expression_name(i) for i in indices] == list(EXPRESSIONS)
     assert EXPRESSIONS[HAPPY] == 'happy'
+    assert expression_name(UNCERTAIN) == 'uncertain'
     assert expression_name(UNKNOWN) == 'unknown'
 
 
-@pytest.mark.parametrize('number', [-1, 8, 254, 256])
+@pytest.mark.parametrize('number', [-1, 8, 253, 256])
 def test_other_numbers_are_no_expressions(number):
     with pytest.raises(ValueError, match=str(number)):
         expression_name(number)

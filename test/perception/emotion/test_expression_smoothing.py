@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,8 +50,17 @@ def test_a_step_is_done_to_63_percent_after_the_time_constant():
     done = 1.0 - math.exp(-1.0)
     assert result.valence == pytest.approx(0.8 * done)
     assert result.arousal == pytest.approx(-0.4 * done)
-    low, high = 0.1 / 7, 0.9
-    assert result.probabilities[HAPPY] == pytest.approx(low + done * (high - low))
+    # what moves so far is the evidence, the logarithm of the odds
+    odds = math.log(0.9 / (0.1 / 7))
+    found = math.log(result.probabilities[HAPPY] / result.probabilities[NEUTRAL])
+    assert found == pytest.approx((2 * done - 1) * odds)
+
+
+def test_an_image_that_tells_much_counts_more_than_several_that_tell_little():
+    smoother = EmotionSmoother(1.0)
+    unsure = replace(certain(SAD), probabilities=np.array([0.12, 0.12, 0.16, *[0.12] * 5]))
+    feed(smoother, unsure, 0.0, 2.0, 0.2)
+    assert smoother.update(2.2, certain(HAPPY)).expression == HAPPY
 
 
 def test_one_wrong_frame_does_not_change_the_label():

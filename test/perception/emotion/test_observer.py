@@ -43,7 +43,7 @@ class FakeEngine:
 def with_network(**settings):
     engine = FakeEngine()
     selection = Selection(engine, 'test', engine.path)
-    return EmotionObserver((selection,), EmotionSettings(**settings)), engine
+    return EmotionObserver((selection,), EmotionSettings(**settings), reading='emonet'), engine
 
 
 def seen(stamp_s, *faces):
@@ -55,7 +55,7 @@ def nothing():
 
 
 def test_without_a_network_landmarks_are_read_in_every_image():
-    observer = EmotionObserver(why_geometry='no weights')
+    observer = EmotionObserver()
     for i in range(5):
         (reading,) = observer.observe(seen(i / 30, seen_face(landmarks=smile())), nothing)
     assert (reading.estimate.label, reading.estimate.backend) == ('happy', 'geometry')
@@ -80,13 +80,13 @@ def test_an_image_that_is_not_at_hand_is_counted_and_the_next_one_due():
     assert len(observer.observe(seen(0.1, seen_face()), lambda: IMAGE)) == 1
 
 
-def test_what_should_not_be_claimed_is_unknown():
+def test_what_should_not_be_claimed_is_unknown_or_uncertain():
     observer, _ = with_network(min_face_px=1000.0)
     (reading,) = observer.observe(seen(0.0, seen_face()), lambda: IMAGE)
     assert reading.estimate.label == 'unknown'
     observer.adopt(EmotionSettings(min_confidence=1.0))
     (reading,) = observer.observe(seen(1.0, seen_face()), lambda: IMAGE)
-    assert reading.estimate.label == 'unknown'
+    assert reading.estimate.label == 'uncertain'
     assert max(reading.estimate.probabilities) > 0.9
 
 
@@ -144,17 +144,40 @@ class TestLoading:
     def fail(self, names):
         raise InferenceError(f'{names[0]} has no working backend')
 
-    def test_by_itself_it_reads_the_landmarks_and_says_why(self):
+    def test_by_itself_it_takes_the_first_reading_that_loads_and_says_why(self):
         observer = EmotionObserver.load(self.fail)
-        assert observer.why_geometry == 'emonet has no working backend'
+        assert observer.reading == 'geometry'
+        assert [str(one) for one in observer.skipped] == [
+            'emonet: emonet has no working backend',
+            'emotieff: emotieff has no working backend',
+            'emotieff_mbf: emotieff_mbf has no working backend',
+            'expression: fer has no working backend',
+        ]
 
-    def test_a_named_backend_is_that_one_or_an_error(self):
+    def test_a_better_reading_goes_before_and_every_estimate_names_it(self):
+        def load(names):
+            if names != ('emotieff',):
+                return self.fail(names)
+            engine = FakeEngine()
+            engine.name, engine.inputs = 'emotieff', (SimpleNamespace(shape=(-1, 224, 224, 3)),)
+            return [Selection(engine, 'test', engine.path)]
+
+        observer = EmotionObserver.load(load)
+        (reading,) = observer.observe(seen(0.0, seen_face()), lambda: IMAGE)
+        assert (reading.estimate.reading, reading.estimate.label) == ('emotieff', 'fear')
+        assert [one.backend for one in observer.skipped] == ['emonet']
+
+    def test_a_named_reading_is_that_one_or_an_error(self):
         with pytest.raises(InferenceError, match='emonet_5 has no working backend'):
-            EmotionObserver.load(self.fail, backend='ncnn', network='emonet_5')
+            EmotionObserver.load(self.fail, reading='emonet_5')
+
+    def test_a_named_backend_runs_a_network_or_is_an_error(self):
+        with pytest.raises(InferenceError, match='fer has no working backend'):
+            EmotionObserver.load(self.fail, backend='ncnn')
 
     def test_geometry_asks_for_nothing(self):
-        observer = EmotionObserver.load(self.fail, backend='geometry')
-        assert observer.why_geometry == 'backend is geometry'
+        observer = EmotionObserver.load(self.fail, reading='geometry')
+        assert (observer.reading, observer.skipped) == ('geometry', ())
 
 
 def test_nobody_is_nothing():

@@ -24,7 +24,6 @@ composition, measured_nodes, sample_camera = map(
 COMPOSED = measured_nodes.Side('composed')
 SEPARATE = measured_nodes.Side('separate', composed=False)
 TICKS = os.sysconf('SC_CLK_TCK')
-FILE = Path('parameters.yaml')
 
 
 def process(proc, pid, utime, stime, pss_kb=0, name='python'):
@@ -92,23 +91,16 @@ def test_the_sample_never_jumps():
 class TestCommands:
     def test_one_container_or_a_process_for_each_node(self):
         nodes = ('face_detection', 'emotion')
-        (container,) = COMPOSED.commands(nodes, FILE)
+        (container,) = COMPOSED.commands(nodes)
         assert 'components:=[face_detection,emotion]' in container
-        modules = [command[2] for command in SEPARATE.commands(nodes, FILE)]
+        modules = [command[2] for command in SEPARATE.commands(nodes)]
         assert modules == [f'aitable_ros.nodes.{node}_node' for node in nodes]
 
     def test_both_get_the_same_parameters_in_namespaces_of_their_own(self):
-        (container,) = COMPOSED.commands(('emotion',), FILE)
-        (node,) = SEPARATE.commands(('emotion',), FILE)
+        (container,) = COMPOSED.commands(('emotion',))
+        (node,) = SEPARATE.commands(('emotion',))
         renamed = [text.replace('/composed', '/separate') for text in container[3:-2]]
         assert renamed == node[3:]
-        assert str(FILE) in node
-
-    def test_the_parameter_file_is_one_of_ros(self, tmp_path):
-        yaml = pytest.importorskip('yaml')
-        measured_nodes.write_parameters(tmp_path / 'file.yaml')
-        tree = yaml.safe_load((tmp_path / 'file.yaml').read_text())
-        assert tree['/**/emotion'] == {'ros__parameters': {'backend': 'geometry'}}
 
 
 class TestFigures:
@@ -157,5 +149,5 @@ def test_another_checkout_runs_its_own_code_and_messages(tmp_path):
         text=True,
     )
     assert all(Path(file).is_relative_to(tmp_path) for file in shown.stdout.split())
-    (command,) = side.commands(('emotion',), FILE)
+    (command,) = side.commands(('emotion',))
     assert str(tmp_path / 'config' / 'aitable.yaml') in command

@@ -40,7 +40,9 @@ FACE_KEYS = [
     'emotion',
     'ear_model',
 ]
-EMOTION_KEYS = ['expression', 'confidence', 'probabilities', 'valence', 'arousal', 'backend']
+EMOTION_KEYS = [
+    *('expression', 'confidence', 'probabilities', 'valence', 'arousal', 'reading', 'backend'),
+]
 
 
 @pytest.fixture(scope='module')
@@ -100,7 +102,7 @@ def test_a_picture_gives_one_line_with_exactly_these_keys(run, folder):
     assert np.shape(face['landmarks']) == (478, 3)
     assert len(face['emotion']['probabilities']) == 8
     assert sum(face['emotion']['probabilities']) == pytest.approx(1.0, abs=1e-4)
-    assert face['emotion']['backend'] == 'geometry'
+    assert (face['emotion']['reading'], face['emotion']['backend']) == ('expression', 'litert')
 
 
 def test_the_astronaut_is_found_smiling_with_open_eyes(run, folder):
@@ -219,7 +221,8 @@ def test_plot_writes_a_picture_per_face_of_a_video_and_per_folder(
     monkeypatch.setattr(summary, 'draw_emotion', lambda *a: (tracks.append(a[0]), draw(*a))[1])
     moving_face(tmp_path / 'v.avi', astronaut, frames=4)
     plots = tmp_path / 'plots'
-    status, lines, _ = run(folder, tmp_path / 'v.avi', '--no-landmarks', '--plot', plots)
+    arguments = ('--no-landmarks', '--every-image', '--plot', plots)
+    status, lines, _ = run(folder, tmp_path / 'v.avi', *arguments)
     assert status == 0
     face_id = lines[-1]['faces'][0]['id']
     written = {path.name for path in plots.iterdir()}
@@ -243,7 +246,7 @@ def test_plot_without_matplotlib_says_so_in_one_line(run, folder, tmp_path, monk
 
 def test_each_face_is_summarised_on_standard_error(run, folder, tmp_path, astronaut):
     moving_face(tmp_path / 'v.avi', astronaut, frames=4)
-    _, lines, err = run(folder, tmp_path / 'v.avi', '--no-landmarks')
+    _, lines, err = run(folder, tmp_path / 'v.avi', '--no-landmarks', '--every-image')
     face = lines[-1]['faces'][0]
     valence = np.mean([line['faces'][0]['emotion']['valence'] for line in lines[3:]])
     expected = f'{tmp_path / "v.avi"} face {face["id"]}: 4 frames: happy 100 %; mean valence'

@@ -45,9 +45,8 @@ class EmotionNode(FacesInputNode):
         ParameterSpec(
             'reading',
             AUTO,
-            'what reads expressions: auto is the first of emonet, emotieff, emotieff_mbf (yours '
-            'to bring), expression (a small network and the shape of the face) and geometry (the '
-            'shape alone) that loads',
+            'what reads expressions; auto: the first of emonet, emotieff, emotieff_mbf, '
+            'expression and geometry that loads',
             choices=(AUTO, *READINGS),
             basic=True,
         ),
@@ -64,8 +63,8 @@ class EmotionNode(FacesInputNode):
         ParameterSpec(
             'neutral_bonus',
             NEUTRAL_BONUS,
-            'how much more often than others faces are taken for neutral, of the reading '
-            'expression: 0 finds most expressions, 3 calls nearly all faces neutral [log-odds]',
+            'how much more often faces are taken for neutral: 0 finds most expressions, 3 hardly '
+            'any [log-odds]',
             (0.0, 5.0),
             dynamic=True,
             basic=True,
@@ -98,7 +97,6 @@ class EmotionNode(FacesInputNode):
             "time constant over which a face's results are averaged; 0: not at all [s]",
             (0.0, 60.0),
             dynamic=True,
-            basic=True,
         ),
         ParameterSpec(
             'forget_after',

@@ -49,6 +49,8 @@ PENALTY = 30.0
 """Of the weights, squared, in units of the features' spread: found on the training halves."""
 TRUST = 0.75
 """So much of the network's log-probabilities the layer starts from."""
+RARITY = 0.5
+"""So much is taken off the logit of contempt: it is rarer than the others everywhere."""
 RESAMPLES = 1000
 OTHER_NAMES = {
     **{'happiness': 'happy', 'sadness': 'sad', 'angry': 'anger', 'fearful': 'fear'},
@@ -180,7 +182,9 @@ def fit(faces: Faces) -> Head:
     flat = minimize(loss, zeros, jac=True, method='L-BFGS-B', options={'maxiter': 1000})
     w = flat.x[:-K].reshape(-1, K) / spread[:, None]
     rest = np.median(faces.x[faces.y == NEUTRAL], axis=0)[len(CLASSES) : -2]
-    head = Head(start + w, start_bias + flat.x[-K:] - mean @ w, rest, 1.0)
+    bias = start_bias + flat.x[-K:] - mean @ w
+    bias[CONTEMPT] -= RARITY
+    head = Head(start + w, bias, rest, 1.0)
 
     def surprise(temperature: float) -> float:
         p = head._replace(temperature=temperature).probabilities(faces.x)

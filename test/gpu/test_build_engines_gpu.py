@@ -31,7 +31,7 @@ from aitable_ros.model_zoo.engine_building.half_precision import probe_images
 from aitable_ros.regular_files import file_sha256
 from aitable_ros.tools.build_engines import command as build_engines
 
-MODELS = ('face_detection', 'face_mesh', 'face_attention')
+MODELS = ('face_detection', 'face_mesh', 'face_attention', 'fer')
 OPTIONS = shlex.split(os.environ.get('AITABLE_BUILD_OPTIONS', ''))
 LOGITS = {'face_detection': 'scores', 'face_mesh': 'presence', 'face_attention': 'presence'}
 # of the largest value: on plain pictures BlazeFace's values are far beyond those on faces, and
@@ -95,6 +95,23 @@ def test_fp16_engines_agree_with_onnx_runtime(built: Path, name: str) -> None:
         got = np.concatenate([result[LOGITS[name]] for result in one_by_one])
         flipped = (got > 0) != (want[LOGITS[name]] > 0)
         assert not flipped[np.abs(want[LOGITS[name]]) > 1].any()
+
+
+def test_the_engine_of_emonet_agrees_with_onnx_runtime(engines_dir: Path, tmp_path: Path) -> None:
+    if not (engines_dir / 'emonet.onnx').is_file():
+        pytest.skip('no emonet.onnx: fetch_models emonet')
+    shutil.copyfile(engines_dir / 'emonet.onnx', tmp_path / 'emonet.onnx')
+    assert _build(tmp_path, 'emonet', '--optimization-level', '0', '--max-batch', '4') == 0
+    pictures = np.random.default_rng(0).integers(60, 200, (4, 8, 8, 3), np.uint8)
+    pictures = np.repeat(np.repeat(pictures, 32, axis=1), 32, axis=2)
+    with OnnxRuntimeEngine(CONTRACTS['emonet'], tmp_path / 'emonet.onnx') as reference:
+        want = reference.infer({'image': pictures})
+    with TensorRtEngine(CONTRACTS['emonet'], tmp_path / 'emonet.engine') as engine:
+        assert engine.max_batch == 4
+        got = engine.infer({'image': pictures})
+    for output, expected in want.items():
+        limit = TOLERANCE * np.abs(expected).max()
+        np.testing.assert_allclose(got[output], expected, rtol=0, atol=limit)
 
 
 @pytest.mark.parametrize('name', MODELS)

@@ -52,7 +52,7 @@ CROP_SCALE = round(400.0 / 220.0, 3)
 """Side of the crop over the mean side of the landmark box: 1.82, as for the published figures."""
 
 DETECTION_SCALE = 0.95
-"""Mean side of the 68 landmarks' box over that of BlazeFace's; docs/emonet.md: how measured."""
+"""Mean side of the 68 landmarks' box over that of BlazeFace's; docs/emotion.md: how measured."""
 
 DETECTION_SHIFT = 0.03
 """How far below BlazeFace's centre that of the landmarks' box lies, over BlazeFace's side."""
@@ -126,7 +126,7 @@ def landmarks_box(landmarks_px: npt.NDArray) -> tuple[float, float, float]:
 
     All 468 reach up to the hairline and make the crop 6 to 9 % too large and put it a tenth of
     its size too high; of :data:`EXTENT_OF_68_LANDMARKS` the box agrees within a few percent
-    (docs/emonet.md).
+    (docs/emotion.md).
 
     :param landmarks_px: (468 or more, 2 or 3), x and y first.
     :returns: x and y of the box's centre, mean of its width and height [px].

@@ -26,6 +26,7 @@ reason, and lower for sadness, fear, disgust and anger (:data:`WEAK_EXPRESSIONS`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -57,9 +58,15 @@ _GAIN = 12.0
 _NEUTRAL_SCORE = 2.5
 _OPPOSED_WEIGHT = 0.3
 
+# The probability of neutral where nothing at all is shown: it cannot be more.
+_NEUTRAL_AT_BEST = math.exp(_NEUTRAL_SCORE) / (math.exp(_NEUTRAL_SCORE) + len(EXPRESSIONS) - 1)
+
 # The confidence of a perfect match on a large frontal face, and for WEAK_EXPRESSIONS.
 _MAX_CONFIDENCE = 0.6
 _WEAK_MAX_CONFIDENCE = 0.4
+
+# Of 100 faces that are called neutral 42 are: what is slight is not seen.
+_NEUTRAL_MAX_CONFIDENCE = 0.42
 
 # Up to the first value nothing is lost of the confidence, from the second on all: turn of the
 # head [rad], its size [pixels], and how far the mesh is from the shape of a face [eye spans].
@@ -230,10 +237,14 @@ class GeometryExpression:
         probabilities = self.probabilities(face.measures, neutral, face.pitch_rad)
         expression = int(probabilities.argmax())
         valence, arousal = probabilities @ VALENCE_AROUSAL
-        cap = _WEAK_MAX_CONFIDENCE if expression in WEAK_EXPRESSIONS else _MAX_CONFIDENCE
+        best, cap = 1.0, _MAX_CONFIDENCE
+        if expression == NEUTRAL:
+            best, cap = _NEUTRAL_AT_BEST, _NEUTRAL_MAX_CONFIDENCE
+        elif expression in WEAK_EXPRESSIONS:
+            cap = _WEAK_MAX_CONFIDENCE
         return EmotionEstimate(
             expression=expression,
-            confidence=cap * quality * float(probabilities[expression]),
+            confidence=cap * quality * float(probabilities[expression]) / best,
             probabilities=probabilities,
             valence=float(valence),
             arousal=float(arousal),

@@ -34,8 +34,8 @@ from aitable_ros.perception.faces.pipeline import TrackedFace
 from aitable_ros.perception.images.stream_order import StreamOrder
 from aitable_ros.perception.maths.rate_limit import RateLimit
 
-MIN_CONFIDENCE = 0.35
-"""Where confidence is calibrated, less is right in three of ten; docs/emotion.md."""
+MIN_CONFIDENCE = 0.4
+"""Where confidence is calibrated, what is below is right in three of ten; docs/emotion.md."""
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ def test_plain_expressions_are_recognised_or_too_slight_even_where_brows_hardly_
 @pytest.mark.parametrize('name', sorted(WEAK))
 def test_weak_expressions_are_never_trusted_right_or_wrong(name):
     """FaceMesh shows a part of the brows' movement; half a disgust even reads as sadness."""
-    limit = min(0.4, 0.7 * estimate(show('happy')).confidence)
+    limit = 0.42
     for amount, brows in itertools.product((0.25, 0.5, 0.75, 1.0), (0.0, 0.25, 0.5, 1.0)):
         result = estimate(show(name, amount, brows))
         assert result.label in WEAK | {'neutral'}, (amount, brows)

@@ -185,7 +185,7 @@ class TestServices:
             node_namespace='/table',
             remap_rules=['faces:=/people'],
             parameters=[
-                Parameter('backend', value='geometry').to_parameter_msg(),
+                Parameter('reading', value='geometry').to_parameter_msg(),
                 Parameter('use_sim_time', value=True).to_parameter_msg(),
             ],
             extra_arguments=[Parameter('use_intra_process_comms', value=True).to_parameter_msg()],
@@ -195,7 +195,7 @@ class TestServices:
         assert self.listed(call) == {1: '/emotion', 2: '/table/mood'}
         mood = components_of(self.container)['/table/mood']
         assert until(lambda: mood.is_active)
-        assert mood.params['backend'] == 'geometry'
+        assert mood.params['reading'] == 'geometry'
         assert mood.get_parameter('use_sim_time').value is True
         assert graph.peer.count_subscribers('/people') == 1
         reply = call('UnloadNode', unique_id=2)

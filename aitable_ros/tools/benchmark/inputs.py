@@ -85,7 +85,7 @@ def make_cases(spec: ModelSpec, seed: int = 0) -> Cases:
     :param spec: the network; it has one image input.
     :param seed: for the crops' places and the noise.
     """
-    height, width, _ = spec.inputs[0].shape[1:]
+    height, width, channels = spec.inputs[0].shape[1:]
     rng = np.random.default_rng(seed)
     noise = rng.integers(0, 256, (NOISE_IMAGES, height, width, 3), np.uint8)
     try:
@@ -95,7 +95,10 @@ def make_cases(spec: ModelSpec, seed: int = 0) -> Cases:
     else:
         crops = [_crop(picture, spec.name, (height, width), rng) for _ in range(CROPS)]
     flat = [np.full((height, width, 3), level, np.uint8) for level in (0, 255)]
-    return Cases(np.stack([*crops, *noise, *flat]), len(crops))
+    images = np.stack([*crops, *noise, *flat])
+    if channels == 1:  # luma of ITU-R BT.601
+        images = (images @ (0.299, 0.587, 0.114)).round().astype(np.uint8)[..., None]
+    return Cases(images, len(crops))
 
 
 def _crop(

@@ -412,7 +412,7 @@ def test_no_leak_and_no_deadlock_in_many_cycles(kind, strangers, monkeypatch, en
     plugins = {
         'face_detection': ('aitable_ros::FaceDetectionNode', (folder,)),
         'fatigue': ('aitable_ros::FatigueNode', (folder,)),
-        'emotion': ('aitable_ros::EmotionNode', (folder, Parameter('backend', value='geometry'))),
+        'emotion': ('aitable_ros::EmotionNode', (folder, Parameter('reading', value='geometry'))),
         'overlay': ('aitable_ros::OverlayNode', ()),
         'image_source': ('aitable_ros::ImageSourceNode', (Parameter('autostart', value=False),)),
     }

@@ -45,6 +45,8 @@ pytestmark = [pytest.mark.models, pytest.mark.ros]
 ROOT = Path(__file__).resolve().parents[3]
 CONTENT = SampleBag(seconds=4.0, fps=15, size_px=(320, 240))
 TRANSPORT = {'image_transport': 'compressed'}  # as in the sample bag
+EVERY_IMAGE = Parameter('max_rate', value=0.0)
+"""Of emotion, so that there is something to compare."""
 KINDS = {f'aitable_msgs/msg/{kind.__name__}': kind for kind in (Fatigue, Emotion, Posture)}
 FATIGUE, EMOTION, POSTURE = KINDS
 QUIET_S = 1.5
@@ -96,7 +98,7 @@ def offline(bag_path: Path, only: Collection[int] | None = None) -> Results:
     with BagReader(bag_path) as bag:
         images = choose_images(bag, '')
         nodes = ('face_detection', 'emotion', 'fatigue', 'posture')
-        with OfflinePipeline(nodes, parameters=TRANSPORT) as pipeline:
+        with OfflinePipeline(nodes, parameters={**TRANSPORT, 'emotion:max_rate': 0.0}) as pipeline:
             recorded = {t.type_name for t in bag.topics}
             topics = {kind: t for t, kind in pipeline.inputs.items() if kind in recorded}
             fed = [t for t in bag.topics if t.type_name in topics]
@@ -124,8 +126,11 @@ def live(bag_path: Path, rate: float) -> Live:
     executor = make_executor(context)
     parameters = [Parameter(name, value=value) for name, value in TRANSPORT.items()]
     nodes = [
-        node_class(context=context, parameter_overrides=parameters)
-        for node_class in (FaceDetectionNode, FatigueNode, EmotionNode, PostureNode)
+        node_class(context=context, parameter_overrides=[*parameters, *others])
+        for node_class, others in (
+            *((FaceDetectionNode, ()), (FatigueNode, ()), (PostureNode, ())),
+            (EmotionNode, (EVERY_IMAGE,)),
+        )
     ]
     heard = rclpy.create_node('heard', context=context)
     last_s = time.monotonic()

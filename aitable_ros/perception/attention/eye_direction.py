@@ -1,0 +1,203 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Where an eye looks, from its iris, its corners and the orientation of the head.
+
+The eyeball is a sphere that lies behind the middle of its corners and turns about its centre; the
+iris lies on a smaller sphere about the same centre. The picture shows how far the iris is from the
+middle of the corners; the line of sight through it meets that sphere where the iris is, and the
+way from the centre to there is the gaze. Such models are usual: Ishikawa, Baker, Matthews and
+Kanade, "Passive Driver Gaze Tracking with Active Appearance Models", ITS World Congress 2004; Wood
+and Bulling, "EyeTab", ETRA 2014; the eyeball of OpenFace, Wood et al., ICCV 2015.
+
+Measured against the eye's own corners, the iris does not suffer from the pose's position error,
+which is as large as an iris; only the head's orientation and the scale are taken from the pose.
+
+Frames and signs are those of :mod:`aitable_ros.perception.head.head_pose`: yaw to the person's left
+and pitch down are positive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from aitable_ros.perception.faces.landmarks import (
+    LEFT_EYE_EAR,
+    LEFT_IRIS,
+    RIGHT_EYE_EAR,
+    RIGHT_IRIS,
+)
+from aitable_ros.perception.head.canonical_face import RIGID_POINTS_M
+from aitable_ros.perception.head.head_pose import HeadPose
+from aitable_ros.perception.maths.rotation import Vector, inverse, rotate
+from aitable_ros.perception.maths.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class EyeSettings(Settings):
+    """
+    The eyeball of an average adult; all from the middle of the eye's corners.
+
+    :param iris_radius_m: from the eyeball's centre to the middle of the iris [m] (0.0105: the
+        centre lies 13.5 mm behind the cornea, the pupil appears 3 mm behind it; Gullstrand's
+        schematic eye).
+    :param centre_back_m: how far the eyeball's centre lies behind the corners' middle [m].
+    :param centre_up_m: and above it [m].
+    """
+
+    iris_radius_m: float = setting(0.0105, 0.005, 0.02, dynamic=False)
+    centre_back_m: float = setting(0.0045, -0.01, 0.02, dynamic=False)
+    centre_up_m: float = setting(0.0, -0.01, 0.01, dynamic=False)
+
+
+class EyeLook(NamedTuple):
+    """
+    What one eye shows.
+
+    :param direction: unit vector of the gaze in the camera's optical frame; NaN: not measured.
+    :param yaw_rad: of the eye in the head, to the person's left is positive [rad].
+    :param pitch_rad: of the eye in the head, down is positive [rad].
+    :param width_px: between the corners, were the eye turned to the camera [pixels].
+    :param aperture: how far the lids are apart at the iris, in diameters of the iris.
+    :param facing: cosine of the angle between the head and the line to the camera; what the
+        picture shows of the eye.
+    """
+
+    direction: Vector
+    yaw_rad: float
+    pitch_rad: float
+    width_px: float
+    aperture: float
+    facing: float
+
+
+_NOWHERE: Vector = (math.nan, math.nan, math.nan)
+_UNSEEN = EyeLook(_NOWHERE, math.nan, math.nan, math.nan, math.nan, math.nan)
+
+# of each eye, right and left: outer corner, inner corner, upper lid, lower lid, iris
+_ROWS = np.array(
+    [
+        (lids[i], lids[j], lids[1], lids[2], lids[5], lids[4], *iris)
+        for lids, iris, (i, j) in (
+            (RIGHT_EYE_EAR, RIGHT_IRIS, (0, 3)),
+            (LEFT_EYE_EAR, LEFT_IRIS, (3, 0)),
+        )
+    ]
+)
+_CORNERS = ((33, 133), (263, 362))
+_MIDDLES_M = tuple(
+    tuple(0.5 * (a + b) for a, b in zip(RIGID_POINTS_M[outer], RIGID_POINTS_M[inner]))
+    for outer, inner in _CORNERS
+)
+_SPAN_M: Vector = tuple(a - b for a, b in zip(RIGID_POINTS_M[263], RIGID_POINTS_M[33]))
+_EYE_WIDTH_M = math.dist(RIGID_POINTS_M[33], RIGID_POINTS_M[133])
+_MIN_PX = 1e-3
+
+
+def look(
+    landmarks_px: npt.NDArray, pose: HeadPose, settings: EyeSettings
+) -> tuple[EyeLook, EyeLook]:
+    """
+    Measure where both eyes look.
+
+    :param landmarks_px: (478, 2 or 3) landmarks with irises [pixels].
+    :param pose: of the head.
+    :param settings: of the eyeball.
+    :returns: the person's right eye and left eye.
+    """
+    right, left = landmarks_px[_ROWS, :2].astype(np.float64).tolist()
+    turn = pose.orientation_xyzw
+    span = rotate(turn, _SPAN_M)
+    across_px = math.dist(right[0], left[0])
+    if not _MIN_PX < across_px < math.inf:
+        return _UNSEEN, _UNSEEN
+    scale = math.hypot(span[0], span[1]) / across_px  # metres a pixel, between the eyes
+    distance = math.hypot(*pose.position_m)
+    ray: Vector = tuple(v / distance for v in pose.position_m)
+    middles = [rotate(turn, middle) for middle in _MIDDLES_M]
+    depth = pose.position_m[2] + 0.5 * (middles[0][2] + middles[1][2])
+    back = rotate(turn, (-settings.centre_back_m, 0.0, settings.centre_up_m))
+    forward = rotate(turn, (1.0, 0.0, 0.0))
+    facing = -_dot(forward, ray)
+    looks = [
+        _look(
+            points,
+            scale * (pose.position_m[2] + middle[2]) / depth,
+            ray,
+            back,
+            pose,
+            facing,
+            settings.iris_radius_m,
+        )
+        for points, middle in zip((right, left), middles)
+    ]
+    return looks[0], looks[1]
+
+
+def _look(
+    points: Sequence[Sequence[float]],
+    scale: float,
+    ray: Vector,
+    back: Vector,
+    pose: HeadPose,
+    facing: float,
+    radius: float,
+) -> EyeLook:
+    outer, inner, upper1, upper2, lower2, lower1, iris, *edge = points
+    diameter = 0.5 * sum(math.dist(iris, point) for point in edge)
+    opening = 0.5 * (math.dist(upper1, lower2) + math.dist(upper2, lower1))
+    aperture = opening / diameter if diameter > _MIN_PX else math.nan
+    # from the eyeball's centre to the iris, all but how deep it lies
+    x = (iris[0] - 0.5 * (outer[0] + inner[0])) * scale - back[0]
+    y = (iris[1] - 0.5 * (outer[1] + inner[1])) * scale - back[1]
+    z = -back[2]
+    along = x * ray[0] + y * ray[1] + z * ray[2]
+    x, y, z = x - along * ray[0], y - along * ray[1], z - along * ray[2]
+    beside = math.sqrt(x * x + y * y + z * z)
+    width_px = _EYE_WIDTH_M / scale
+    if not beside < math.inf:
+        return EyeLook(_NOWHERE, math.nan, math.nan, width_px, aperture, facing)
+    if beside >= radius:  # beyond the eyeball's edge: as far to the side as it goes
+        x, y, z, near = x * radius / beside, y * radius / beside, z * radius / beside, 0.0
+    else:
+        near = math.sqrt(radius * radius - beside * beside)
+    direction = tuple((a - near * b) / radius for a, b in zip((x, y, z), ray))
+    yaw, pitch = angles(rotate(inverse(pose.orientation_xyzw), direction))
+    return EyeLook(direction, yaw, pitch, width_px, aperture, facing)
+
+
+def angles(direction: Sequence[float]) -> tuple[float, float]:
+    """
+    Give yaw and pitch of a direction in the face frame [rad].
+
+    :param direction: x out of the face, y to the person's left, z up.
+    :returns: yaw to the left and pitch down are positive.
+    """
+    x, y, z = direction
+    return math.atan2(y, x), math.atan2(-z, math.hypot(x, y))
+
+
+def view_angles(direction: Sequence[float], position_m: Vector) -> tuple[float, float]:
+    """
+    Give how far a direction is off the line to the camera [rad]; a look into it is (0, 0).
+
+    :param direction: in the camera's optical frame.
+    :param position_m: of the head in it.
+    :returns: yaw, to the left of the person is positive, about the camera's y axis; pitch, down
+        is positive, from its horizontal plane.
+    """
+    x, y, z = direction
+    px, py, pz = position_m
+    yaw = math.atan2(x, -z) - math.atan2(-px, pz)
+    pitch = math.atan2(y, math.hypot(x, z)) - math.atan2(-py, math.hypot(px, pz))
+    return math.remainder(yaw, math.tau), pitch
+
+
+def _dot(a: Vector, b: Vector) -> float:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]

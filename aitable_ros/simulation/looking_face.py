@@ -4,8 +4,8 @@
 Landmarks of a face whose head and eyes look where they are told: known truth for gaze.
 
 The rigid points of the average face are placed in front of a camera and projected; behind the
-eyes' corners lie eyeballs that turn, and their irises are projected as discs. The eyeball's numbers
-are anatomical ones and none of the estimator's settings.
+eyes' corners lie eyeballs that turn, and their irises are projected as discs. The eyeball's
+numbers are anatomical ones and none of the estimator's settings.
 """
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ def looking_landmarks(
     :param rng: source of the noise.
     :returns: (478, 3) float32 [pixels] in an image of :data:`SIZE_PX` of :data:`CAMERA`.
     """
-    x, y, z = looking.position_m
-    yaw = looking.head_yaw_rad + math.atan2(-x, z)
-    pitch = looking.head_pitch_rad + math.atan2(-y, math.hypot(x, z))
+    to_x, to_y, to_z = looking.position_m
+    yaw = looking.head_yaw_rad + math.atan2(-to_x, to_z)
+    pitch = looking.head_pitch_rad + math.atan2(-to_y, math.hypot(to_x, to_z))
     turn = FACING_XYZW
     for axis, angle in ((2, yaw), (1, pitch), (0, looking.head_roll_rad)):
         turn = product(turn, from_rotation_vector([angle * (i == axis) for i in range(3)]))
@@ -121,17 +121,18 @@ def looking_landmarks(
         for row, (right, up) in zip(iris[1:], _IRIS_EDGE):
             points[row] = points[iris[0]] + _IRIS_RADIUS_M * (right * beside + up * above)
     half = 0.5 * looking.mar * _MOUTH_WIDTH_M
-    points[list(INNER_LIPS)] = np.array(_MOUTH_M) + (
-        (0.0, 0.0, half),
-        (0.0, 0.0, -half),
-        (0.0, -0.5 * _MOUTH_WIDTH_M, 0.0),
-        (0.0, 0.5 * _MOUTH_WIDTH_M, 0.0),
+    x, y, z = _MOUTH_M
+    points[list(INNER_LIPS)] = (
+        (x, y, z + half),
+        (x, y, z - half),
+        (x, y - 0.5 * _MOUTH_WIDTH_M, z),
+        (x, y + 0.5 * _MOUTH_WIDTH_M, z),
     )
     placed = points @ matrix.T + looking.position_m
     pixels = CAMERA.project(placed)
     if noise_px:
         pixels = pixels + (rng or np.random.default_rng(0)).normal(0.0, noise_px, pixels.shape)
-    depth = (placed[:, 2:] - z) * CAMERA.focal_px / z
+    depth = (placed[:, 2:] - to_z) * CAMERA.focal_px / to_z
     return np.hstack((pixels, depth)).astype(np.float32)
 
 

@@ -13,8 +13,8 @@ and Bulling, "EyeTab", ETRA 2014; the eyeball of OpenFace, Wood et al., ICCV 201
 Measured against the eye's own corners, the iris does not suffer from the pose's position error,
 which is as large as an iris; only the head's orientation and the scale are taken from the pose.
 
-Frames and signs are those of :mod:`aitable_ros.perception.head.head_pose`: yaw to the person's left
-and pitch down are positive.
+Frames and signs are those of :mod:`aitable_ros.perception.head.head_pose`: yaw to the person's
+left and pitch down are positive.
 """
 
 from __future__ import annotations

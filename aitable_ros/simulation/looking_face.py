@@ -5,7 +5,7 @@ Landmarks of a face whose head and eyes look where they are told: known truth fo
 
 The rigid points of the average face are placed in front of a camera and projected; behind the
 eyes' corners lie eyeballs that turn, and their irises are projected as discs. The eyeball's
-numbers are anatomical ones and none of the estimator's settings.
+numbers are near those of real faces, and none is exactly the estimator's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ CAMERA = Camera.assumed(SIZE_PX, math.radians(62.2))
 
 _PUPIL_RADIUS_M = 0.0104
 _IRIS_RADIUS_M = 0.0059
-_CENTRE_BACK_M = 0.0047
+_CENTRE_BACK_M = 0.0019
+_CENTRE_UP_M = 0.0021
+_CENTRE_OUT_M = 0.0008
 _LID_ARC_M = 0.004
 _MOUTH_M = (0.008, 0.0, -0.068)
 _MOUTH_WIDTH_M = 0.045
@@ -99,8 +101,9 @@ def looking_landmarks(
     yaw = looking.head_yaw_rad + math.atan2(-to_x, to_z)
     pitch = looking.head_pitch_rad + math.atan2(-to_y, math.hypot(to_x, to_z))
     turn = FACING_XYZW
-    for axis, angle in ((2, yaw), (1, pitch), (0, looking.head_roll_rad)):
-        turn = product(turn, from_rotation_vector([angle * (i == axis) for i in range(3)]))
+    turns = ((0.0, 0.0, yaw), (0.0, pitch, 0.0), (looking.head_roll_rad, 0.0, 0.0))
+    for one in turns:
+        turn = product(turn, from_rotation_vector(one))
     matrix = np.array(to_matrix(turn))
     gaze = np.array(towards(looking.gaze_yaw_rad, looking.gaze_pitch_rad, looking.position_m))
     gaze_in_face = matrix.T @ gaze
@@ -111,9 +114,12 @@ def looking_landmarks(
     for rows, iris in (RIGHT_EYE_EAR, RIGHT_IRIS), (LEFT_EYE_EAR, LEFT_IRIS):
         first, second = points[rows[0]].copy(), points[rows[3]].copy()
         half = 0.5 * looking.open_ear * lids * math.dist(first, second)
-        for row, share, side in zip(rows[1:3] + rows[4:], (0.3, 0.7, 0.7, 0.3), (1, 1, -1, -1)):
-            points[row] = first + share * (second - first) + (_LID_ARC_M, 0.0, side * half)
-        centre = 0.5 * (first + second) - (_CENTRE_BACK_M, 0.0, 0.0)
+        for row, share, up in zip(
+            rows[1:3] + rows[4:], (0.3, 0.7, 0.7, 0.3), (half, half, -half, -half)
+        ):
+            points[row] = first + share * (second - first) + (_LID_ARC_M, 0.0, up)
+        side = math.copysign(_CENTRE_OUT_M, first[1] + second[1])
+        centre = 0.5 * (first + second) + (-_CENTRE_BACK_M, side, _CENTRE_UP_M)
         points[iris[0]] = centre + _PUPIL_RADIUS_M * gaze_in_face
         beside = np.cross((0.0, 0.0, 1.0), gaze_in_face)
         beside /= np.linalg.norm(beside)

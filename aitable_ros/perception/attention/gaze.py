@@ -50,7 +50,7 @@ class GazeSettings(Settings):
         choice).
     :param min_aperture: lids that are less far apart hide the iris; in its diameters (0.3: choice;
         open eyes show 0.6 to 1, closed ones of the attention mesh 0.1 to 0.25).
-    :param max_difference_rad: eyes that look apart by more are not believed [rad] (25 degrees:
+    :param max_difference_rad: eyes that look apart by more are not believed [rad] (30 degrees:
         choice; glare on glasses and wrong irises look so, and so does a squint).
     :param max_eccentricity_rad: an eye that is turned farther in the head is not believed [rad]
         (50 degrees: the reach of eyes is about 45 to 50).
@@ -65,7 +65,7 @@ class GazeSettings(Settings):
     max_turn_rad: float = setting(math.radians(45.0), 0.1, 1.57)
     max_far_turn_rad: float = setting(math.radians(30.0), 0.0, 1.57)
     min_aperture: float = setting(0.3, 0.0, 2.0)
-    max_difference_rad: float = setting(math.radians(25.0), 0.02, 3.14)
+    max_difference_rad: float = setting(math.radians(30.0), 0.02, 3.14)
     max_eccentricity_rad: float = setting(math.radians(50.0), 0.1, 1.57)
     max_gap_s: float = setting(0.5, 0.05, 5.0)
     eye: EyeSettings = field(default_factory=EyeSettings)

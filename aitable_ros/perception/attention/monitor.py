@@ -174,8 +174,10 @@ class AttentionMonitor:
             natural_yaw,
             natural_pitch,
             observed_s,
-            *shares,
-            since_away_s=stamp_s - self._away_end_s,
+            shares[0],
+            shares[1],
+            shares[2],
+            stamp_s - self._away_end_s,
         )
 
     def _account(self, stamp_s: float, seen_s: float) -> None:

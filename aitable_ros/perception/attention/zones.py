@@ -29,7 +29,8 @@ class ZoneSettings(Settings):
     :param away_yaw_rad: farther to the side is AWAY [rad] (30 degrees: choice).
     :param desk_away_yaw_rad: the same for looks down, as a table is wide [rad] (50 degrees:
         choice).
-    :param desk_pitch_rad: farther down is DESK [rad] (20 degrees: choice).
+    :param desk_pitch_rad: farther down is DESK [rad] (15 degrees: choice; lowered lids hide
+        part of a look down, 6 to 15 degrees are measured of clear ones).
     :param away_up_rad: farther up is AWAY [rad] (25 degrees: choice).
     :param leave_share: a zone is left at this share of its border (0.7: choice; openpilot's
         0.37 / 0.63 is 0.59).
@@ -42,7 +43,7 @@ class ZoneSettings(Settings):
 
     away_yaw_rad: float = setting(math.radians(30.0), 0.05, 1.57, basic=True)
     desk_away_yaw_rad: float = setting(math.radians(50.0), 0.05, 1.57)
-    desk_pitch_rad: float = setting(math.radians(20.0), 0.05, 1.57, basic=True)
+    desk_pitch_rad: float = setting(math.radians(15.0), 0.05, 1.57, basic=True)
     away_up_rad: float = setting(math.radians(25.0), 0.05, 1.57)
     leave_share: float = setting(0.7, 0.1, 1.0)
     head_share: float = setting(0.7, 0.1, 1.0)

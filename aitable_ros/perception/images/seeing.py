@@ -57,8 +57,9 @@ class SeeingSettings(Settings):
     :param face_white_share: the same of a face (0.15: choice).
     :param min_sharpness: standard deviation of the Laplacian over that of the grey values
         (image 160 pixels wide) (0.12: choice, see docs/seeing.md).
-    :param min_shapes: standard deviation of what is left of the image at 20 x 15 pixels, without its
-        slow gradients [grey levels] (1.7: choice); less: the lens is covered, or there is no light.
+    :param min_shapes: standard deviation of what is left of the image at 20 x 15 pixels, without
+        its slow gradients [grey levels] (1.7: choice); less: the lens is covered, or there is no
+        light.
     :param confirm_s: another state of the image is taken when it has held for this long [s].
     :param period_s: images are looked at this often [s].
     :raises ValueError: for a value out of range.
@@ -81,8 +82,8 @@ class Measures:
     :param light: 95th percentile of the grey values.
     :param white: share of overexposed pixels, 0..1.
     :param sharpness: standard deviation of the Laplacian over that of the grey values.
-    :param shapes: standard deviation of the image at 20 x 15 pixels without its slow gradients [grey
-        levels].
+    :param shapes: standard deviation of the image at 20 x 15 pixels without its slow gradients
+        [grey levels].
     """
 
     light: float
@@ -91,9 +92,7 @@ class Measures:
     shapes: float
 
 
-def measure(
-    image: npt.NDArray[np.uint8], size_px: tuple[int, int] = _SIZE_PX
-) -> Measures:
+def measure(image: npt.NDArray[np.uint8], size_px: tuple[int, int] = _SIZE_PX) -> Measures:
     """
     Measure an image.
 
@@ -136,6 +135,7 @@ class SeeingObserver:
         self._other = Seeing.CLEAR
         self._other_since_s = math.nan
         self._looked_s = math.nan
+        self.due = True
         self._of_faces: dict[str, Seeing] = {}
 
     def observe(self, image: npt.NDArray[np.uint8], stamp_s: float) -> Seeing:

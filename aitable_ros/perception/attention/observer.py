@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -284,8 +284,3 @@ class AttentionObserver:
         person.away_from_s = math.nan
         if away.duration_s >= self.settings.looks.min_away_s:
             self.events.append(away)
-
-
-def unread(reading: AttentionReading) -> AttentionReading:
-    """Give a reading of a picture: without what is only known over time."""
-    return replace(reading, state=replace(reading.state, zone_s=math.nan, since_away_s=math.nan))

@@ -79,10 +79,6 @@ class People(Generic[P]):
             del self._kept[next(iter(self._kept))]
         return kept.state
 
-    def others(self, seen: Collection[str]) -> Iterator[P]:
-        """Give the states of those who are not in the present image."""
-        return (kept.state for face_id, kept in self._kept.items() if face_id not in seen)
-
     def items(self) -> list[tuple[str, P]]:
         """Give everybody's face id and state."""
         return [(face_id, kept.state) for face_id, kept in self._kept.items()]

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from aitable_ros import paths
 from aitable_ros.inference.selection import Load
 from aitable_ros.model_zoo.loading import loader
+from aitable_ros.perception.attention.observer import AttentionObserver
 from aitable_ros.perception.emotion.observer import EmotionObserver, EmotionSettings
 from aitable_ros.perception.faces.observer import FaceObserver, FaceSettings
 from aitable_ros.perception.faces.pipeline import PipelineSettings
@@ -262,7 +263,7 @@ def load_observers(options: argparse.Namespace, logger: Any) -> Observers:
             rate_hz = 0.0 if options.every_image else PostureObserverSettings().max_rate_hz
             posture = PostureObserver(source, PostureObserverSettings(max_rate_hz=rate_hz))
         stack.pop_all()
-    return Observers(faces, FatigueObserver(), emotion, posture)
+    return Observers(faces, FatigueObserver(), AttentionObserver(), emotion, posture)
 
 
 def annotated(
@@ -318,6 +319,7 @@ def _add_rows(table: ReadingTable, item: Input, shot: Shot, observation: Observa
         {one.face.face_id: one.estimate for one in observation.emotion},
         {one.face.face_id: one.fields() for one in observation.fatigue},
         None if posture is None else posture.fields(),
+        {one.face.face_id: one.fields() for one in observation.attention},
     )
 
 

@@ -93,8 +93,9 @@ class Ladder:
         if on:
             if math.isnan(self.since_s):
                 self.since_s = stamp_s
-            self._gone_s = 0.0
             reached = settings.level_after(self.lasted_s)
+            if reached:  # what is shorter, as blinks are, only interrupts the recovery
+                self._gone_s = 0.0
             if reached > self.level:
                 self.level, self.acknowledged = reached, False
         elif on is False:
@@ -107,4 +108,4 @@ class Ladder:
     def end(self) -> None:
         """Take it for gone."""
         self.level, self.acknowledged = AlertLevel.NONE, False
-        self.lasted_s, self.since_s = 0.0, math.nan
+        self.lasted_s, self.since_s, self._gone_s = 0.0, math.nan, 0.0

@@ -57,7 +57,6 @@ ATTENTION_PARAMETERS: tuple[ParameterSpec, ...] = (
         True,
         'broadcast the gazes as TF frames gaze_<id>',
         dynamic=True,
-        basic=True,
     ),
     *settings_parameters({**ATTENTION, **{f'alerts.{name}': c for name, c in ALERTS.items()}}),
 )

@@ -37,8 +37,8 @@ class Cause(IntEnum):
 class AsleepSettings(LadderSettings):
     """Both eyes are closed, the mouth is not wide open. All durations are choices."""
 
-    warning_s: float = setting(1.5, 0.0, 86400.0, basic=True)
-    critical_s: float = setting(4.0, 0.0, 86400.0, basic=True)
+    warning_s: float = setting(1.5, 0.0, 86400.0)
+    critical_s: float = setting(4.0, 0.0, 86400.0)
     recover_s: float = setting(3.0, 0.0, 86400.0)
 
 
@@ -55,8 +55,8 @@ class TiredSettings(LadderSettings):
 class LookingAwaySettings(LadderSettings):
     """The zone is AWAY. All durations are choices."""
 
-    hint_s: float = setting(15.0, 0.0, 86400.0, basic=True)
-    warning_s: float = setting(60.0, 0.0, 86400.0, basic=True)
+    hint_s: float = setting(15.0, 0.0, 86400.0)
+    warning_s: float = setting(60.0, 0.0, 86400.0)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class UnseenSettings(LadderSettings):
 class PoorPostureSettings(LadderSettings):
     """Leaning, slouching, tilted or too close. All durations are choices."""
 
-    hint_s: float = setting(60.0, 0.0, 86400.0, basic=True)
+    hint_s: float = setting(60.0, 0.0, 86400.0)
     warning_s: float = setting(600.0, 0.0, 86400.0)
     recover_s: float = setting(5.0, 0.0, 86400.0)
 

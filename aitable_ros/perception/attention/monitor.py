@@ -42,7 +42,7 @@ class WindowSettings(Settings):
     :raises ValueError: for a value out of range.
     """
 
-    window_s: float = setting(300.0, 5.0, 36000.0, dynamic=False, basic=True)
+    window_s: float = setting(300.0, 5.0, 36000.0, dynamic=False)
     max_gap_s: float = setting(0.5, 0.05, 5.0)
     min_observed_s: float = setting(10.0, 0.0, 36000.0)
 

@@ -41,9 +41,9 @@ class ZoneSettings(Settings):
     :raises ValueError: for a value out of range.
     """
 
-    away_yaw_rad: float = setting(math.radians(30.0), 0.05, 1.57, basic=True)
+    away_yaw_rad: float = setting(math.radians(30.0), 0.05, 1.57)
     desk_away_yaw_rad: float = setting(math.radians(50.0), 0.05, 1.57)
-    desk_pitch_rad: float = setting(math.radians(15.0), 0.05, 1.57, basic=True)
+    desk_pitch_rad: float = setting(math.radians(15.0), 0.05, 1.57)
     away_up_rad: float = setting(math.radians(25.0), 0.05, 1.57)
     leave_share: float = setting(0.7, 0.1, 1.0)
     head_share: float = setting(0.7, 0.1, 1.0)

@@ -37,7 +37,7 @@ class Cause(IntEnum):
 class AsleepSettings(LadderSettings):
     """Both eyes are closed, the mouth is not wide open. All durations are choices."""
 
-    warning_s: float = setting(1.5, 0.0, 86400.0)
+    warning_s: float = setting(1.5, 0.0, 86400.0, basic=True)
     critical_s: float = setting(4.0, 0.0, 86400.0)
     recover_s: float = setting(3.0, 0.0, 86400.0)
 

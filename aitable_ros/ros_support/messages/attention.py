@@ -107,6 +107,23 @@ def posture_signs(posture: Posture) -> PostureSigns:
     return PostureSigns(state, posture.state_reason, bool(posture.still_warning))
 
 
+def gaze_of(attention: Attention | None, header: Header | None = None) -> Vector | None:
+    """
+    Give the gaze of a message: a unit vector in the camera's optical frame.
+
+    :param attention: of the face; None: there is none.
+    :param header: only of the very image with this header.
+    :returns: None where there is none, or it is no direction.
+    """
+    if attention is None or not attention.gaze_valid:
+        return None
+    if header is not None and attention.header.stamp != header.stamp:
+        return None
+    vector = attention.gaze_direction
+    direction = (vector.x, vector.y, vector.z)
+    return direction if abs(math.hypot(*direction) - 1.0) < 1e-3 else None
+
+
 def gaze_frame(
     header: Header, face_id: str, position_m: Vector, direction: Vector
 ) -> TransformStamped:

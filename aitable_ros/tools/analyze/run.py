@@ -283,7 +283,8 @@ def annotated(
     :param places: of the faces in the images before.
     """
     overlays = []
-    for reading in observation.fatigue:
+    for reading, attention in zip(observation.fatigue, observation.attention):
+        looks, gaze = attention.fields(), attention.gaze
         emotion, pose = observation.emotion_of(reading.face.face_id), reading.pose
         overlays.append(
             face_overlay(
@@ -291,6 +292,8 @@ def annotated(
                 emotion and emotion.estimate,
                 SimpleNamespace(**reading.fields()),
                 (pose.position_m, pose.orientation_xyzw) if pose else None,
+                SimpleNamespace(**looks) if is_stream else None,
+                gaze.direction if looks['gaze_valid'] else None,
             )
         )
     posture = observation.posture

@@ -93,7 +93,8 @@ def _gaze_px(face: TrackedFace, gaze: Vector) -> npt.NDArray[np.float64]:
     """Give an arrow of 1.5 times the distance of the eyes, as long as it is seen."""
     eyes = face.keypoints_px[:2].astype(np.float64)
     begin = eyes.mean(axis=0)
-    return np.array((begin, begin + _GAZE_LENGTH * np.linalg.norm(eyes[1] - eyes[0]) * gaze[:2]))
+    length = _GAZE_LENGTH * np.linalg.norm(eyes[1] - eyes[0])
+    return np.array((begin, begin + length * np.array(gaze[:2])))
 
 
 def posture_overlay(posture: Any, body: BodyKeypoints | None) -> PostureOverlay:

@@ -18,7 +18,7 @@ from aitable_ros.perception.alerts.policy import (
     TiredSettings,
     UnseenSettings,
 )
-from aitable_ros.perception.attention.eye_direction import EyeSettings
+from aitable_ros.perception.attention.eye_direction import AnchorSettings, EyeSettings
 from aitable_ros.perception.attention.gaze import GazeSettings
 from aitable_ros.perception.attention.monitor import MonitorSettings, WindowSettings
 from aitable_ros.perception.attention.natural_direction import NaturalSettings
@@ -32,6 +32,7 @@ from aitable_ros.ros_support.parameters.table import ParameterSpec
 ATTENTION: Mapping[str, type[Settings]] = {
     'gaze': GazeSettings,
     'eye': EyeSettings,
+    'anchor': AnchorSettings,
     'zones': ZoneSettings,
     'natural': NaturalSettings,
     'window': WindowSettings,
@@ -74,7 +75,7 @@ def attention_settings(values: Mapping[str, Any]) -> AttentionSettings:
         name: settings_from(values, name, kind) for name, kind in ATTENTION.items()
     }
     return AttentionSettings(
-        replace(groups['gaze'], eye=groups['eye']),
+        replace(groups['gaze'], eye=groups['eye'], anchor=groups['anchor']),
         MonitorSettings(groups['natural'], groups['zones'], groups['window']),
         groups['looks'],
         groups['presence'],

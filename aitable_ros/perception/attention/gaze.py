@@ -11,6 +11,8 @@ from enum import IntEnum
 import numpy.typing as npt
 
 from aitable_ros.perception.attention.eye_direction import (
+    AnchorSettings,
+    EyeAnchor,
     EyeLook,
     EyeSettings,
     look,
@@ -57,6 +59,7 @@ class GazeSettings(Settings):
     :param max_gap_s: a gaze after a longer time without one is not smoothed with those before
         [s].
     :param eye: the eyeball.
+    :param anchor: how the place of the eyes in the face is learned.
     :param smoothing: of the direction, beta in Hz per unit of length.
     :raises ValueError: for a value out of range.
     """
@@ -69,6 +72,7 @@ class GazeSettings(Settings):
     max_eccentricity_rad: float = setting(math.radians(50.0), 0.1, 1.57)
     max_gap_s: float = setting(0.5, 0.05, 5.0)
     eye: EyeSettings = field(default_factory=EyeSettings)
+    anchor: AnchorSettings = field(default_factory=AnchorSettings)
     smoothing: OneEuroSettings = field(
         default_factory=lambda: OneEuroSettings(min_cutoff_hz=1.5, beta=4.0)
     )
@@ -104,6 +108,7 @@ class GazeTracker:
 
     def __init__(self, settings: GazeSettings | None = None) -> None:
         self.settings = settings or GazeSettings()
+        self._anchor = EyeAnchor(self.settings.anchor)
         self._filter = VectorOneEuroFilter(
             self.settings.smoothing, max_gap_s=self.settings.max_gap_s
         )
@@ -111,6 +116,7 @@ class GazeTracker:
     def reset(self) -> None:
         """Forget the person."""
         self._filter.reset()
+        self._anchor.reset()
 
     def update(
         self,
@@ -127,7 +133,7 @@ class GazeTracker:
         :param pose: of the head; None: not measured.
         :param views: what the image shows of the eyes.
         """
-        gaze = self._measure(landmarks_px, pose, views)
+        gaze = self._measure(stamp_s, landmarks_px, pose, views)
         if gaze.state is not GazeState.MEASURED:
             return gaze
         assert pose is not None
@@ -138,7 +144,11 @@ class GazeTracker:
         return Gaze(gaze.state, direction, yaw, pitch, gaze.right, gaze.left)
 
     def _measure(
-        self, landmarks_px: npt.NDArray | None, pose: HeadPose | None, views: FaceViews
+        self,
+        stamp_s: float,
+        landmarks_px: npt.NDArray | None,
+        pose: HeadPose | None,
+        views: FaceViews,
     ) -> Gaze:
         settings = self.settings
         if pose is None:
@@ -147,7 +157,7 @@ class GazeTracker:
             return Gaze(GazeState.NO_IRISES)
         if pose.turn_rad > settings.max_turn_rad:
             return Gaze(GazeState.TURNED)
-        looks = look(landmarks_px, pose, settings.eye)
+        looks = look(landmarks_px, pose, settings.eye, self._anchor, stamp_s)
         seen = [
             (eye, view)
             for eye, view in zip(looks, (views.right_eye, views.left_eye))

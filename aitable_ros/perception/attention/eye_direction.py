@@ -139,10 +139,10 @@ def look(
     :param stamp_s: header time [s], for the anchor.
     :returns: the person's right eye and left eye.
     """
-    right, left = landmarks_px[_ROWS, :2].astype(np.float64).tolist()
+    right, left = landmarks_px.take(_ROWS, axis=0).tolist()
     turn = pose.orientation_xyzw
     span = rotate(turn, _SPAN_M)
-    across_px = math.dist(right[0], left[0])
+    across_px = _apart(right[0], left[0])
     if not _MIN_PX < across_px < math.inf:
         return _UNSEEN, _UNSEEN
     scale = math.hypot(span[0], span[1]) / across_px  # metres a pixel, between the eyes
@@ -191,8 +191,8 @@ def _look(
     radius: float,
 ) -> EyeLook:
     _, _, upper1, upper2, lower2, lower1, iris, *edge = points
-    diameter = 0.5 * sum(math.dist(iris, point) for point in edge)
-    opening = 0.5 * (math.dist(upper1, lower2) + math.dist(upper2, lower1))
+    diameter = 0.5 * sum([_apart(iris, point) for point in edge])
+    opening = 0.5 * (_apart(upper1, lower2) + _apart(upper2, lower1))
     aperture = opening / diameter if diameter > _MIN_PX else math.nan
     # from the eyeball's centre to the iris, all but how deep it lies
     x = (iris[0] - corner[0]) * scale - centre[0]
@@ -224,9 +224,10 @@ def _placed(
     turn = np.array(to_matrix(pose.orientation_xyzw))
     points = _REST_AND_MIDDLES_M @ turn.T + pose.position_m
     flat = points[:, :2] / points[:, 2:]
-    rest = landmarks_px[_REST, :2].mean(axis=0)
-    found = rest + focal_px * (flat[-2:] - flat[:-2].mean(axis=0))
-    return [(x, y) for x, y in found.tolist()]
+    # sums are faster than NumPy's means
+    x, y = (np.add.reduce(landmarks_px.take(_REST, axis=0))[:2] / len(_REST)).tolist()
+    fx, fy = (np.add.reduce(flat[:-2]) / len(_REST)).tolist()
+    return [(x + focal_px * (a - fx), y + focal_px * (b - fy)) for a, b in flat[-2:].tolist()]
 
 
 class EyeAnchor:
@@ -326,6 +327,10 @@ def view_angles(direction: Sequence[float], position_m: Vector) -> tuple[float, 
     yaw = math.atan2(x, -z) - math.atan2(-px, pz)
     pitch = math.atan2(y, math.hypot(x, z)) - math.atan2(-py, math.hypot(px, pz))
     return math.remainder(yaw, math.tau), pitch
+
+
+def _apart(a: Sequence[float], b: Sequence[float]) -> float:
+    return math.hypot(a[0] - b[0], a[1] - b[1])
 
 
 def _dot(a: Vector, b: Vector) -> float:

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from aitable_ros.perception.attention.gaze import Gaze, GazeSettings, GazeState, GazeTracker
 from aitable_ros.perception.attention.monitor import (
     AttentionMonitor,
@@ -248,7 +246,8 @@ class AttentionObserver:
     ) -> AttentionReading:
         person = self._people.see(face.face_id, face.tracked_s)
         landmarks = face.landmarks_px
-        if landmarks is not None and not np.isfinite(landmarks).all():
+        # a sum is finite only if every term is
+        if landmarks is not None and not math.isfinite(float(landmarks.sum())):
             landmarks = None
         gaze = person.gaze.update(now_s, landmarks, pose, face.views)
         state = person.monitor.update(now_s, gaze, pose)

@@ -155,7 +155,7 @@ def test_late_subscribers_get_the_alerts(graph, node, show):
     got = []
     graph.run(lambda: graph.peer.create_subscription(Alert, 'alerts', got.append, latched))
     assert until(lambda: len(got) == 1)
-    assert (got[0].level, got[0].reason) == (Alert.WARNING, 'eyes closed for 2 s')
+    assert (got[0].level, got[0].reason) == (Alert.WARNING, 'eyes closed for 1.5 s')
     assert 'WARNING: eyes closed' in dict(node.diagnostics())['alerts']
 
 

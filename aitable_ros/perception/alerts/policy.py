@@ -309,7 +309,9 @@ class AlertPolicy:
         if not ladder.level:
             yield from self._over(key, 'it is over', since_s)
             return
-        words = _IN_WORDS[cause].format(reason=reason, seconds=round(ladder.lasted_s))
+        digits = 1 if ladder.lasted_s < _EXACTLY_S else 0
+        lasted = f'{ladder.lasted_s:.{digits}f}'
+        words = _IN_WORDS[cause].format(reason=reason, seconds=lasted)
         if not changed:
             words = self._last[key].reason
         change = AlertChange(person, cause, ladder.level, words, since_s, ladder.acknowledged)
@@ -327,6 +329,8 @@ class AlertPolicy:
         self._last.pop(key, None)
         yield AlertChange(key[0], key[1], AlertLevel.NONE, reason, since_s)
 
+
+_EXACTLY_S = 10.0
 
 _IN_WORDS = {
     Cause.ASLEEP: 'eyes closed for {seconds} s',

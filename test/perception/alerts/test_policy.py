@@ -85,7 +85,7 @@ class TestPolicy:
         (warning,) = feed(AlertPolicy(), CLOSED, 5.0, 7.0)
         assert (warning.person, warning.cause) == ('f1', Cause.ASLEEP)
         assert warning.level is AlertLevel.WARNING
-        assert warning.reason == 'eyes closed for 2 s'
+        assert warning.reason == 'eyes closed for 1.5 s'
         assert warning.since_s == 5.0
 
     def test_closed_eyes_in_a_yawn_are_no_sleep(self) -> None:

@@ -151,6 +151,8 @@ def look(
     ray = (x / distance, y / distance, z / distance)
     middles = [rotate(turn, middle) for middle in _MIDDLES_M]
     depth = pose.position_m[2] + 0.5 * (middles[0][2] + middles[1][2])
+    if not (depth > 0.0 and scale > 0.0):
+        return _UNSEEN, _UNSEEN
     centres = [
         rotate(turn, (-settings.centre_back_m, side, settings.centre_up_m))
         for side in (-settings.centre_out_m, settings.centre_out_m)

@@ -70,8 +70,8 @@ def alert_to_message(alert: AlertChange, header: Header) -> Alert:
 
 
 def time_of(stamp_s: float) -> Time:
-    """Give header time in seconds as a message, to microseconds; NaN: 0."""
-    if math.isnan(stamp_s):
+    """Give header time in seconds as a message, to microseconds; what is no such time: 0."""
+    if not abs(stamp_s) < 2**31 - 1:
         return Time()
     seconds, microseconds = divmod(round(stamp_s * 1e6), 1_000_000)
     return Time(sec=seconds, nanosec=1000 * microseconds)

@@ -273,11 +273,9 @@ class AlertPolicy:
     def _judge(self, cause: Cause, signs: FaceSigns | None, blind: str) -> tuple[bool | None, str]:
         """Tell whether a cause is there, and why."""
         if cause is Cause.UNSEEN:
-            if blind:
-                return True, blind
             if signs is None:
-                return None, ''
-            return signs.zone is Zone.UNKNOWN, signs.zone_reason
+                return (True if blind else None), blind
+            return signs.zone is Zone.UNKNOWN, blind or signs.zone_reason
         if signs is None:
             return None, ''
         if cause is Cause.ASLEEP:

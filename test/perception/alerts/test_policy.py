@@ -117,6 +117,28 @@ class TestPolicy:
         assert hint.cause is Cause.UNSEEN
         assert hint.reason == 'cannot see you for 60 s: the eyes are not seen'
 
+    def test_who_is_not_there_while_the_camera_sees_nothing_is_not_seen(self) -> None:
+        policy, found = AlertPolicy(), []
+        for i in range(700):
+            found += policy.faces(i / 10, {}, {'f1'}, 'the camera is covered')
+        assert [one.reason for one in found] == [
+            'cannot see you for 60 s: the camera is covered',
+        ]
+
+    def test_who_is_seen_in_a_bad_picture_is_seen(self) -> None:
+        policy, found = AlertPolicy(), []
+        for i in range(700):
+            found += policy.faces(i / 10, {'f1': OPEN}, {'f1'}, 'the light is too bright')
+        assert found == []
+
+    def test_another_stream_ends_all_alerts(self) -> None:
+        watch = AlertObserver()
+        for i in range(20):
+            watch.faces(i / 10, {'f1': CLOSED}, {'f1'}, Seeing.CLEAR)
+        assert [one.level for one in watch.policy.alerts] == [AlertLevel.WARNING]
+        (over,) = watch.faces(0.0, {'f1': OPEN}, (), Seeing.CLEAR, anew=True)
+        assert over.level is AlertLevel.NONE
+
     def test_who_leaves_takes_their_alerts_along(self) -> None:
         policy = AlertPolicy()
         feed(policy, CLOSED, 0.0, 2.0)

@@ -66,7 +66,7 @@ class AnchorSettings(Settings):
     """
     How the place of the eyes in the face is learned.
 
-    :param share: how much it counts against where the corners are seen, 0..1 (0.7: choice;
+    :param share: how much it counts against where the corners are seen (0.7: choice;
         more suits pictures that are not sharp, less faces that are far from average).
     :param memory_s: the mean is one over about this time [s] (60: choice).
     :raises ValueError: for a value out of range.

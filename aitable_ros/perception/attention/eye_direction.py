@@ -85,8 +85,6 @@ class EyeLook(NamedTuple):
     :param pitch_rad: of the eye in the head, down is positive [rad].
     :param width_px: between the corners, were the eye turned to the camera [pixels].
     :param aperture: how far the lids are apart at the iris, in diameters of the iris.
-    :param facing: cosine of the angle between the head and the line to the camera; what the
-        picture shows of the eye.
     """
 
     direction: Vector
@@ -94,11 +92,10 @@ class EyeLook(NamedTuple):
     pitch_rad: float
     width_px: float
     aperture: float
-    facing: float
 
 
 _NOWHERE: Vector = (math.nan, math.nan, math.nan)
-_UNSEEN = EyeLook(_NOWHERE, math.nan, math.nan, math.nan, math.nan, math.nan)
+_UNSEEN = EyeLook(_NOWHERE, math.nan, math.nan, math.nan, math.nan)
 
 # of each eye, right and left: outer corner, inner corner, upper lid, lower lid, iris
 _ROWS = np.array(
@@ -157,8 +154,6 @@ def look(
         rotate(turn, (-settings.centre_back_m, side, settings.centre_up_m))
         for side in (-settings.centre_out_m, settings.centre_out_m)
     ]
-    forward = rotate(turn, (1.0, 0.0, 0.0))
-    facing = -_dot(forward, ray)
     scales = [scale * (pose.position_m[2] + middle[2]) / depth for middle in middles]
     corners = [
         (0.5 * (eye[0][0] + eye[1][0]), 0.5 * (eye[0][1] + eye[1][1])) for eye in (right, left)
@@ -174,7 +169,6 @@ def look(
             ray,
             centre,
             pose,
-            facing,
             settings.iris_radius_m,
         )
         for points, corner, at_scale, centre in zip((right, left), corners, scales, centres)
@@ -189,12 +183,11 @@ def _look(
     ray: Vector,
     centre: Vector,
     pose: HeadPose,
-    facing: float,
     radius: float,
 ) -> EyeLook:
-    _, _, upper1, upper2, lower2, lower1, iris, *edge = points
+    _, _, upper1, upper2, lower1, lower2, iris, *edge = points
     diameter = 0.5 * sum([_apart(iris, point) for point in edge])
-    opening = 0.5 * (_apart(upper1, lower2) + _apart(upper2, lower1))
+    opening = 0.5 * (_apart(upper1, lower1) + _apart(upper2, lower2))
     aperture = opening / diameter if diameter > _MIN_PX else math.nan
     # from the eyeball's centre to the iris, all but how deep it lies
     x = (iris[0] - corner[0]) * scale - centre[0]
@@ -205,7 +198,7 @@ def _look(
     beside = math.sqrt(x * x + y * y + z * z)
     width_px = _EYE_WIDTH_M / scale
     if not beside < math.inf:
-        return EyeLook(_NOWHERE, math.nan, math.nan, width_px, aperture, facing)
+        return EyeLook(_NOWHERE, math.nan, math.nan, width_px, aperture)
     if beside >= radius:  # beyond the eyeball's edge: as far to the side as it goes
         x, y, z, near = x * radius / beside, y * radius / beside, z * radius / beside, 0.0
     else:
@@ -216,7 +209,7 @@ def _look(
         (z - near * ray[2]) / radius,
     )
     yaw, pitch = angles(rotate(inverse(pose.orientation_xyzw), direction))
-    return EyeLook(direction, yaw, pitch, width_px, aperture, facing)
+    return EyeLook(direction, yaw, pitch, width_px, aperture)
 
 
 def _placed(
@@ -333,7 +326,3 @@ def view_angles(direction: Sequence[float], position_m: Vector) -> tuple[float, 
 
 def _apart(a: Sequence[float], b: Sequence[float]) -> float:
     return math.hypot(a[0] - b[0], a[1] - b[1])
-
-
-def _dot(a: Vector, b: Vector) -> float:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]

@@ -135,7 +135,6 @@ class _Person:
     def __init__(self, settings: AttentionSettings) -> None:
         self.gaze = GazeTracker(settings.gaze)
         self.monitor = AttentionMonitor(settings.monitor)
-        self.state = AttentionState()
         self.away_from_s = math.nan
         self.away_until_s = math.nan
         self.farthest_rad = math.nan
@@ -259,7 +258,6 @@ class AttentionObserver:
         self, person_id: str, person: _Person, now_s: float, state: AttentionState
     ) -> None:
         """Tell of a look away when it is over."""
-        person.state = state
         if state.zone is Zone.AWAY:
             if math.isnan(person.away_from_s):
                 person.away_from_s = now_s - state.zone_s

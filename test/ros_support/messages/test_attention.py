@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +22,7 @@ from aitable_ros.perception.attention.monitor import Source
 from aitable_ros.perception.attention.natural_direction import Natural
 from aitable_ros.perception.attention.zones import Zone
 from aitable_ros.perception.events import EventKind, PersonEvent
+from aitable_ros.perception.faces.observer import SeenFaces
 from aitable_ros.perception.images.seeing import Seeing
 from aitable_ros.perception.maths.rotation import rotate
 from aitable_ros.ros_support.messages.attention import (
@@ -33,6 +35,13 @@ from aitable_ros.ros_support.messages.attention import (
 )
 from aitable_ros.ros_support.messages.faces_with_fatigue import PATIENCE, FacesAndFatigue
 from aitable_ros.ros_support.messages.hri import gaze_message
+from aitable_ros.ros_support.messages.results import faces_from_message, faces_to_message
+from aitable_ros.simulation.looking_face import (
+    SIZE_PX,
+    Looking,
+    looking_face,
+    looking_landmarks,
+)
 
 HEADER = Header(frame_id='camera')
 
@@ -175,3 +184,15 @@ class TestFacesAndFatigue:
         for _ in range(2):
             found += pairs.fatigue(self.fatigue(1, 'f1'))
         assert len(found) == 2
+
+
+def test_seeing_conditions_go_with_the_faces() -> None:
+    face = looking_face(looking_landmarks(Looking()))
+    dark = replace(face, views=replace(face.views, seeing=Seeing.TOO_DARK))
+    message = faces_to_message(SeenFaces(1.0, SIZE_PX, [dark], '', Seeing.GLARE), HEADER)
+    assert (message.seeing, message.faces[0].seeing) == (FaceArray.GLARE, FaceArray.TOO_DARK)
+    seen = faces_from_message(message)
+    assert (seen.seeing, seen.faces[0].views.seeing) == (Seeing.GLARE, Seeing.TOO_DARK)
+    message.seeing = message.faces[0].seeing = 200  # of another version
+    seen = faces_from_message(message)
+    assert (seen.seeing, seen.faces[0].views.seeing) == (Seeing.CLEAR, Seeing.CLEAR)

@@ -228,7 +228,8 @@ class AttentionObserver:
             if person_id not in ids:
                 unseen = Gaze(GazeState.NO_HEAD)
                 self._follow(person_id, person, now_s, person.monitor.update(now_s, unseen, None))
-        self._people.keep(self._presence.known)
+        if len(self._people) > len(self._presence):
+            self._people.keep(self._presence.known)
         return readings
 
     def observe_still(

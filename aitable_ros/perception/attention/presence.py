@@ -53,6 +53,10 @@ class Presence:
         self._visits: dict[str, _Visit] = {}
         self._last_s = math.nan
 
+    def __len__(self) -> int:
+        """Return how many people are known."""
+        return len(self._visits)
+
     @property
     def known(self) -> frozenset[str]:
         """Everybody who was seen and has not left."""

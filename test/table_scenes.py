@@ -117,6 +117,7 @@ def play(
                 state.level,
                 state.level_reason,
                 one.state.zone,
+                one.state.zone_s,
                 one.reason,
             )
             played.zones.append((time_s, name, one.state.zone))

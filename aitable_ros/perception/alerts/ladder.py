@@ -75,13 +75,20 @@ class Ladder:
         self._last_s = math.nan
         self._last: bool | None = None
 
-    def update(self, stamp_s: float, on: bool | None, settings: LadderSettings) -> bool:
+    def update(
+        self,
+        stamp_s: float,
+        on: bool | None,
+        settings: LadderSettings,
+        already_s: float = 0.0,
+    ) -> bool:
         """
         Take one sample.
 
         :param stamp_s: header time [s]; not before the last one's.
         :param on: whether the cause is there; None: not known, which neither lasts nor recovers.
         :param settings: the durations.
+        :param already_s: for how long the cause has been there where it is new [s].
         :returns: whether the level has changed.
         """
         passed_s = min(max(stamp_s - self._last_s, 0.0), self.max_gap_s)
@@ -92,7 +99,8 @@ class Ladder:
         before = self.level
         if on:
             if math.isnan(self.since_s):
-                self.since_s = stamp_s
+                self.since_s = stamp_s - already_s
+                self.lasted_s = already_s
             reached = settings.level_after(self.lasted_s)
             if reached:  # what is shorter, as blinks are, only interrupts the recovery
                 self._gone_s = 0.0

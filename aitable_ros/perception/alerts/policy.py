@@ -131,6 +131,7 @@ class FaceSigns:
     :param level: of fatigue.
     :param level_reason: why, for people.
     :param zone: what the person looks at.
+    :param zone_s: how long it has been this one [s].
     :param zone_reason: how that is known, or why not.
     """
 
@@ -139,6 +140,7 @@ class FaceSigns:
     level: FatigueLevel = FatigueLevel.UNKNOWN
     level_reason: str = ''
     zone: Zone = Zone.UNKNOWN
+    zone_s: float = 0.0
     zone_reason: str = ''
 
 
@@ -244,7 +246,9 @@ class AlertPolicy:
             signs = faces.get(person)
             for cause in _OF_FACES:
                 on, reason = self._judge(cause, signs, blind)
-                changes += self._step(stamp_s, person, cause, on, reason)
+                away = cause is Cause.LOOKING_AWAY and signs is not None
+                already_s = signs.zone_s if away and signs else 0.0
+                changes += self._step(stamp_s, person, cause, on, reason, already_s)
         return changes
 
     def posture(self, stamp_s: float, person: str, signs: PostureSigns) -> list[AlertChange]:
@@ -288,7 +292,13 @@ class AlertPolicy:
         return (None if unknown else signs.zone is Zone.AWAY), 'looking away'
 
     def _step(
-        self, stamp_s: float, person: str, cause: Cause, on: bool | None, reason: str
+        self,
+        stamp_s: float,
+        person: str,
+        cause: Cause,
+        on: bool | None,
+        reason: str,
+        already_s: float = 0.0,
     ) -> Iterator[AlertChange]:
         key = (person, cause)
         ladder = self._ladders.get(key)
@@ -297,7 +307,7 @@ class AlertPolicy:
                 return
             ladder = self._ladders[key] = Ladder(self.settings.step.max_gap_s)
         since_s = ladder.since_s
-        changed = ladder.update(stamp_s, on, self.settings.of(cause))
+        changed = ladder.update(stamp_s, on, self.settings.of(cause), already_s)
         noted = key in self._noted
         self._noted.discard(key)
         if ladder.level:

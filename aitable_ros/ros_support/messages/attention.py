@@ -97,6 +97,7 @@ def face_signs(fatigue: Fatigue, reading: AttentionReading) -> FaceSigns:
         _LEVELS.get(fatigue.level, FatigueLevel.UNKNOWN),
         fatigue.level_reason,
         reading.state.zone,
+        reading.state.zone_s,
         reading.reason,
     )
 

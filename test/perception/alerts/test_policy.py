@@ -106,6 +106,16 @@ class TestPolicy:
         assert over.level is AlertLevel.NONE
         assert policy.acknowledge() == 0
 
+    def test_a_look_away_counts_from_its_begin(self) -> None:
+        away = FaceSigns(False, level=FatigueLevel.ALERT, zone=Zone.AWAY, zone_s=0.5)
+        policy, found = AlertPolicy(), []
+        for i in range(160):
+            for one in policy.faces(10.0 + i / 10, {'f1': away}, {'f1'}):
+                found.append((10.0 + i / 10, one))
+        ((at_s, hint),) = found
+        assert at_s == pytest.approx(10.0 - 0.5 + 15.0)
+        assert hint.since_s == 9.5
+
     def test_tired_for_its_own_reason(self) -> None:
         tired = FaceSigns(False, level=FatigueLevel.SEVERE, level_reason='PERCLOS 20 %')
         found = feed(AlertPolicy(AlertSettings(tired=TiredSettings(hint_s=5.0))), tired, 0.0, 6.0)

@@ -105,9 +105,8 @@ def test_looking_away_for_long_goes_up_the_ladder() -> None:
         for level in (AlertLevel.HINT, AlertLevel.WARNING, AlertLevel.NONE)
     ]
     away = POLICY.looking_away
-    begin_s = 20.0 + 0.2  # confirmed
     assert times(played) == pytest.approx(
-        [begin_s + away.hint_s, begin_s + away.warning_s, 90.2 + away.recover_s], abs=3 * FRAME_S
+        [20.0 + away.hint_s, 20.0 + away.warning_s, 90.2 + away.recover_s], abs=2 * FRAME_S
     )
 
 

@@ -95,6 +95,7 @@ class TestReadings:
             assert page.until('alerts') == []
             event = Event(person_id='f1', kind=Event.YAWN, duration=5.5, value=0.8)
             event.start.sec = 1000
+            events.publish(Event(person_id='f1', kind=Event.BLINK))
             events.publish(event)
             alert = Alert(person_id='f1', cause=Alert.ASLEEP, level=Alert.WARNING, reason='why')
             alerts.publish(alert)

@@ -59,7 +59,9 @@ class HappenedInput:
             self._alerts.clear()
 
     def take_event(self, message: Event) -> None:
-        """Keep an event."""
+        """Keep an event; blinks, which are many, are counted elsewhere."""
+        if message.kind == Event.BLINK:
+            return
         event = {**scalars_of(message, ABOUT), 'start': stamp_to_ns(message.start) * 1e-9}
         with self._lock:
             self._events.append(event)

@@ -47,23 +47,26 @@ class Peers:
     def __init__(self, graph: Any) -> None:
         from sensor_msgs.msg import Image
 
-        from aitable_msgs.msg import Emotion, FaceArray, Fatigue, Posture
+        from aitable_msgs.msg import Attention, Emotion, FaceArray, Fatigue, Posture
 
         make = graph.peer.create_publisher
-        self.faces, self.emotions, self.fatigues, self.postures, self.camera = graph.run(
+        self.faces, self.emotions, self.fatigues, self.attentions, *others = graph.run(
             lambda: [
                 make(kind, topic, 20)
                 for kind, topic in (
                     (FaceArray, 'faces'),
                     (Emotion, 'emotion'),
                     (Fatigue, 'fatigue'),
+                    (Attention, 'attention'),
                     (Posture, 'posture'),
                     (Image, 'image_raw'),
                 )
             ]
         )
+        self.postures, self.camera = others
         assert until(lambda: self.faces.get_subscription_count() > 0)
         assert until(lambda: self.fatigues.get_subscription_count() > 0)
+        assert until(lambda: self.attentions.get_subscription_count() > 0)
 
     def image(self, node: Any, stamp_s: float, rgb: np.ndarray = STRIPES) -> None:
         """Publish an image, and wait until the node has it."""
@@ -72,8 +75,8 @@ class Peers:
         assert until(lambda: node.frames.get(round(stamp_s * 1e9)) is not None)
 
     def show(self, stamp_s: float, *face_ids: str, **fields: Any) -> None:
-        """Publish the readings of an image; fields are those of the Fatigue messages."""
-        from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue
+        """Publish the readings of an image; fields are those of Fatigue or Attention."""
+        from aitable_msgs.msg import Attention, Emotion, Face, FaceArray, Fatigue
 
         header = image_message(STRIPES[:1, :1], stamp_s).header
         array = FaceArray(header=header, image_width=WIDTH, image_height=HEIGHT)
@@ -87,9 +90,11 @@ class Peers:
             self.emotions.publish(emotion)
             fatigue = Fatigue(header=header, face_id=face_id, eye_state=1, level=1)
             fatigue.left_ear, fatigue.right_ear, fatigue.perclos = 0.31, 0.32, math.nan
+            attention = Attention(header=header, face_id=face_id, zone=1)
             for name, value in fields.items():
-                setattr(fatigue, name, value)
+                setattr(fatigue if hasattr(fatigue, name) else attention, name, value)
             self.fatigues.publish(fatigue)
+            self.attentions.publish(attention)
         self.faces.publish(array)
 
     def sit(self, node: Any, stamp_s: float, **fields: Any) -> None:

@@ -14,6 +14,7 @@ from aitable_ros.model_zoo.loading import loader
 from aitable_ros.perception.faces.face_views import ViewSettings
 from aitable_ros.perception.faces.observer import FaceObserver, FaceSettings
 from aitable_ros.perception.faces.pipeline import PipelineSettings
+from aitable_ros.perception.images.seeing import SeeingSettings
 from aitable_ros.perception.maths.settings import Settings
 from aitable_ros.ros_support.frames.frame_hub import Frame
 from aitable_ros.ros_support.messages.results import faces_to_message
@@ -28,7 +29,7 @@ from aitable_ros.ros_support.parameters.network_parameters import (
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
 
-SETTINGS: Mapping[str, type[Settings]] = {'views': ViewSettings}
+SETTINGS: Mapping[str, type[Settings]] = {'views': ViewSettings, 'seeing': SeeingSettings}
 """Parameter groups and what they set."""
 
 
@@ -187,6 +188,7 @@ def _settings(values: Mapping[str, Any]) -> FaceSettings:
             redetect_interval_s=values['redetect_interval'],
         ),
         views=settings_from(values, 'views', ViewSettings),
+        seeing=settings_from(values, 'seeing', SeeingSettings),
     )
 
 

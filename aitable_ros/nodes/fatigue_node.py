@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from rclpy.publisher import Publisher
 
-from aitable_msgs.msg import FaceArray, Fatigue
+from aitable_msgs.msg import Event, FaceArray, Fatigue
 from aitable_ros.nodes.fatigue_parameters import (
     CHECKED,
     FATIGUE_PARAMETERS,
@@ -17,6 +17,7 @@ from aitable_ros.nodes.fatigue_parameters import (
     fatigue_settings,
 )
 from aitable_ros.perception.fatigue.observer import FatigueObserver
+from aitable_ros.ros_support.messages.attention import event_to_message
 from aitable_ros.ros_support.messages.camera_calibration import CameraCalibration
 from aitable_ros.ros_support.messages.face_transforms import FaceTransforms
 from aitable_ros.ros_support.messages.results import fatigue_to_message
@@ -30,7 +31,8 @@ _UNREFINED = "lids are FaceMesh's, which hardly close"
 
 class FatigueNode(FacesInputNode):
     """
-    Publishes ``fatigue`` (aitable_msgs/Fatigue), one message per face of ``faces``, and TF.
+    Publishes ``fatigue`` (aitable_msgs/Fatigue), one message per face of ``faces``, TF, and on
+    ``events`` what has happened.
 
     It works on the landmarks alone, without images and networks.
 
@@ -46,6 +48,7 @@ class FatigueNode(FacesInputNode):
     def __init__(self, name: str = 'fatigue', **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         self._publisher = self.create_publisher(Fatigue, 'fatigue', 10)
+        self._events = self.create_publisher(Event, 'events', 100)
         self._transforms = FaceTransforms(self)
         self._camera = CameraCalibration(self)
         self.loaded: FatigueObserver | None = None
@@ -90,6 +93,8 @@ class FatigueNode(FacesInputNode):
         self.tell_order(self.loaded.stream)
         for reading in readings:
             yield self._publisher, fatigue_to_message(reading, item.header)
+        for event in self.loaded.events:
+            yield self._events, event_to_message(event, item.header)
         # tf2 takes nothing any more that is older than what came with a wrong stamp
         if self.values['publish_tf'] and not self.loaded.stream.is_late:
             yield from self._transforms.results(

@@ -11,13 +11,14 @@ from typing import Any, ClassVar, NamedTuple
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image
 
-from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue
+from aitable_msgs.msg import Attention, Emotion, Face, FaceArray, Fatigue
 from aitable_ros.perception.images.stream_order import LATE_S, StreamOrder
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
 from aitable_ros.ros_support.frames.image_conversion import rgb_to_image
 from aitable_ros.ros_support.messages.hri import (
     cropped_face,
     expression_message,
+    gaze_message,
     gaze_transform,
     hri_types,
     landmarks_message,
@@ -34,6 +35,7 @@ from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
 
 FACES = '/humans/faces'
+GAZE = '/humans/interactions/gaze'
 POLL_S = 0.2
 
 
@@ -51,9 +53,11 @@ class HriNode(ManagedNode):
     Publishes ``/humans/faces/tracked`` and the topics of each face as REP-155 says.
 
     That is ``roi``, ``cropped``, ``landmarks`` and ``expression`` under ``/humans/faces/<id>/``,
-    and TF ``gaze_<id>``; ``face_<id>`` comes from the fatigue node. Ids are those of aitable. A
-    face's publishers are made when it appears and destroyed when it has left. What nobody listens
-    to is not made; images are received while somebody listens to a ``cropped``.
+    ``/humans/interactions/gaze`` for who looks at the table, and TF ``gaze_<id>`` along the head,
+    unless the attention node has it along the eyes; ``face_<id>`` comes from the fatigue node.
+    Ids are those of aitable. A face's publishers are made when it appears and destroyed when it
+    has left. What nobody listens to is not made; images are received while somebody listens to a
+    ``cropped``.
 
     Needs ``hri_msgs``; without it the node stays unconfigured and says so.
     """
@@ -81,6 +85,8 @@ class HriNode(ManagedNode):
         super().__init__(name, **kwargs)
         self._tracked: Publisher | None = None
         self._tf: Publisher | None = None
+        self._gaze: Publisher | None = None
+        self._measured_by_others = False
         self._topics: Mapping[str, _FaceTopics] = {}
         # Held while messages are published: meanwhile no publisher may be destroyed.
         self._publishing = threading.Lock()
@@ -116,7 +122,11 @@ class HriNode(ManagedNode):
             self.create_subscription(FaceArray, 'faces', self._take_faces, 10),
             self.create_subscription(Emotion, 'emotion', self.offer, 10),
             self.create_subscription(Fatigue, 'fatigue', self.offer, 10),
+            self.create_subscription(Attention, 'attention', self.offer, 10),
         ]
+        self._measured_by_others = self.count_publishers('attention') > 0
+        if hasattr(self.loaded, 'Gaze'):
+            self._gaze = self.create_publisher(self.loaded.Gaze, GAZE, 10)
         self._timer = self.create_timer(POLL_S, self._follow_demand)
 
     def stop(self) -> None:
@@ -130,10 +140,10 @@ class HriNode(ManagedNode):
         with self._publishing:
             self._retire(self._topics)
             self._destroy_gone()
-            for publisher in (self._tracked, self._tf):
+            for publisher in (self._tracked, self._tf, self._gaze):
                 if publisher is not None:
                     self.destroy_publisher(publisher)
-            self._tracked = self._tf = None
+            self._tracked = self._tf = self._gaze = None
         self.frames.clear()
 
     def adapt(self) -> None:
@@ -146,17 +156,21 @@ class HriNode(ManagedNode):
         self._presence.clear()
         self._fatigues.clear()
 
-    def process(self, item: FaceArray | Emotion | Fatigue) -> None:
+    def process(self, item: FaceArray | Emotion | Fatigue | Attention) -> None:
         """Publish what follows from one message."""
         with self._publishing:
             super().process(item)
 
-    def results(self, item: FaceArray | Emotion | Fatigue) -> Iterator[tuple[Publisher, Any]]:
+    def results(
+        self, item: FaceArray | Emotion | Fatigue | Attention
+    ) -> Iterator[tuple[Publisher, Any]]:
         """Translate one message: the faces of an image, or what was found of one of them."""
         if isinstance(item, FaceArray):
             yield from self._face_results(item)
         elif isinstance(item, Emotion):
             yield from self._expression_results(item)
+        elif isinstance(item, Attention):
+            yield from self._gaze_results(item)
         else:
             yield from self._fatigue_results(item)
 
@@ -216,7 +230,7 @@ class HriNode(ManagedNode):
         if item.face_id not in self._presence:
             return
         self._fatigues[item.face_id] = item
-        if self._tf is None or not self.params['publish_gaze']:
+        if self._tf is None or self._measured_by_others or not self.params['publish_gaze']:
             return
         # tf2 takes nothing any more that is older than what came with a wrong stamp
         age_s = self._order.now_s - stamp_to_ns(item.header.stamp) * 1e-9
@@ -225,6 +239,14 @@ class HriNode(ManagedNode):
         gaze = gaze_transform(item)
         if gaze is not None:
             yield self._tf, self._tf_message(transforms=[gaze])
+
+    def _gaze_results(self, item: Attention) -> Iterator[tuple[Publisher, Any]]:
+        publisher = self._gaze
+        if publisher is None or item.face_id not in self._presence or not _is_heard(publisher):
+            return
+        gaze = gaze_message(self.loaded, item)
+        if gaze is not None:
+            yield publisher, gaze
 
     def _take_faces(self, message: FaceArray) -> None:
         """Make and retire publishers; in the executor's thread, as has to be."""
@@ -269,6 +291,7 @@ class HriNode(ManagedNode):
                 self._destroy_gone()
             finally:
                 self._publishing.release()
+        self._measured_by_others = self.count_publishers('attention') > 0
         if self._wants_images():
             self.subscribe_to_frames(self.frames.add)
         else:

@@ -150,7 +150,7 @@ class OverlayNode(ManagedNode):
         fatigues, posture = scene.fatigues, scene.posture
         ids = [face.face_id for face in faces_taken(item)]
         present = {face_id: fatigues[face_id] for face_id in ids if face_id in fatigues}
-        array = self._markers.update(item.header, present, scene.emotions)
+        array = self._markers.update(item.header, present, scene.emotions, scene.attentions)
         their_face = fatigues.get(posture.person_id) if posture is not None else None
         array.markers.extend(self._posture_markers.update(item.header, posture, their_face))
         return array

@@ -75,15 +75,13 @@ POSTURE_PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         'use_faces',
         True,
-        'where faces are published, take the id and the head from the face that goes with the '
-        'body',
+        'take id and head from the face that goes with the body',
         basic=True,
     ),
     ParameterSpec(
         'use_depth',
         False,
-        'take distances from depth/image_raw, a depth image that is registered to the colour '
-        'image (16UC1 in millimetres or 32FC1 in metres)',
+        'take distances from depth/image_raw, registered to the colour image (16UC1 or 32FC1)',
         basic=True,
     ),
     ParameterSpec(

@@ -85,10 +85,20 @@ NODES = {
         NodeEntry(
             'fatigue',
             'FatigueNode',
-            ('fatigue', '/tf'),
+            ('fatigue', 'events', '/tf'),
             perceives=True,
             images=False,
             by_default=True,
+        ),
+        NodeEntry('posture', 'PostureNode', ('posture',), perceives=True, networks=True),
+        NodeEntry(
+            'attention',
+            'AttentionNode',
+            ('attention', 'events', 'alerts', '/tf'),
+            perceives=True,
+            images=False,
+            by_default=True,
+            remark=': where people look, events and alerts (needs fatigue)',
         ),
         NodeEntry(
             'overlay',
@@ -97,7 +107,6 @@ NODES = {
             by_default=True,
             remark=': annotated images, drawn only while somebody looks',
         ),
-        NodeEntry('posture', 'PostureNode', ('posture',), perceives=True, networks=True),
         NodeEntry('hri', 'HriNode', remark=': ROS4HRI topics (needs hri_msgs)'),
         NodeEntry(
             'web_monitor',

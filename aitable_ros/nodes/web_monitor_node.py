@@ -17,9 +17,11 @@ from rclpy.time import Time
 
 from aitable_msgs.msg import FaceArray
 from aitable_ros.nodes.web_monitor_parameters import PARAMETERS
+from aitable_ros.perception.attention.zones import Zone
 from aitable_ros.perception.fatigue.level import FatigueLevel
 from aitable_ros.perception.maths.rate_limit import RateLimit
 from aitable_ros.perception.posture.rule import Posture
+from aitable_ros.ros_support.display.happened_input import HappenedInput
 from aitable_ros.ros_support.display.page_control import PageControl
 from aitable_ros.ros_support.display.scene_input import Scene, SceneInput, draw
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
@@ -50,7 +52,7 @@ TERMINAL = Path('/dev/tty')
 """Not the standard output: that of a launched process goes into launch's log, too."""
 
 ABOUT = ('header', 'face_id', 'person_id', 'image_width', 'image_height')
-WORDS = {'level': FatigueLevel, 'state': Posture}
+WORDS = {'level': FatigueLevel, 'state': Posture, 'zone': Zone}
 SETTINGS = ('privacy', 'draw_mesh', 'draw_axes', 'draw_posture')
 
 
@@ -84,6 +86,7 @@ class WebMonitorNode(ManagedNode):
     def __init__(self, name: str = 'web_monitor', **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         self.found = SceneInput(self, self._take_faces)
+        self.happened = HappenedInput(self, self._tell)
         self.control = PageControl(self, SETTINGS)
         self._server: WebServer | None = None
         self._problem = ''
@@ -132,6 +135,7 @@ class WebMonitorNode(ManagedNode):
         """Serve the page, and listen to what it shows."""
         self._serve()
         self.found.follow(True)
+        self.happened.follow(True)
         self._diagnostics = self.create_subscription(
             DiagnosticArray, '/diagnostics', self._take_diagnostics, 50
         )
@@ -146,6 +150,7 @@ class WebMonitorNode(ManagedNode):
         if diagnostics is not None:
             self.destroy_subscription(diagnostics)
         self.found.follow(False)
+        self.happened.follow(False)
         self.control.close()
         self._end_serving()
         self.frames.clear()
@@ -158,6 +163,7 @@ class WebMonitorNode(ManagedNode):
     def reset(self) -> None:
         """Forget the readings that were kept."""
         self.found.clear()
+        self.happened.clear()
         self._places = LastPlaces()
         self._history.clear()
 
@@ -205,6 +211,7 @@ class WebMonitorNode(ManagedNode):
         for face in faces_taken(item):
             name = face.face_id
             emotion, fatigue = scene.emotions.get(name), scene.fatigues.get(name)
+            attention = scene.attentions.get(name)
             # with nobody else there it is theirs, also while their face is not told apart
             theirs = name == whose or (not whose and len(item.faces) == 1)
             people.append(
@@ -213,6 +220,7 @@ class WebMonitorNode(ManagedNode):
                     'face': scalars_of(face, ABOUT),
                     'emotion': emotion and scalars_of(emotion, ABOUT),
                     'fatigue': fatigue and scalars_of(fatigue, ABOUT),
+                    'attention': attention and scalars_of(attention, ABOUT),
                     'posture': posture if theirs else None,
                 }
             )
@@ -230,6 +238,10 @@ class WebMonitorNode(ManagedNode):
             image = frame.rgb()
         picture = draw(item, image, scene, self._places, self.values)
         return jpeg_of(_narrowed(picture, self.values['max_width']), self.values['jpeg_quality'])
+
+    def _tell(self, kind: str, text: str) -> None:
+        if self._server is not None:
+            self._server.publish(kind, text)
 
     def _take_faces(self, message: FaceArray) -> None:
         stamp_s = stamp_to_ns(message.header.stamp) * 1e-9
@@ -280,6 +292,7 @@ class WebMonitorNode(ManagedNode):
         return {
             'settings': self._settings_text(),
             'history': to_json({'history': history}),
+            **self.happened.greeting(),
             **{f'status {name}': text for name, text in statuses.items()},
         }
 

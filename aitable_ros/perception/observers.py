@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.inference.selection import Selection, close_all
+from aitable_ros.perception.attention.observer import AttentionObserver, AttentionReading
 from aitable_ros.perception.emotion.observer import EmotionObserver, EmotionReading
 from aitable_ros.perception.faces.observer import FaceObserver, SeenFaces
 from aitable_ros.perception.fatigue.observer import FatigueObserver, FatigueReading
 from aitable_ros.perception.head.camera import CameraIntrinsics
+from aitable_ros.perception.head.head_pose import HeadPose
 from aitable_ros.perception.posture.observer import PostureObserver, PostureReading
 
 
@@ -25,12 +27,14 @@ class Observation:
 
     :param seen: the faces.
     :param fatigue: of each face, in their order.
+    :param attention: of each face, in their order.
     :param emotion: of each face; empty where it was not this image's turn.
     :param posture: of the person; None where it was not this image's turn, or is not measured.
     """
 
     seen: SeenFaces
     fatigue: Sequence[FatigueReading]
+    attention: Sequence[AttentionReading]
     emotion: Sequence[EmotionReading]
     posture: PostureReading | None
 
@@ -46,12 +50,14 @@ class Observers:
 
     :param faces: finds them.
     :param fatigue: measures them.
+    :param attention: where they look.
     :param emotion: reads them.
     :param posture: measures the body; None: nobody asked for it.
     """
 
     faces: FaceObserver
     fatigue: FatigueObserver
+    attention: AttentionObserver
     emotion: EmotionObserver
     posture: PostureObserver | None = None
 
@@ -81,9 +87,11 @@ class Observers:
             posture = self.posture.observe(
                 image, stamp_s, seen, frame_id=frame_id, intrinsics=intrinsics
             )
+        fatigue = self.fatigue.observe(seen, intrinsics)
         return Observation(
             seen,
-            self.fatigue.observe(seen, intrinsics),
+            fatigue,
+            self.attention.observe(seen, _poses(fatigue)),
             self.emotion.observe(seen, lambda: image),
             posture,
         )
@@ -97,16 +105,21 @@ class Observers:
         :raises InferenceError: when an engine fails.
         """
         seen = self.faces.observe_still(image)
+        fatigue = self.fatigue.observe_still(seen)
         return Observation(
             seen,
-            self.fatigue.observe_still(seen),
+            fatigue,
+            self.attention.observe_still(seen, _poses(fatigue)),
             self.emotion.observe_still(seen, image),
             None if self.posture is None else self.posture.observe_still(image, seen),
         )
 
     def reset(self) -> None:
         """Forget everybody: another stream begins."""
-        for observer in (self.faces, self.fatigue, self.emotion, self.posture):
+        for observer in (
+            *(self.faces, self.fatigue, self.attention, self.emotion),
+            self.posture,
+        ):
             if observer is not None:
                 observer.reset()
 
@@ -121,3 +134,7 @@ class Observers:
     def close(self) -> None:
         """Free the networks."""
         close_all(self.selections)
+
+
+def _poses(readings: Sequence[FatigueReading]) -> dict[str, HeadPose]:
+    return {one.face.face_id: one.pose for one in readings if one.pose is not None}

@@ -19,11 +19,15 @@ _SOURCES = {
         *('left_ear', 'right_ear', 'left_openness', 'right_openness', 'perclos', 'level'),
         *('blink_count', 'microsleep_count', 'yawn_count', 'head_yaw', 'head_pitch', 'head_roll'),
     ),
+    'attention': ('zone', 'gaze_yaw', 'gaze_pitch'),
     'posture': ('state', 'camera_distance', 'good_share'),
 }
 _NAMES = {
     'label': 'expression',
     'confidence': 'expression_confidence',
+    'zone': 'attention_zone',
+    'gaze_yaw': 'attention_gaze_yaw',
+    'gaze_pitch': 'attention_gaze_pitch',
     'state': 'posture_state',
     'camera_distance': 'posture_camera_distance',
     'good_share': 'posture_good_share',
@@ -59,8 +63,8 @@ class History:
         Keep the readings of an image, if it is time; return the rows made of them.
 
         :param stamp_s: header time [s]; going back forgets everything.
-        :param people: each with ``id``, and ``emotion``, ``fatigue`` and ``posture`` as the
-            fields of their messages or None.
+        :param people: each with ``id``, and ``emotion``, ``fatigue``, ``attention`` and
+            ``posture`` as the fields of their messages or None.
         """
         if stamp_s < self._due_s - 2 * PERIOD_S:
             self.clear()
@@ -87,7 +91,7 @@ class History:
 
     def _values(self, person: Mapping[str, Any]) -> Iterable[Any]:
         for source, names in _SOURCES.items():
-            fields = person[source] or {}
+            fields = person.get(source) or {}
             for name in names:
                 value = fields.get(name)
                 if value is not None and name in self._words:

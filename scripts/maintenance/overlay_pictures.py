@@ -27,6 +27,7 @@ from rclpy.parameter import Parameter
 from skimage import data
 from std_msgs.msg import Header
 
+from aitable_ros.nodes.attention_node import AttentionNode
 from aitable_ros.nodes.emotion_node import EmotionNode
 from aitable_ros.nodes.face_detection_node import FaceDetectionNode
 from aitable_ros.nodes.fatigue_node import FatigueNode
@@ -36,6 +37,7 @@ from aitable_ros.paths import engines_dir
 from aitable_ros.perception.images.decoding import image_to_rgb
 from aitable_ros.ros_support.frames.frame_hub import Frame
 from aitable_ros.ros_support.frames.image_conversion import rgb_to_image
+from aitable_ros.ros_support.messages.faces_with_fatigue import FacesWithFatigue
 from aitable_ros.ros_support.node.managed_node import ManagedNode
 from aitable_ros.simulation import AstronautSequence
 
@@ -58,11 +60,13 @@ class Pipeline:
         self.faces = FaceDetectionNode(parameter_overrides=[offline, engines])
         self.emotion = EmotionNode(parameter_overrides=[offline])
         self.fatigue = FatigueNode(parameter_overrides=[offline, engines])
+        self.attention = AttentionNode(parameter_overrides=[offline])
         self.overlay = OverlayNode(parameter_overrides=[offline])
         self._nodes: tuple[ManagedNode, ...] = (
             self.faces,
             self.emotion,
             self.fatigue,
+            self.attention,
             self.overlay,
         )
         self.posture: PostureNode | None = None
@@ -83,9 +87,14 @@ class Pipeline:
         ((_, faces),) = self.faces.results_of(frame)
         for _, message in self.emotion.results_of(faces):
             self.overlay.found.take_emotion(message)
+        both = FacesWithFatigue(faces)
         for publisher, message in self.fatigue.results_of(faces):
             if publisher.topic_name == '/fatigue':
                 self.overlay.found.take_fatigue(message)
+                both.take(message)
+        for publisher, message in self.attention.results_of(both):
+            if publisher.topic_name == '/attention':
+                self.overlay.found.take_attention(message)
         if self.posture is not None:
             for _, message in self.posture.results_of(frame):
                 self.overlay.found.take_posture(message)

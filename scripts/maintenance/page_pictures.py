@@ -93,7 +93,7 @@ def main() -> None:
     options = webdriver.ChromeOptions()
     for flag in FLAGS:
         options.add_argument(flag)
-    names = 'face_detection,emotion,fatigue,overlay,posture'
+    names = 'face_detection,emotion,fatigue,posture,attention,overlay'
     with tempfile.TemporaryDirectory() as logs:
         log = Path(logs)
         nodes = [start('component_container', log / 'nodes', f'components:=[{names}]')]

@@ -40,7 +40,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from skimage import data
 from std_msgs.msg import Header
 
-from aitable_msgs.msg import Emotion, FaceArray, Fatigue, Posture
+from aitable_msgs.msg import Attention, Emotion, FaceArray, Fatigue, Posture
 from aitable_ros.ros_support.frames.image_conversion import rgb_to_compressed, rgb_to_image
 
 RATE_HZ = 100.0
@@ -52,9 +52,15 @@ MAX_GROWTH_MIB = 64.0
 
 START_S = 60.0
 ANSWER_S = 5.0
-RESULTS = {'faces': FaceArray, 'emotion': Emotion, 'fatigue': Fatigue, 'overlay': Image}
+RESULTS = {
+    'faces': FaceArray,
+    'emotion': Emotion,
+    'fatigue': Fatigue,
+    'attention': Attention,
+    'overlay': Image,
+}
 CONTAINER = 'aitable_ros.nodes.component_container'
-NODES = ('face_detection', 'emotion', 'fatigue', 'posture', 'overlay')
+NODES = ('face_detection', 'emotion', 'fatigue', 'posture', 'attention', 'overlay')
 
 STRINGS = ('', ' ', 'x' * 100_000, '日本\u202e', '%s%n{}', '../..', 'f1', 'rgb8', 'mono16', 'png')
 RANGES = {f'uint{bits}': (0, 2**bits - 1) for bits in (8, 16, 32, 64)} | {

@@ -30,7 +30,7 @@ from aitable_ros.launching.parameter_files import parameters_for
 from aitable_ros.nodes.registry import WITH_NETWORKS
 from aitable_ros.paths import share_dir
 
-DEFAULT_NODES = ['face_detection', 'emotion', 'fatigue', 'overlay']
+DEFAULT_NODES = ['face_detection', 'emotion', 'fatigue', 'attention', 'overlay']
 
 
 @pytest.fixture(autouse=True)
@@ -208,6 +208,7 @@ def test_a_backend_goes_to_every_network_unless_it_has_its_own():
         'posture': {'backend': 'auto'},
         'emotion': {'backend': 'onnxruntime', 'reading': 'geometry'},
         'fatigue': {},
+        'attention': {},
         'overlay': {},
     }
 
@@ -216,8 +217,9 @@ def test_transport_and_time_go_to_every_node():
     given = overrides_of(image_transport='compressed', use_sim_time='true', source='0')
     common = {'image_transport': 'compressed', 'use_sim_time': True}
     assert given.pop('image_source') == {**common, 'source': '0'}
-    assert given.pop('fatigue') == {'use_sim_time': True}  # it handles no images
-    assert given == dict.fromkeys(set(DEFAULT_NODES) - {'fatigue'}, common)
+    for name in ('fatigue', 'attention'):  # they handle no images
+        assert given.pop(name) == {'use_sim_time': True}
+    assert given == dict.fromkeys(set(DEFAULT_NODES) - {'fatigue', 'attention'}, common)
 
 
 @pytest.mark.parametrize('source', ["a 'b'.mp4", 'x: y', '0', '1e3', 'true'])

@@ -36,7 +36,8 @@ def test_the_xml_example_runs_two_tables(graph, engines_dir, launched):
     )
     heard = {name: graph.collect(Fatigue, f'/table_{name}/fatigue') for name in 'ab'}
     assert until(lambda: heard['a'] and heard['b'], 60), process.text
-    names = ('aitable_container', 'image_source', 'face_detection', 'emotion', 'fatigue')
+    names = ('aitable_container', 'image_source', *('face_detection', 'emotion', 'fatigue'))
+    names += ('attention',)
     wanted = {f'/table_{table}/{name}' for table in 'ab' for name in names}
     assert has_nodes(graph, wanted)
 
@@ -46,7 +47,8 @@ def test_the_yaml_example_puts_the_fragments_together(graph, engines_dir, launch
     heard = graph.collect(Fatigue, '/table/fatigue')
     pictures = graph.collect(Image, '/table/overlay', 1)
     assert until(lambda: len(heard) > 5 and len(pictures) > 5, 60), process.text
-    names = ('image_source', 'aitable_container', 'face_detection', 'fatigue', 'overlay')
+    names = ('image_source', 'aitable_container', *('face_detection', 'fatigue', 'attention'))
+    names += ('overlay',)
     assert has_nodes(graph, {f'/table/{name}' for name in names})
 
 

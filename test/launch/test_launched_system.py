@@ -28,7 +28,7 @@ from aitable_ros.paths import share_dir
 pytestmark = pytest.mark.models
 
 LAUNCH = share_dir() / 'launch'
-NODES = {'/face_detection', '/emotion', '/fatigue', '/overlay'}
+NODES = {'/face_detection', '/emotion', '/fatigue', '/attention', '/overlay'}
 
 
 def parameter(graph, node, name):
@@ -102,7 +102,7 @@ def test_what_is_switched_off_is_not_there_and_arguments_reach_the_parameters(
         assert parameter(graph, node, 'use_sim_time') is True
         assert parameter(graph, node, 'image_transport') == 'raw'
     container = {'/hall/table_a/aitable_container'} if composed == 'true' else set()
-    wanted = {f'/hall/table_a/{name}' for name in expected}
+    wanted = {f'/hall/table_a/{name}' for name in (*expected, 'attention')}
     assert has_nodes(graph, wanted | container)
 
 

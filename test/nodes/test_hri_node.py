@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,7 +24,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from ros_fixtures import image_message, until
 from sensor_msgs.msg import Image
 
-from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue
+from aitable_msgs.msg import Attention, Emotion, Face, FaceArray, Fatigue
 from aitable_ros.nodes.hri_node import HriNode
 from aitable_ros.perception.images.decoding import image_to_rgb
 from aitable_ros.ros_support.messages.hri import EXPRESSIONS
@@ -385,3 +386,20 @@ def test_there_is_no_gaze_frame_of_a_wrong_stamp(graph):
         return len(list(node._fatigue_results(fatigue)))
 
     assert [gazes(stamp_s) for stamp_s in (50.0, 3650.0, 0.0, 50.1)] == [1, 0, 0, 1]
+
+
+def test_who_looks_at_the_table(graph, hri):
+    table = Table(graph)
+    table.appear('f1')
+    heard = graph.collect(hri.Gaze, '/humans/interactions/gaze')
+    attention = graph.run(lambda: graph.peer.create_publisher(Attention, 'attention', 20))
+    assert until(lambda: attention.get_subscription_count() > 0)
+    assert until(lambda: table.node._gaze.get_subscription_count() > 0)
+    for zone in (Attention.DESK, Attention.FRONT):
+        attention.publish(Attention(header=table.header(2.0), face_id='f1', zone=zone))
+    attention.publish(Attention(header=table.header(2.0), face_id='nobody', zone=Attention.FRONT))
+    assert until(lambda: len(heard) == 1)
+    assert (heard[0].sender, heard[0].receiver) == ('f1', '')
+    assert heard[0].header == table.header(2.0)
+    time.sleep(0.3)
+    assert len(heard) == 1

@@ -18,7 +18,8 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 from sensor_msgs.msg import Image
 from visualization_msgs.msg import MarkerArray
 
-from aitable_msgs.msg import Emotion, Fatigue, Posture
+from aitable_msgs.msg import Attention, Emotion, Fatigue, Posture
+from aitable_ros.nodes.attention_node import AttentionNode
 from aitable_ros.nodes.emotion_node import EmotionNode
 from aitable_ros.nodes.face_detection_node import FaceDetectionNode
 from aitable_ros.nodes.fatigue_node import FatigueNode
@@ -49,6 +50,7 @@ def published():
                 EmotionNode,
                 FatigueNode,
                 PostureNode,
+                AttentionNode,
                 OverlayNode,
             )
         ]
@@ -182,6 +184,8 @@ def test_foxglove_plots_fields_that_there_are(published):
     }
     wanted |= {('/emotion', 'valence'), ('/emotion', 'arousal'), ('/fatigue', None)}
     wanted |= {('/posture', 'state'), ('/posture', 'trunk_pitch')}
+    wanted |= {('/attention', 'zone'), ('/attention', 'gaze_yaw'), ('/attention', 'gaze_pitch')}
+    wanted |= {('/alerts', None), ('/events', None)}
     assert wanted <= seen
 
 
@@ -192,7 +196,7 @@ def test_foxglove_shows_topics_that_there_are(published):
     assert panels['DiagnosticSummary!nodes']['topicToRender'] in published
 
 
-@pytest.mark.parametrize('message_type', [Emotion, Fatigue, Posture])
+@pytest.mark.parametrize('message_type', [Attention, Emotion, Fatigue, Posture])
 def test_what_one_plots_is_at_top_level(message_type):
     """rqt_plot takes /topic/field: every number of a result is one, but for the head pose."""
     nested = {
@@ -201,4 +205,4 @@ def test_what_one_plots_is_at_top_level(message_type):
         if '/' in kind or 'sequence' in kind
     }
     lists = {'keypoints', 'visibility', 'world'}
-    assert set(nested) <= {'header', 'head_position', 'head_orientation', *lists}
+    assert set(nested) <= {'header', 'head_position', 'head_orientation', 'gaze_direction', *lists}

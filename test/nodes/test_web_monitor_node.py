@@ -25,11 +25,13 @@ pytest.importorskip('aiohttp', reason='aiohttp is not installed')
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_fixtures import set_parameter, until
 from std_srvs.srv import Trigger
 from web_clients import LOCAL, Page, deaf_client, get, socket_status
 from web_peers import BOX, STRIPES, Peers, port_of, web_monitor
 
+from aitable_msgs.msg import Alert, Event
 from aitable_ros.nodes.web_monitor_node import WebMonitorNode
 
 
@@ -74,6 +76,39 @@ class TestReadings:
         assert person['fatigue']['level_reason'] == 'as ever'
         assert person['fatigue']['left_ear'] == pytest.approx(0.31)
         assert person['posture']['state'] == 3
+
+    def test_events_and_alerts_come_and_a_new_page_is_told_of_them(self, graph, tmp_path):
+        node = web_monitor(graph, tmp_path)
+        events, alerts = graph.run(
+            lambda: [
+                graph.peer.create_publisher(Event, 'events', 10),
+                graph.peer.create_publisher(
+                    Alert,
+                    'alerts',
+                    QoSProfile(depth=32, durability=DurabilityPolicy.TRANSIENT_LOCAL),
+                ),
+            ]
+        )
+        for publisher in (events, alerts):
+            assert until(lambda p=publisher: p.get_subscription_count() > 0)
+        with Page(port_of(node)) as page:
+            assert page.until('alerts') == []
+            event = Event(person_id='f1', kind=Event.YAWN, duration=5.5, value=0.8)
+            event.start.sec = 1000
+            events.publish(Event(person_id='f1', kind=Event.BLINK))
+            events.publish(event)
+            alert = Alert(person_id='f1', cause=Alert.ASLEEP, level=Alert.WARNING, reason='why')
+            alerts.publish(alert)
+            assert until(lambda: node.happened.greeting()['alerts'].count('why') == 1)
+            assert until(lambda: 'f1' in node.happened.greeting()['events'])
+        with Page(port_of(node)) as page:
+            (shown,) = page.until('events')
+            assert (shown['start'], shown['kind'], shown['duration']) == (1000.0, Event.YAWN, 5.5)
+            (on,) = page.until('alerts')
+            assert (on['level'], on['reason']) == (Alert.WARNING, 'why')
+            alert.level = Alert.NONE
+            alerts.publish(alert)
+            assert page.until('alerts') == []
 
     def test_images_follow_at_no_more_than_the_rate_and_each_is_the_newest(self, graph, tmp_path):
         node = web_monitor(graph, tmp_path, max_rate=5.0)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import gc
+import math
 import os
 import threading
 import time
@@ -20,10 +21,15 @@ pytest.importorskip('aiohttp', reason='aiohttp is not installed')
 pytest.importorskip('selenium', reason='selenium is not installed')
 
 from browser import Browser
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_fixtures import image_message, set_parameter, until
+from std_srvs.srv import Trigger
 from web_peers import BOX, STRIPES, Peers, port_of, web_monitor
 
+from aitable_msgs.msg import Alert, Event
 from aitable_ros.web.charts import ChartsError, fetch_charts
+
+LATCHED = QoSProfile(depth=32, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 TURNED = 4
 """Fatigue.TURNED"""
@@ -156,6 +162,11 @@ class TestCards:
             assert browser.says('#person-f1', 'only 2 s of 60 s seen')
             assert browser.text('#f1-perclos') == 'not yet: 2 s seen'
             assert browser.text('#f1-head') == 'not measured'
+
+    def test_where_somebody_looks(self, browser, opened):
+        _, peers = opened()
+        with Stream(peers, 'f1', zone=2, zone_s=12.4, zone_reason='from the eyes'):
+            assert browser.says('#f1-looks', 'down at the table for 12 s (from the eyes)')
 
     def test_posture_is_that_persons(self, browser, opened):
         node, peers = opened(max_age=60.0)
@@ -442,6 +453,57 @@ class TestForEverybody:
 
 
 @pytest.mark.models
+class TestWhatHappens:
+    def publish(self, graph, *messages):
+        kinds = {Event: ('events', 10), Alert: ('alerts', LATCHED)}
+        for message in messages:
+            publisher = graph.run(
+                lambda m=message: graph.peer.create_publisher(type(m), *kinds[type(m)])
+            )
+            assert until(lambda p=publisher: p.get_subscription_count() > 0)
+            publisher.publish(message)
+
+    def test_alerts_are_shown_most_urgent_first_until_they_are_over(self, graph, browser, opened):
+        opened()
+        hint = Alert(person_id='f2', cause=Alert.LOOKING_AWAY, level=Alert.HINT, reason='away')
+        warning = Alert(person_id='f1', cause=Alert.ASLEEP, level=Alert.WARNING, reason='asleep')
+        self.publish(graph, hint, warning)
+        assert browser.says('#alerts', 'warning: f1: asleep')
+        assert browser.says('#alerts', 'hint: f2: away')
+        words = browser.text('#alerts')
+        assert words.index('asleep') < words.index('away')
+        assert browser.text('#acknowledge') == ''
+        over = Alert(person_id='f1', cause=Alert.ASLEEP, level=Alert.NONE)
+        self.publish(graph, over)
+        assert until(lambda: 'asleep' not in browser.text('#alerts'))
+
+    def test_events_are_listed_newest_first_with_markup_as_text(self, graph, browser, opened):
+        opened()
+        yawn = Event(person_id='<b>f1</b>', kind=Event.YAWN, duration=5.25, truncated=True)
+        posture = Event(person_id='f1', kind=Event.POSTURE_CHANGED, value=3.0, duration=math.nan)
+        self.publish(graph, yawn, posture)
+        assert browser.says('#events', '<b>f1</b>: yawn, at least 5.3 s')
+        assert browser.says('#events', 'f1: posture changed: slouching')
+        words = browser.text('#events')
+        assert words.index('slouching') < words.index('yawn')
+
+    def test_an_alert_is_acknowledged_where_control_is_allowed(self, graph, browser, opened):
+        called = []
+
+        def handle(request, response):
+            called.append(True)
+            response.success, response.message = True, '1 alerts are acknowledged'
+            return response
+
+        graph.run(lambda: graph.peer.create_service(Trigger, 'attention/acknowledge', handle))
+        opened(control=True)
+        self.publish(graph, Alert(person_id='f1', level=Alert.WARNING, reason='asleep'))
+        assert browser.says('#alerts', 'asleep')
+        browser.click('#acknowledge')
+        assert until(lambda: called)
+        assert browser.says('#answer', '1 alerts are acknowledged')
+
+
 def test_the_sample_is_seen(graph, tmp_path, browser, engines_dir):
     from aitable_ros.nodes.emotion_node import EmotionNode
     from aitable_ros.nodes.face_detection_node import FaceDetectionNode

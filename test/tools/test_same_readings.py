@@ -21,10 +21,11 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
 
-from aitable_msgs.msg import Emotion, FaceArray, Fatigue, Posture
+from aitable_msgs.msg import Attention, Emotion, Event, FaceArray, Fatigue, Posture
 from aitable_ros.bags import BagReader, BagTarget, BagWriter, SampleBag, make_sample_bag
 from aitable_ros.bags.definitions import find_definition
 from aitable_ros.ros_support.frames.image_conversion import rgb_to_image
+from aitable_ros.ros_support.messages.attention import attention_to_message, event_to_message
 from aitable_ros.ros_support.messages.posture import posture_to_message
 from aitable_ros.ros_support.messages.results import (
     emotion_to_message,
@@ -39,7 +40,14 @@ from aitable_ros.tools.process_bag.command import main as process_bag
 
 pytestmark = [pytest.mark.models, pytest.mark.ros]
 
-KINDS = {'faces': FaceArray, 'emotion': Emotion, 'fatigue': Fatigue, 'posture': Posture}
+KINDS = {
+    'faces': FaceArray,
+    'emotion': Emotion,
+    'fatigue': Fatigue,
+    'attention': Attention,
+    'events': Event,
+    'posture': Posture,
+}
 
 
 @pytest.fixture(scope='module')
@@ -72,6 +80,8 @@ def by_nodes(bag: Path, folder: Path, *arguments: str) -> dict[str, list[Any]]:
             kind = message.topic.name.strip('/')
             if kind in KINDS:
                 found[kind].append(deserialize_message(message.data, KINDS[kind]))
+    # analyze has no events of postures
+    found['events'] = [one for one in found['events'] if one.kind < Event.POSTURE_CHANGED]
     return found
 
 
@@ -94,6 +104,9 @@ def by_analyze(bag: Path, *arguments: str) -> dict[str, list[Any]]:
         found['faces'].append(faces_to_message(seen.seen, header))
         found['emotion'] += [emotion_to_message(one, header) for one in seen.emotion]
         found['fatigue'] += [fatigue_to_message(one, header) for one in seen.fatigue]
+        found['attention'] += [attention_to_message(one, header) for one in seen.attention]
+        events = (*observers.fatigue.events, *observers.attention.events)
+        found['events'] += [event_to_message(one, header) for one in events]
         if seen.posture is not None:
             found['posture'].append(posture_to_message(seen.posture, header))
     observers.close()
@@ -140,6 +153,8 @@ def test_by_geometry(sample: Path, engines_dir: Path, tmp_path: Path) -> None:
     nodes = by_nodes(sample, tmp_path, '--ros-args', '-p', 'emotion:reading:=geometry')
     tool = by_analyze(sample, '--emotion-reading', 'geometry')
     assert len(nodes['faces']) == len(nodes['emotion']) == len(nodes['fatigue']) == 195
+    assert len(nodes['attention']) == 195
+    assert {Event.BLINK, Event.CAME} <= {one.kind for one in nodes['events']}
     assert len(nodes['posture']) == 130
     assert {Fatigue.EYES_OPEN, Fatigue.EYES_CLOSED} <= {one.eye_state for one in nodes['fatigue']}
     assert all(one.head_pose_calibrated for one in nodes['fatigue'])

@@ -30,6 +30,7 @@ from aitable_ros.perception.faces.landmarks import (
     RIGHT_EYE_OUTER_CORNER,
 )
 from aitable_ros.perception.images.roi import RotatedRoi
+from aitable_ros.perception.images.seeing import Seeing
 from aitable_ros.perception.maths.settings import Settings, setting
 
 PATCH_PX = 32
@@ -53,11 +54,12 @@ class View(IntEnum):
 
 @dataclass(frozen=True)
 class FaceViews:
-    """What a picture shows of a face's parts; left and right are the person's own."""
+    """What a picture shows of a face and its parts; left and right are the person's own."""
 
     right_eye: View = View.SEEN
     left_eye: View = View.SEEN
     mouth: View = View.SEEN
+    seeing: Seeing = Seeing.CLEAR
 
     @property
     def expression_is_seen(self) -> bool:
@@ -228,11 +230,11 @@ class FaceViewer:
             if landmarks is None:
                 views.append(FaceViews())
                 continue
-            seen = [
+            right, left, mouth = (
                 self._look(image, part, landmarks, (face_id, i), before, keep)
                 for i, part in enumerate((RIGHT_EYE, LEFT_EYE, MOUTH))
-            ]
-            views.append(FaceViews(*seen))
+            )
+            views.append(FaceViews(right, left, mouth))
         self._covered &= self._odds.keys()
         self._views = {face_id: view for (face_id, _), view in zip(faces, views)}
         return views

@@ -19,6 +19,7 @@ from aitable_ros.perception.faces.mesh import FaceMesh
 from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings, TrackedFace
 from aitable_ros.perception.faces.tracker import FaceTracker, TrackerSettings, run_prefix
 from aitable_ros.perception.images.checks import check_image
+from aitable_ros.perception.images.seeing import Seeing, SeeingObserver, SeeingSettings
 from aitable_ros.perception.images.stream_order import Source, StreamOrder
 
 LIGHT_NETWORKS = ('face_detection', 'face_mesh')
@@ -38,12 +39,14 @@ class FaceSettings:
     :param memory_s: a face that returns within this time near its last place keeps its id [s].
     :param pipeline: how faces are followed.
     :param views: from where on eyes and mouth are not seen.
+    :param seeing: from where on an image or a face is badly seen.
     """
 
     min_score: float = 0.5
     memory_s: float = TrackerSettings.memory_s
     pipeline: PipelineSettings = PipelineSettings()  # noqa: RUF009 (frozen)
     views: ViewSettings = ViewSettings()  # noqa: RUF009 (frozen)
+    seeing: SeeingSettings = SeeingSettings()  # noqa: RUF009 (frozen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +58,14 @@ class SeenFaces:
     :param size_px: width and height of the image.
     :param faces: in the order in which they were first seen.
     :param backend: what ran, as ``face_detection: litert, face_attention: litert``.
+    :param seeing: what can be seen in the image at all.
     """
 
     stamp_s: float
     size_px: tuple[int, int]
     faces: Sequence[TrackedFace]
     backend: str = ''
+    seeing: Seeing = Seeing.CLEAR
 
 
 class FaceObserver:
@@ -91,6 +96,7 @@ class FaceObserver:
         settings = settings or FaceSettings()
         self._pipeline = self._make(settings)
         self._viewer = FaceViewer(settings.views)
+        self._seeing = SeeingObserver(settings.seeing)
 
     @classmethod
     def load(
@@ -143,8 +149,9 @@ class FaceObserver:
         if self.stream.anew:
             self._pipeline.reset()
             self._viewer.reset()
+            self._seeing.reset()
         faces = self._pipeline.process(image, now_s)
-        return self._seen(image, stamp_s, faces, self._viewer, now_s)
+        return self._seen(image, stamp_s, faces, self._viewer, self._seeing, now_s)
 
     def observe_still(self, image: npt.NDArray[np.uint8]) -> SeenFaces:
         """
@@ -155,7 +162,9 @@ class FaceObserver:
         :raises InferenceError: when an engine fails.
         """
         viewer = FaceViewer(self._viewer.settings)
-        return self._seen(image, 0.0, self._pipeline.process_still(image), viewer, math.nan)
+        seeing = SeeingObserver(self._seeing.settings)
+        faces = self._pipeline.process_still(image)
+        return self._seen(image, 0.0, faces, viewer, seeing, math.nan)
 
     def adopt(self, settings: FaceSettings) -> None:
         """Take over other thresholds; faces keep their ids."""
@@ -163,6 +172,7 @@ class FaceObserver:
         pipeline.continue_from(self._pipeline)
         self._pipeline = pipeline
         self._viewer.settings = settings.views
+        self._seeing.settings = settings.seeing
 
     def continue_from(self, previous: FaceObserver) -> None:
         """Go on with the faces, and their ids, of an observer that is not used any more."""
@@ -170,6 +180,8 @@ class FaceObserver:
         self.stream = previous.stream
         settings, self._viewer = self._viewer.settings, previous._viewer
         self._viewer.settings = settings
+        conditions, self._seeing = self._seeing.settings, previous._seeing
+        self._seeing.settings = conditions
 
     def close(self) -> None:
         """Free the networks."""
@@ -180,6 +192,7 @@ class FaceObserver:
         self._pipeline.reset()
         self.stream.reset()
         self._viewer.reset()
+        self._seeing.reset()
 
     def _make(self, settings: FaceSettings) -> FacePipeline:
         detection, mesh = (selection.engine for selection in self.selections)
@@ -196,9 +209,17 @@ class FaceObserver:
         stamp_s: float,
         faces: Sequence[TrackedFace],
         viewer: FaceViewer,
+        conditions: SeeingObserver,
         viewed_s: float,
     ) -> SeenFaces:
         height, width = image.shape[:2]
         views = viewer.observe(image, [(f.face_id, f.landmarks_px) for f in faces], viewed_s)
-        faces = [replace(face, views=view) for face, view in zip(faces, views)]
-        return SeenFaces(stamp_s, (width, height), faces, self.backend)
+        seeing = conditions.observe(image, viewed_s)
+        faces = [
+            replace(
+                face,
+                views=replace(view, seeing=conditions.of_face(image, face.face_id, face.xywh_px)),
+            )
+            for face, view in zip(faces, views)
+        ]
+        return SeenFaces(stamp_s, (width, height), faces, self.backend, seeing)

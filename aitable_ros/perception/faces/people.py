@@ -79,9 +79,13 @@ class People(Generic[P]):
             del self._kept[next(iter(self._kept))]
         return kept.state
 
-    def others(self, seen: Collection[str]) -> Iterator[P]:
-        """Give the states of those who are not in the present image."""
-        return (kept.state for face_id, kept in self._kept.items() if face_id not in seen)
+    def items(self) -> list[tuple[str, P]]:
+        """Give everybody's face id and state."""
+        return [(face_id, kept.state) for face_id, kept in self._kept.items()]
+
+    def keep(self, known: Collection[str]) -> None:
+        """Forget all but these."""
+        self._kept = {face_id: kept for face_id, kept in self._kept.items() if face_id in known}
 
     def change(self, function: Callable[[P], P]) -> None:
         """Replace everybody's state by what a function makes of it."""

@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
 
+from aitable_ros.perception.events import EventKind
 from aitable_ros.perception.fatigue.events import Event, crossing_share
 from aitable_ros.perception.maths.settings import Settings, setting
 from aitable_ros.perception.maths.sliding_window import SlidingSums
@@ -120,6 +121,9 @@ class ClosureDetector:
         self._cut_unseen = False
         self._excused_s = -math.inf
         self._counted_long = self._counted_microsleep = False
+        self._counts_before = (0, 0)
+        self.ended_kind: EventKind | None = None
+        """What the closure that ended last was counted as; None: as neither."""
         self._wide_s = math.nan
         self._dip_start_s = self._dip_end_s = math.nan
         self._dip_lowest = math.nan
@@ -250,6 +254,7 @@ class ClosureDetector:
             self._truncated = unseen
             if not (unseen and self._cut_unseen):  # else maybe the closure before goes on
                 self._counted_long = self._counted_microsleep = False
+            self._counts_before = (self.long_closure_count, self.microsleep_count)
         elif openness <= settings.close_openness:
             self._end_s = math.nan
             self._lowest = min(self._lowest, openness)
@@ -282,6 +287,10 @@ class ClosureDetector:
     def _finish(self, end_s: float, *, truncated: bool) -> Event:
         self._end_s = end_s
         self._count_long()
+        long, microsleeps = self._counts_before
+        self.ended_kind = EventKind.LONG_CLOSURE if self.long_closure_count > long else None
+        if self.microsleep_count > microsleeps:
+            self.ended_kind = EventKind.MICROSLEEP
         closure = Event(
             self._start_s,
             max(end_s, self._start_s),

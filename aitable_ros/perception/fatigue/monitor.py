@@ -8,6 +8,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
+from aitable_ros.perception.events import EventKind
 from aitable_ros.perception.faces.face_views import View
 from aitable_ros.perception.fatigue.blinks import BlinkSettings, ClosureDetector, EyeState
 from aitable_ros.perception.fatigue.events import Event
@@ -122,6 +123,7 @@ class FatigueState:
     :param ended_closure: the closure that ended with this sample.
     :param ended_yawn: the yawn that ended with this sample.
     :param ended_nod: the nod that ended with this sample.
+    :param ended_closure_kind: what the closure that ended last was counted as.
     """
 
     visibility: Visibility
@@ -157,6 +159,18 @@ class FatigueState:
     ended_closure: Event | None = None
     ended_yawn: Event | None = None
     ended_nod: Event | None = None
+    ended_closure_kind: EventKind | None = None
+
+    @property
+    def ended(self) -> list[tuple[EventKind, Event]]:
+        """What ended with this sample and was counted."""
+        found = (
+            (EventKind.BLINK, self.ended_blink),
+            (self.ended_closure_kind, self.ended_closure),
+            (EventKind.YAWN, self.ended_yawn),
+            (EventKind.NOD, self.ended_nod),
+        )
+        return [(kind, event) for kind, event in found if kind is not None and event is not None]
 
     @property
     def eyes_closed(self) -> bool:
@@ -312,6 +326,7 @@ class FatigueMonitor:
             ended_closure=ended_closure,
             ended_yawn=ended_yawn,
             ended_nod=ended_nod,
+            ended_closure_kind=closures.ended_kind,
         )
         return self._state
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from aitable_ros.perception.events import PersonEvent
 from aitable_ros.perception.faces.landmarks import are_refined
 from aitable_ros.perception.faces.observer import SeenFaces
 from aitable_ros.perception.faces.people import People
@@ -177,6 +178,8 @@ class FatigueObserver:
         """Whether the lids of the last faces were refined; FaceMesh's alone hardly close."""
         self._of_eyes = self.settings.of_eyes(refined=True)
         self._people = People(self._new_person, self.settings.forget_after_s)
+        self.events: list[PersonEvent] = []
+        """What the last image made certain, also of people who are not in it."""
 
     @property
     def people(self) -> int:
@@ -220,6 +223,7 @@ class FatigueObserver:
     def reset(self) -> None:
         """Forget everybody."""
         self._people.clear()
+        self.events = []
 
     def observe(
         self, seen: SeenFaces, intrinsics: CameraIntrinsics | None = None
@@ -237,8 +241,11 @@ class FatigueObserver:
         if measured and are_refined(measured[0]) != self.refined:
             self.refined = not self.refined
             self.adopt(self.settings)
-        for person in self._people.others({face.face_id for face in seen.faces}):
-            person.monitor.update(seen.stamp_s, _NO_FACE)
+        self.events = []
+        ids = {face.face_id for face in seen.faces}
+        for face_id, person in self._people.items():
+            if face_id not in ids:
+                self._tell(face_id, person.monitor, seen.stamp_s, _NO_FACE)
         return [self._read(face, seen, intrinsics) for face in seen.faces]
 
     def observe_still(self, seen: SeenFaces) -> list[FatigueReading]:
@@ -249,6 +256,19 @@ class FatigueObserver:
             return self.observe(seen)
         finally:
             self._people = kept
+
+    def _tell(
+        self, face_id: str, monitor: FatigueMonitor, stamp_s: float, sample: FatigueSample
+    ) -> FatigueState:
+        """Update a person, and note what has ended with it."""
+        again = stamp_s == monitor.last_stamp_s  # a late image gives the same state once more
+        state = monitor.update(stamp_s, sample)
+        if not again:
+            self.events += [
+                PersonEvent(kind, face_id, one.start_s, one.duration_s, one.size, one.truncated)
+                for kind, one in state.ended
+            ]
+        return state
 
     def _new_person(self) -> _Person:
         return _Person(FatigueMonitor(self._of_eyes), HeadPoseTracker(self.settings.head))
@@ -279,5 +299,5 @@ class FatigueObserver:
             view=view,
             head_pitch_rad=pose.pitch_rad if pose else math.nan,
         )
-        state = person.monitor.update(seen.stamp_s, sample)
+        state = self._tell(face.face_id, person.monitor, seen.stamp_s, sample)
         return FatigueReading(face, state, pose, seen.backend)

@@ -5,7 +5,8 @@ Faces in 3-D as ``visualization_msgs/MarkerArray``.
 
 Each part of a face has a namespace, which RViz lets one switch off by itself: ``head`` (an
 ellipsoid in the colour of the fatigue level), ``axes`` (the face frame of REP-155), ``direction``
-(an arrow where the head points; red while the eyes are closed) and ``label``. A face has the same
+(an arrow where the head points; red while the eyes are closed), ``label``, and ``gaze`` (an arrow
+where the eyes look, in the colour of the zone). A face has the same
 number as id in all of them, for as long as it is there.
 """
 
@@ -19,20 +20,29 @@ from geometry_msgs.msg import Point, Pose
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from aitable_msgs.msg import Emotion, Fatigue
+from aitable_msgs.msg import Attention, Emotion, Fatigue
 from aitable_ros.perception.emotion.expression import shown_name
 from aitable_ros.perception.maths.rotation import Quaternion, Vector, rotate
+from aitable_ros.ros_support.messages.attention import gaze_of
 from aitable_ros.ros_support.messages.results import head_pose_of
 from aitable_ros.visualization.overlay.drawing import Rgb
 from aitable_ros.visualization.overlay.face_marks import AXIS_COLOURS
-from aitable_ros.visualization.overlay.face_overlay import CLOSED, LEVEL_COLOURS, OPEN, UNMEASURED
-from aitable_ros.visualization.overlay.scene import LEVEL_NAMES
+from aitable_ros.visualization.overlay.face_overlay import (
+    CLOSED,
+    LEVEL_COLOURS,
+    OPEN,
+    UNMEASURED,
+    ZONE_COLOURS,
+)
+from aitable_ros.visualization.overlay.scene import LEVEL_NAMES, ZONE_NAMES
 
 HEAD = 'head'
 AXES = 'axes'
 DIRECTION = 'direction'
 LABEL = 'label'
+GAZE = 'gaze'
 NAMESPACES = (HEAD, AXES, DIRECTION, LABEL)
+"""What every face has; its gaze comes and goes."""
 
 HEAD_SIZE_M: Vector = (0.195, 0.152, 0.225)
 """Length, breadth and height of the ellipsoid [m] (choice: about an average adult's head)."""
@@ -42,6 +52,7 @@ HEAD_CENTRE_M: Vector = (-0.090, 0.0, -0.005)
 
 AXIS_LENGTH_M = 0.12
 DIRECTION_LENGTH_M = 0.30
+GAZE_LENGTH_M = 0.45
 LABEL_ABOVE_M = 0.17
 """How far the label's middle is above the sellion, along the head's z axis [m]."""
 
@@ -63,9 +74,14 @@ class FaceMarkers:
         self.lifetime_s = lifetime_s
         self._numbers: dict[str, int] = {}
         self._next = 0
+        self._with_gaze: set[str] = set()
 
     def update(
-        self, header: Header, fatigues: Mapping[str, Fatigue], emotions: Mapping[str, Emotion]
+        self,
+        header: Header,
+        fatigues: Mapping[str, Fatigue],
+        emotions: Mapping[str, Emotion],
+        attentions: Mapping[str, Attention] | None = None,
     ) -> MarkerArray:
         """
         Give the markers of one image.
@@ -74,6 +90,7 @@ class FaceMarkers:
         :param fatigues: by face id, of the faces to be drawn. Markers carry the header of their
             pose; without a valid one a face has no place and is not drawn.
         :param emotions: by face id; may have more or fewer faces.
+        :param attentions: the same; a gaze that is not known is deleted.
         :returns: ADD for every face that has a place, DELETE for those that had one before.
         """
         poses = {k: head_pose_of(f) for k, f in fatigues.items()}
@@ -83,14 +100,17 @@ class FaceMarkers:
             number = self._numbers.pop(face_id)
             array.markers += [
                 Marker(header=header, ns=namespace, id=number, action=Marker.DELETE)
-                for namespace in NAMESPACES
+                for namespace in (*NAMESPACES, *([GAZE] if face_id in self._with_gaze else []))
             ]
+            self._with_gaze.discard(face_id)
         for face_id, pose in placed.items():
             if face_id not in self._numbers:
                 self._numbers[face_id] = self._next
                 self._next = (self._next + 1) % 2**31  # Marker.id is an int32
             number = self._numbers[face_id]
             array.markers += self._markers(number, pose, fatigues[face_id], emotions.get(face_id))
+            attention = (attentions or {}).get(face_id)
+            array.markers += self._gaze(face_id, number, pose[0], fatigues[face_id], attention)
         return array
 
     def _markers(
@@ -134,6 +154,35 @@ class FaceMarkers:
         label.color = _colour(level_colour)
         label.text = label_text(fatigue, emotion)
         yield label
+
+    def _gaze(
+        self,
+        face_id: str,
+        number: int,
+        sellion: Vector,
+        fatigue: Fatigue,
+        attention: Attention | None,
+    ) -> Iterator[Marker]:
+        """Give the arrow of the gaze, or what deletes the last one."""
+        arrow = new_marker(fatigue.header, GAZE, Marker.ARROW, self.lifetime_s, number)
+        gaze = gaze_of(attention, fatigue.header)
+        if attention is None or gaze is None:
+            arrow.action = Marker.DELETE
+            if face_id in self._with_gaze:
+                self._with_gaze.discard(face_id)
+                yield arrow
+            return
+        self._with_gaze.add(face_id)
+        x, y, z = sellion
+        end = (v + GAZE_LENGTH_M * d for v, d in zip(sellion, gaze))
+        arrow.points = [Point(x=x, y=y, z=z), Point(**dict(zip('xyz', end)))]
+        arrow.scale.x, arrow.scale.y, arrow.scale.z = _ARROW_SIZE_M
+        arrow.color = _colour(_gaze_colour(attention))
+        yield arrow
+
+
+def _gaze_colour(attention: Attention) -> Rgb:
+    return ZONE_COLOURS.get(ZONE_NAMES.get(attention.zone, ''), UNMEASURED)
 
 
 def new_marker(

@@ -12,12 +12,16 @@ from std_srvs.srv import Trigger
 
 DISCOVERY_S = 1.0
 
+SERVICES = {'calibrate': 'posture/calibrate', 'acknowledge': 'attention/acknowledge'}
+"""Services of other nodes by what a page calls them."""
+
 Answer = Callable[[str], None]
 
 
 class PageControl:
     """
-    Does what a page asks for: ``{"do": "calibrate"}``, ``reload`` or ``set``, and nothing else.
+    Does what a page asks for: ``{"do": "calibrate"}``, ``acknowledge``, ``reload`` or ``set``, and
+    nothing else.
 
     :param node: the node that serves the page.
     :param settings: names of its parameters that a page may set.
@@ -40,8 +44,8 @@ class PageControl:
 
     def _act(self, wish: Mapping[str, Any], answer: Answer) -> None:
         what = wish.get('do')
-        if what == 'calibrate':
-            self._trigger(self._node.resolve_service_name('posture/calibrate'), answer)
+        if what in SERVICES:
+            self._trigger(self._node.resolve_service_name(SERVICES[what]), answer)
         elif what == 'reload':
             for service in self._reloads():
                 self._trigger(service, answer)

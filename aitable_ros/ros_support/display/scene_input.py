@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from aitable_msgs.msg import Emotion, FaceArray, Fatigue, Posture
+from aitable_msgs.msg import Attention, Emotion, FaceArray, Fatigue, Posture
 from aitable_ros.perception.faces.people import MAX_PEOPLE
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
+from aitable_ros.ros_support.messages.attention import gaze_of
 from aitable_ros.ros_support.messages.posture import keypoints_of
 from aitable_ros.ros_support.messages.results import (
     faces_from_message,
@@ -56,11 +57,12 @@ def privacy_parameter(default: str) -> ParameterSpec:
 
 
 class Scene(NamedTuple):
-    """What is known when an image is shown: emotion and fatigue by face, and the posture."""
+    """What is known when an image is shown: of each face by its id, and the posture."""
 
     emotions: Mapping[str, Emotion]
     fatigues: Mapping[str, Fatigue]
     posture: Posture | None
+    attentions: Mapping[str, Attention]
 
 
 class SceneInput:
@@ -76,6 +78,7 @@ class SceneInput:
         self._take_faces = take_faces
         self._emotions: dict[str, Emotion] = {}
         self._fatigues: dict[str, Fatigue] = {}
+        self._attentions: dict[str, Attention] = {}
         # one person's; by a name, as the others are
         self._postures: dict[str, Posture] = {}
         self._arrived = threading.Condition()
@@ -90,6 +93,7 @@ class SceneInput:
                 node.create_subscription(Emotion, 'emotion', self.take_emotion, 10),
                 node.create_subscription(Fatigue, 'fatigue', self.take_fatigue, 10),
                 node.create_subscription(Posture, 'posture', self.take_posture, 10),
+                node.create_subscription(Attention, 'attention', self.take_attention, 10),
             ]
         elif not wanted:
             subscriptions, self._subscriptions = self._subscriptions, []
@@ -99,7 +103,10 @@ class SceneInput:
     def clear(self) -> None:
         """Forget the results that were kept."""
         with self._arrived:
-            for results in (self._emotions, self._fatigues, self._postures):
+            for results in (
+                *(self._emotions, self._fatigues, self._attentions),
+                self._postures,
+            ):
                 results.clear()
 
     def take_emotion(self, message: Emotion) -> None:
@@ -112,6 +119,12 @@ class SceneInput:
         """Keep the fatigue of a face until its image is shown."""
         with self._arrived:
             _keep(self._fatigues, message.face_id, message)
+            self._arrived.notify_all()
+
+    def take_attention(self, message: Attention) -> None:
+        """Keep where a face looks until its image is shown."""
+        with self._arrived:
+            _keep(self._attentions, message.face_id, message)
             self._arrived.notify_all()
 
     def take_posture(self, message: Posture) -> None:
@@ -132,16 +145,21 @@ class SceneInput:
         self._wait_for_results(faces, stamp_ns, wait_s)
         max_age_ns = int(max_age_s * 1e9)
         with self._arrived:
-            emotions, fatigues, postures = (
-                _fresh(results, stamp_ns, max_age_ns)
-                for results in (self._emotions, self._fatigues, self._postures)
+            return Scene(
+                _fresh(self._emotions, stamp_ns, max_age_ns),
+                _fresh(self._fatigues, stamp_ns, max_age_ns),
+                _fresh(self._postures, stamp_ns, max_age_ns).get(THE_PERSON),
+                _fresh(self._attentions, stamp_ns, max_age_ns),
             )
-            return Scene(emotions, fatigues, postures.get(THE_PERSON))
 
     def _wait_for_results(self, faces: FaceArray, stamp_ns: int, wait_s: float) -> None:
         awaited = [
             results
-            for topic, results in (('emotion', self._emotions), ('fatigue', self._fatigues))
+            for topic, results in (
+                ('emotion', self._emotions),
+                ('fatigue', self._fatigues),
+                ('attention', self._attentions),
+            )
             if self._node.count_publishers(topic)
         ]
 
@@ -181,7 +199,13 @@ def draw(
     for face in faces_from_message(item).faces:
         fatigue = scene.fatigues.get(face.face_id)
         pose = head_pose_of(fatigue, item.header)
-        overlays.append(face_overlay(face, scene.emotions.get(face.face_id), fatigue, pose))
+        attention = scene.attentions.get(face.face_id)
+        overlays.append(
+            face_overlay(
+                *(face, scene.emotions.get(face.face_id), fatigue, pose),
+                *(attention, gaze_of(attention, item.header)),
+            )
+        )
     body = None
     if scene.posture is not None:
         body = posture_overlay(scene.posture, keypoints_of(scene.posture))

@@ -25,6 +25,12 @@ class FrameBuffer:
             while len(self._frames) > self._size:
                 self._frames.popitem(last=False)
 
+    def drop_before(self, stamp_ns: int) -> None:
+        """Let go of the frames that came before the one with this stamp [ns], if it is there."""
+        with self._lock:
+            while stamp_ns in self._frames and next(iter(self._frames)) != stamp_ns:
+                self._frames.popitem(last=False)
+
     def get(self, stamp_ns: int, frame_id: str | None = None) -> Frame | None:
         """Return the frame with exactly this stamp [ns] and of this camera, if named, or None."""
         with self._lock:

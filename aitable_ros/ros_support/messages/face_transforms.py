@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from std_msgs.msg import Header
@@ -17,7 +18,7 @@ from aitable_ros.ros_support.messages.results import transform
 
 class FaceTransforms:
     """
-    Broadcasts the frames ``face_<id>`` of REP-155 in the frame of the camera.
+    Broadcasts the frames ``face_<id>`` of REP-155, and others, in the frame of the camera.
 
     x points out of the face, y to the person's left, z up; the origin is the sellion. Where
     tf2_msgs is not installed nothing is sent, and :attr:`problem` says so.
@@ -46,14 +47,17 @@ class FaceTransforms:
         :param poses: by face id.
         :returns: the publisher of /tf and its message, or nothing.
         """
-        if self._message_type is None or not poses or not header.frame_id:
+        if not header.frame_id:
             return
-        yield (
-            self._publisher,
-            self._message_type(
-                transforms=[
-                    transform(header, f'face_{face_id}', pose.position_m, pose.orientation_xyzw)
-                    for face_id, pose in poses.items()
-                ]
-            ),
+        yield from self.messages(
+            transform(header, f'face_{face_id}', pose.position_m, pose.orientation_xyzw)
+            for face_id, pose in poses.items()
         )
+
+    def messages(self, transforms: Iterable[TransformStamped]) -> Iterator[tuple[Publisher, Any]]:
+        """Give the publisher of /tf and the message with these transforms, or nothing."""
+        if self._message_type is None:
+            return
+        found = list(transforms)
+        if found:
+            yield self._publisher, self._message_type(transforms=found)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from geometry_msgs.msg import TransformStamped
 
-from aitable_msgs.msg import Emotion, Face, Fatigue
+from aitable_msgs.msg import Attention, Emotion, Face, Fatigue
 from aitable_ros.perception.maths.rotation import Quaternion, product
 from aitable_ros.ros_support.messages.hri_landmarks import hri_landmarks
 from aitable_ros.ros_support.messages.results import head_pose_of, landmarks_of, transform
@@ -119,7 +119,7 @@ def gaze_transform(fatigue: Fatigue) -> TransformStamped | None:
     """
     Give frame ``gaze_<id>`` of REP-155: at the sellion, z where the head points, x right, y down.
 
-    Gaze is not measured beyond the head's pose, for which REP-155 has z along the face's x axis.
+    Only where nobody measures the gaze itself: then REP-155 has z along the face's x axis.
 
     :returns: in the frame of the camera; None where there is no head pose.
     """
@@ -129,6 +129,17 @@ def gaze_transform(fatigue: Fatigue) -> TransformStamped | None:
     position, turn = pose
     name = f'gaze_{fatigue.face_id}'
     return transform(fatigue.header, name, position, product(turn, _GAZE_IN_FACE))
+
+
+def gaze_message(types: Any, attention: Attention) -> Any | None:
+    """
+    Give hri_msgs/Gaze of who looks to the front, at the table itself: its receiver is empty.
+
+    :returns: None where they look elsewhere, or hri_msgs has no such message (before 2.3).
+    """
+    if attention.zone != Attention.FRONT or not hasattr(types, 'Gaze'):
+        return None
+    return types.Gaze(header=attention.header, sender=attention.face_id, receiver='')
 
 
 def cropped_face(

@@ -20,9 +20,11 @@ from aitable_ros.perception.faces.landmarks import LANDMARKS, REFINED_LANDMARKS
 from aitable_ros.perception.faces.observer import SeenFaces
 from aitable_ros.perception.faces.pipeline import TrackedFace
 from aitable_ros.perception.fatigue.observer import FatigueReading
+from aitable_ros.perception.images.seeing import Seeing
 from aitable_ros.perception.maths.rotation import Quaternion, Vector, normalized
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
 
+_SEEING = {int(seeing): seeing for seeing in Seeing}
 _VIEWS = {int(view): view for view in View}
 
 MAX_FACES = 16
@@ -47,7 +49,11 @@ def faces_to_message(seen: SeenFaces, header: Header) -> FaceArray:
     """Make the message for the faces of one image; ``header`` is the image's."""
     width, height = seen.size_px
     message = FaceArray(
-        header=header, image_width=width, image_height=height, backend=seen.backend
+        header=header,
+        image_width=width,
+        image_height=height,
+        backend=seen.backend,
+        seeing=seen.seeing,
     )
     message.faces = [_face_to_message(face, header, seen) for face in seen.faces]
     return message
@@ -60,6 +66,7 @@ def faces_from_message(message: FaceArray) -> SeenFaces:
         (message.image_width, message.image_height),
         [_face_from_message(face) for face in faces_taken(message)],
         message.backend,
+        _SEEING.get(message.seeing, Seeing.CLEAR),
     )
 
 
@@ -169,6 +176,7 @@ def _face_to_message(face: TrackedFace, header: Header, seen: SeenFaces) -> Face
         right_eye=face.views.right_eye,
         left_eye=face.views.left_eye,
         mouth=face.views.mouth,
+        seeing=face.views.seeing,
         keypoints=np.ascontiguousarray(face.keypoints_px, np.float32).reshape(-1),
     )
     if face.landmarks_px is not None:
@@ -186,6 +194,9 @@ def _face_from_message(face: Face) -> TrackedFace:
         landmarks_of(face),
         face.tracked_s,
         FaceViews(
-            *(_VIEWS.get(v, View.COVERED) for v in (face.right_eye, face.left_eye, face.mouth))
+            _VIEWS.get(face.right_eye, View.COVERED),
+            _VIEWS.get(face.left_eye, View.COVERED),
+            _VIEWS.get(face.mouth, View.COVERED),
+            _SEEING.get(face.seeing, Seeing.CLEAR),
         ),
     )

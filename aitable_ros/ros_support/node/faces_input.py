@@ -56,6 +56,8 @@ class FacesInputNode(ManagedNode):
         if left_out:
             self.seldom.warn('ids', f'{left_out} faces of an image are left out: {FACES_TAKEN}')
         self.face_count = len(seen.faces)
+        # results come in the order of images: nobody asks for what lies before
+        self.frames.drop_before(stamp_to_ns(message.header.stamp))
         return seen
 
     @property

@@ -65,9 +65,12 @@ def settings_from(
 
 
 def _descriptions(settings_class: type) -> dict[str, str]:
-    text = inspect.cleandoc(settings_class.__doc__ or '')
-    found = re.findall(r'^:param (\w+): (.*?)(?=^:|\Z)', text, re.MULTILINE | re.DOTALL)
-    return {name: _plain(words) for name, words in found}
+    found: dict[str, str] = {}
+    for one in reversed(settings_class.__mro__):  # what is inherited is described there
+        text = inspect.cleandoc(one.__doc__ or '')
+        params = re.findall(r'^:param (\w+): (.*?)(?=^:|\Z)', text, re.MULTILINE | re.DOTALL)
+        found |= {name: _plain(words) for name, words in params}
+    return found
 
 
 def _plain(words: str) -> str:

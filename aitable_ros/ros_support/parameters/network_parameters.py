@@ -11,8 +11,7 @@ IMAGE_PARAMETERS = (
     ParameterSpec(
         'image_transport',
         'raw',
-        'raw: sensor_msgs/Image on image_raw; compressed: sensor_msgs/CompressedImage on '
-        'image_raw/compressed',
+        'raw: Image on image_raw; compressed: CompressedImage on image_raw/compressed',
         choices=('raw', 'compressed'),
         basic=True,
     ),

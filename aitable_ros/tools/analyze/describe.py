@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aitable_ros.perception.attention.observer import AttentionReading
 from aitable_ros.perception.emotion.observer import EmotionReading
 from aitable_ros.perception.faces.landmarks import are_refined
 from aitable_ros.perception.fatigue.observer import FatigueReading
@@ -30,6 +31,14 @@ _FATIGUE = {
         *('head_yaw', 'head_pitch', 'head_roll', 'level'),
     )
 } | {'closure_duration': 'closure_duration_s'}
+_ATTENTION = (
+    *('gaze_state', 'gaze_yaw', 'gaze_pitch', 'right_eye_yaw', 'right_eye_pitch'),
+    *('left_eye_yaw', 'left_eye_pitch', 'zone', 'source', 'yaw', 'pitch'),
+)
+_ATTENTION_OVER_TIME = (
+    *('zone_s', 'natural', 'natural_yaw', 'natural_pitch', 'front_share', 'desk_share'),
+    *('away_share', 'since_away_s'),
+)
 _POSTURE = (
     *('person_id', 'basis', 'hips_seen', 'head_source'),
     *(name.removesuffix('_rad') for name in ANGLE_NAMES),
@@ -52,11 +61,12 @@ def describe(observation: Observation, *, is_stream: bool, landmarks: bool) -> d
         'faces': [
             _face(
                 reading,
+                attention,
                 observation.emotion_of(reading.face.face_id),
                 is_stream=is_stream,
                 landmarks=landmarks,
             )
-            for reading in observation.fatigue
+            for reading, attention in zip(observation.fatigue, observation.attention)
         ]
     }
     if observation.posture is not None:
@@ -66,6 +76,7 @@ def describe(observation: Observation, *, is_stream: bool, landmarks: bool) -> d
 
 def _face(
     reading: FatigueReading,
+    attention: AttentionReading,
     emotion: EmotionReading | None,
     *,
     is_stream: bool,
@@ -86,7 +97,10 @@ def _face(
         'emotion': None if emotion is None else _emotion(emotion),
         'ear_model': 'face_attention' if refined else 'face_mesh',
     }
+    looks = attention.fields()
+    described['attention'] = {name: _plain(looks[name]) for name in _ATTENTION}
     if is_stream:
+        described['attention'] |= {name: _plain(looks[name]) for name in _ATTENTION_OVER_TIME}
         described['fatigue'] = {key: _plain(fields[name]) for key, name in _FATIGUE.items()}
     return described
 

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from aitable_ros import paths
 from aitable_ros.inference.selection import Load
 from aitable_ros.model_zoo.loading import loader
+from aitable_ros.perception.attention.observer import AttentionObserver
 from aitable_ros.perception.emotion.observer import EmotionObserver, EmotionSettings
 from aitable_ros.perception.faces.observer import FaceObserver, FaceSettings
 from aitable_ros.perception.faces.pipeline import PipelineSettings
@@ -264,7 +265,7 @@ def load_observers(options: argparse.Namespace, logger: Any) -> Observers:
             rate_hz = 0.0 if options.every_image else PostureObserverSettings().max_rate_hz
             posture = PostureObserver(source, PostureObserverSettings(max_rate_hz=rate_hz))
         stack.pop_all()
-    return Observers(faces, FatigueObserver(), emotion, posture)
+    return Observers(faces, FatigueObserver(), AttentionObserver(), emotion, posture)
 
 
 def annotated(
@@ -284,7 +285,8 @@ def annotated(
     :param places: of the faces in the images before.
     """
     overlays = []
-    for reading in observation.fatigue:
+    for reading, attention in zip(observation.fatigue, observation.attention):
+        looks, gaze = attention.fields(), attention.gaze
         emotion, pose = observation.emotion_of(reading.face.face_id), reading.pose
         overlays.append(
             face_overlay(
@@ -292,6 +294,8 @@ def annotated(
                 emotion and emotion.estimate,
                 SimpleNamespace(**reading.fields()),
                 (pose.position_m, pose.orientation_xyzw) if pose else None,
+                SimpleNamespace(**looks) if is_stream else None,
+                gaze.direction if looks['gaze_valid'] else None,
             )
         )
     posture = observation.posture
@@ -320,6 +324,7 @@ def _add_rows(table: ReadingTable, item: Input, shot: Shot, observation: Observa
         {one.face.face_id: one.estimate for one in observation.emotion},
         {one.face.face_id: one.fields() for one in observation.fatigue},
         None if posture is None else posture.fields(),
+        {one.face.face_id: one.fields() for one in observation.attention},
     )
 
 

@@ -25,7 +25,7 @@ class PrivateImages:
     """
 
     def __init__(self, privacy: str, images: BagTopic | None) -> None:
-        from aitable_msgs.msg import Emotion, FaceArray, Fatigue, Posture
+        from aitable_msgs.msg import Attention, Emotion, FaceArray, Fatigue, Posture
         from aitable_ros.visualization.overlay.privacy import LastPlaces
 
         self._privacy = privacy
@@ -33,7 +33,7 @@ class PrivateImages:
         self._places = LastPlaces()
         self._classes: dict[str, Any] = {
             f'aitable_msgs/msg/{one.__name__}': one
-            for one in (FaceArray, Emotion, Fatigue, Posture)
+            for one in (FaceArray, Emotion, Fatigue, Attention, Posture)
         }
 
     def changes(self, topic: BagTopic) -> bool:
@@ -64,7 +64,7 @@ class PrivateImages:
             if result.type_name in heard:
                 message = deserialize_message(result.data, self._classes[result.type_name])
                 heard[result.type_name].append(message)
-        arrays, emotions, fatigues, postures = heard.values()
+        arrays, emotions, fatigues, attentions, postures = heard.values()
         if not arrays:
             return None
         original = deserialize_message(
@@ -74,6 +74,7 @@ class PrivateImages:
             {message.face_id: message for message in emotions},
             {message.face_id: message for message in fatigues},
             postures[0] if postures else None,
+            {message.face_id: message for message in attentions},
         )
         picture = draw(
             arrays[0],

@@ -21,12 +21,12 @@ class ResultRows:
     """
 
     def __init__(self, table: ReadingTable, source: str) -> None:
-        from aitable_msgs.msg import Emotion, FaceArray, Fatigue, Posture
+        from aitable_msgs.msg import Attention, Emotion, FaceArray, Fatigue, Posture
 
         self._table, self._source = table, source
         self._classes: dict[str, Any] = {
             f'aitable_msgs/msg/{one.__name__}': one
-            for one in (FaceArray, Emotion, Fatigue, Posture)
+            for one in (FaceArray, Emotion, Fatigue, Attention, Posture)
         }
 
     def add(self, results: Sequence[Result]) -> None:
@@ -42,12 +42,12 @@ class ResultRows:
             if result.type_name in found:
                 message = deserialize_message(result.data, self._classes[result.type_name])
                 found[result.type_name].append(message)
-        arrays, emotions, fatigues, postures = found.values()
+        arrays, emotions, fatigues, attentions, postures = found.values()
         stamped = next((one for many in found.values() for one in many), None)
         if stamped is None:
             return
         faces = {face.face_id: face for array in arrays for face in array.faces}
-        for message in (*emotions, *fatigues):  # where another run found the faces
+        for message in (*emotions, *fatigues, *attentions):  # where another run found the faces
             faces.setdefault(message.face_id, _unseen(message.face_id))
         stamp = stamped.header.stamp
         self._table.add_image(
@@ -57,6 +57,7 @@ class ResultRows:
             {message.face_id: message for message in emotions},
             {message.face_id: message_fields(message) for message in fatigues},
             message_fields(postures[0]) if postures else None,
+            {message.face_id: message_fields(message) for message in attentions},
         )
 
 

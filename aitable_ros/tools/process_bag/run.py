@@ -35,7 +35,7 @@ from aitable_ros.tools.process_bag.offline_pipeline import (
     image_inputs,
 )
 from aitable_ros.tools.process_bag.private_images import PrivateImages
-from aitable_ros.tools.process_bag.recorded_frames import SHARED_TYPES, without_faces
+from aitable_ros.tools.process_bag.recorded_frames import SHARED_TYPES, without_computed
 from aitable_ros.tools.process_bag.rows import ResultRows
 from aitable_ros.tools.support.tables import ReadingTable
 
@@ -285,7 +285,7 @@ class _Run:
         self, data: bytes | None, message: BagMessage, writer: BagWriter, handles: Any
     ) -> None:
         if message.topic.name in self._shared:
-            data = without_faces(message.data)
+            data = without_computed(message.data, message.topic.type_name, self._pipeline.nodes)
         if data is not None:
             writer.write(handles[message.topic], message.log_time_ns, data)
             self.summary.copied += 1

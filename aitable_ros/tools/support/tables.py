@@ -11,6 +11,11 @@ from enum import IntEnum
 from functools import cache
 from typing import Any, TextIO
 
+import numpy as np
+
+from aitable_ros.perception.attention.gaze import Gaze, GazeState
+from aitable_ros.perception.attention.monitor import AttentionState
+from aitable_ros.perception.attention.observer import AttentionReading
 from aitable_ros.perception.emotion.expression import EXPRESSIONS
 from aitable_ros.perception.faces.pipeline import TrackedFace
 from aitable_ros.perception.fatigue.monitor import FatigueMonitor, FatigueSample
@@ -21,6 +26,7 @@ from aitable_ros.perception.posture.observer import PostureReading
 
 FACE_COLUMNS = ('x', 'y', 'width', 'height', 'confidence', 'presence')
 EMOTION_COLUMNS = ('expression', 'expression_confidence', *EXPRESSIONS, 'valence', 'arousal')
+ATTENTION_PREFIX = 'attention_'
 POSTURE_PREFIX = 'posture_'
 
 
@@ -44,6 +50,7 @@ class ReadingTable:
         emotions: Mapping[str, Any],
         fatigues: Mapping[str, Mapping[str, Any]],
         posture: Mapping[str, Any] | None = None,
+        attentions: Mapping[str, Mapping[str, Any]] | None = None,
         **extra: Any,
     ) -> None:
         """
@@ -55,6 +62,7 @@ class ReadingTable:
         :param emotions: EmotionEstimate or Emotion of this image by face id.
         :param fatigues: fields of a Fatigue message of this image by face id.
         :param posture: fields of a Posture message of this image; None: there is none.
+        :param attentions: fields of an Attention message of this image by face id.
         :param extra: values of the further columns.
         """
         # names of files need not be valid UTF-8
@@ -68,6 +76,9 @@ class ReadingTable:
                 **dict(zip(FACE_COLUMNS, (*_box(face), face.confidence, face.presence))),
                 **_emotion(emotions.get(face_id)),
                 **_named(fatigues.get(face_id, {}), _fatigue_fields(), ''),
+                **_named(
+                    (attentions or {}).get(face_id, {}), _attention_fields(), ATTENTION_PREFIX
+                ),
             }
             if posture is not None and posture['person_id'] == face_id:
                 row.update(_named(posture, _posture_fields(), POSTURE_PREFIX))
@@ -84,17 +95,19 @@ def columns() -> tuple[str, ...]:
     """Return the names of the columns, in their order."""
     return (
         *('source', 'stamp', 'face_id', *FACE_COLUMNS, *EMOTION_COLUMNS, *_fatigue_fields()),
+        *(ATTENTION_PREFIX + name for name in _attention_fields()),
         *(POSTURE_PREFIX + name for name in _posture_fields()),
     )
 
 
 def message_fields(message: Any) -> dict[str, Any]:
     """
-    Return what a table takes of a Fatigue or Posture message.
+    Return what a table takes of a Fatigue, Attention or Posture message.
 
     :param message: the message.
     """
-    names = _fatigue_fields() if type(message).__name__ == 'Fatigue' else _posture_fields()
+    kinds = {'Fatigue': _fatigue_fields, 'Attention': _attention_fields}
+    names = kinds.get(type(message).__name__, _posture_fields)()
     return {name: getattr(message, name) for name in names}
 
 
@@ -104,6 +117,14 @@ def _fatigue_fields() -> dict[str, Any]:
     state = FatigueMonitor().update(0.0, FatigueSample(math.nan, math.nan))
     nobody: Any = None
     return FatigueReading(nobody, state, None, '').fields()
+
+
+@cache
+def _attention_fields() -> dict[str, Any]:
+    face = TrackedFace(
+        *('', np.zeros(4, np.float32), 0.0, 0.0, np.zeros((6, 2), np.float32), None, 0.0)
+    )
+    return AttentionReading(face, Gaze(GazeState.NO_HEAD), AttentionState(), 0.0).fields()
 
 
 @cache

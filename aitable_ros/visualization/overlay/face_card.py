@@ -72,15 +72,17 @@ class Card:
         self.ears = full and not (math.isnan(face.left_ear) and math.isnan(face.right_ear))
         self.has_perclos = full and (bool(face.level) or not math.isnan(face.perclos))
         self.level = face.level if full else ''
+        self.zone = f'looks: {face.zone}' if full and face.zone else ''
         self.circumplex = full and not (math.isnan(face.valence) or math.isnan(face.arousal))
         gap = round(0.7 * unit)
         header = sum(
             text_width(text, unit) + gap for text in (self.tag, self.headline, self.figure) if text
         )
-        rows = 1 + int(self.ears) + int(self.has_perclos) + int(bool(self.level))
+        rows = 1 + int(self.ears) + int(self.has_perclos) + bool(self.level) + bool(self.zone)
         wide = max(header - gap, round(11.5 * unit) if rows > 1 else 0)
         if self.level:
             wide = max(wide, text_width(self.level, unit) + gap + unit)
+        wide = max(wide, text_width(self.zone, unit)) if self.zone else wide
         self.bar_height = max(3, round(0.36 * unit)) if self.has_perclos else 0
         self.bar_pitch = round(0.55 * unit) + self.bar_height if self.has_perclos else 0
         text_height = self.pitch * (rows - 1) + unit + self.bar_pitch
@@ -117,6 +119,9 @@ class Card:
             colour = LEVEL_COLOURS.get(self.level.lower(), MUTED)
             circle(canvas, x + 0.45 * unit, y + 0.5 * unit, 0.32 * unit, colour)
             draw_text(canvas, self.level, x + round(1.3 * unit), y, unit, colour)
+        if self.zone:
+            y += self.pitch
+            draw_text(canvas, self.zone, x, y, unit, face.zone_colour)
         if self.dial:
             radius = 0.5 * self.dial
             _draw_circumplex(

@@ -47,7 +47,7 @@ def draw_face(canvas: Canvas, face: FaceOverlay, unit: int, *, mesh: bool, axes:
 
     :param unit: height of capitals in this image [pixels]; lines go with it.
     :param mesh: draw the landmarks and the lines of brows, nose, lips and face as well.
-    :param axes: draw the axes of the head as well.
+    :param axes: draw the axes of the head and the gaze as well.
     """
     thickness = max(1, round(unit / 11))
     _draw_corners(canvas, face, face.level_colour, thickness)
@@ -56,6 +56,7 @@ def draw_face(canvas: Canvas, face: FaceOverlay, unit: int, *, mesh: bool, axes:
         _draw_landmarks(canvas, face, thickness, mesh=mesh and large_enough, large=large_enough)
     if axes and large_enough:
         _draw_axes(canvas, face, thickness)
+        _draw_gaze(canvas, face, thickness)
 
 
 def _draw_landmarks(
@@ -118,6 +119,25 @@ def _draw_axes(canvas: Canvas, face: FaceOverlay, thickness: int) -> None:
     for i, line in zip(order, lines):
         polylines(canvas, [line], AXIS_COLOURS[i], thickness + 1)
     circle(canvas, float(axes[1, 0]), float(axes[1, 1]), 1.5 * thickness + 1.0, AXIS_COLOURS[0])
+
+
+def _draw_gaze(canvas: Canvas, face: FaceOverlay, thickness: int) -> None:
+    gaze = face.gaze_px
+    if gaze is None or not np.isfinite(gaze).all() or np.abs(gaze).max() > FAR_PX:
+        return
+    begin, end = gaze
+    length = float(np.linalg.norm(end - begin))
+    lines = [np.array((begin, end))]
+    if length > 4.0 * thickness:  # else it points at the camera
+        along = (end - begin) / length
+        across = np.array((-along[1], along[0]))
+        barb = min(0.3 * length, 6.0 * thickness)
+        lines.append(np.array([end - barb * (along + s * across) for s in (0.6, 0.0, -0.6)]))
+        lines[1][1] = end
+    fixed = [fixed_point(line) for line in lines]
+    polylines(canvas, fixed, CARD, thickness + max(2, thickness))
+    polylines(canvas, fixed, face.zone_colour, thickness + 1)
+    circle(canvas, float(begin[0]), float(begin[1]), 1.0 + thickness, face.zone_colour)
 
 
 def _draw_corners(canvas: Canvas, face: FaceOverlay, colour: Rgb, thickness: int) -> None:

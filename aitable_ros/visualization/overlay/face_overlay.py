@@ -26,6 +26,13 @@ LEVEL_COLOURS: dict[str, Rgb] = {
 }
 """Colour by fatigue level; other texts are drawn muted."""
 
+ZONE_COLOURS: dict[str, Rgb] = {
+    'front': (110, 231, 160),
+    'desk': (92, 190, 255),
+    'away': (255, 178, 84),
+}
+"""Colour by zone."""
+
 EYE_RINGS = np.array((RIGHT_EYE_RING, LEFT_EYE_RING))
 
 
@@ -49,6 +56,9 @@ class FaceOverlay:
     :param head_axes_px: (4, 2) where the head's axes begin, and where its x (out of the face), y
         (to the person's left) and z (up) axes end [pixels]; None: not measured. See
         :func:`~aitable_ros.visualization.overlay.head_axes.head_axes_px`.
+    :param zone: what the person looks at, e.g. 'desk'; a key of :data:`ZONE_COLOURS`.
+    :param gaze_px: (2, 2) where the gaze begins and where its arrow ends [pixels]; None: not
+        measured.
     :raises ValueError: when an array has another shape or the box is not finite.
     """
 
@@ -65,6 +75,8 @@ class FaceOverlay:
     perclos: float = math.nan
     level: str = ''
     head_axes_px: npt.NDArray | None = None
+    zone: str = ''
+    gaze_px: npt.NDArray | None = None
 
     def __post_init__(self) -> None:
         box = np.asarray(self.xywh_px, dtype=np.float64)
@@ -94,6 +106,11 @@ class FaceOverlay:
     def level_colour(self) -> Rgb:
         """Colour of the fatigue level."""
         return LEVEL_COLOURS.get(self.level.lower(), UNMEASURED)
+
+    @property
+    def zone_colour(self) -> Rgb:
+        """Colour of what the person looks at."""
+        return ZONE_COLOURS.get(self.zone, UNMEASURED)
 
     @property
     def eye_colour(self) -> Rgb:

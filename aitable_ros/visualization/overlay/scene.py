@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aitable_ros.perception.attention.zones import Zone
 from aitable_ros.perception.emotion.expression import UNCERTAIN, UNKNOWN, shown_name
 from aitable_ros.perception.faces.pipeline import TrackedFace
 from aitable_ros.perception.fatigue.blinks import EyeState
@@ -39,11 +40,19 @@ STATE_NAMES = {
 """Name by posture; UNKNOWN has none."""
 
 
+ZONE_NAMES = {int(one): one.name.lower() for one in Zone if one.name != 'UNKNOWN'}
+"""Name by zone; UNKNOWN has none."""
+
+_GAZE_LENGTH = 1.5
+
+
 def face_overlay(
     face: TrackedFace,
     emotion: Any | None = None,
     fatigue: Any | None = None,
     pose: tuple[Vector, Quaternion] | None = None,
+    attention: Any | None = None,
+    gaze: Vector | None = None,
 ) -> FaceOverlay:
     """
     Put together what is known of one face.
@@ -52,6 +61,8 @@ def face_overlay(
     :param emotion: its EmotionEstimate or Emotion; None: there is none.
     :param fatigue: what has the fields of its Fatigue; None: there is none.
     :param pose: position [m] and orientation (xyzw) of the head in this very image.
+    :param attention: what has the fields of its Attention; None: there is none.
+    :param gaze: unit vector in the camera's optical frame, of this very image.
     """
     values: dict[str, Any] = {}
     if emotion is not None and emotion.expression != UNKNOWN:
@@ -72,7 +83,19 @@ def face_overlay(
         }
     if pose is not None and face.landmarks_px is not None:
         values['head_axes_px'] = head_axes_px(face.landmarks_px, *pose)
+    if attention is not None:
+        values['zone'] = ZONE_NAMES.get(attention.zone, '')
+    if gaze is not None:
+        values['gaze_px'] = _gaze_px(face, gaze)
     return FaceOverlay(face.face_id, face.xywh_px, face.landmarks_px, **values)
+
+
+def _gaze_px(face: TrackedFace, gaze: Vector) -> npt.NDArray[np.float64]:
+    """Give an arrow of 1.5 times the distance of the eyes, as long as it is seen."""
+    eyes = face.keypoints_px[:2].astype(np.float64)
+    begin = eyes.mean(axis=0)
+    length = _GAZE_LENGTH * np.linalg.norm(eyes[1] - eyes[0])
+    return np.array((begin, begin + length * np.array(gaze[:2])))
 
 
 def posture_overlay(posture: Any, body: BodyKeypoints | None) -> PostureOverlay:

@@ -1,7 +1,7 @@
 // Copyright 2026 The aitable authors. SPDX-License-Identifier: Apache-2.0
 // One card a person. A reading more is a row more in FIELDS, and its name in text.js.
 
-import { expressions, eyes, levels, postures, text, unseen } from './text.js';
+import { expressions, eyes, levels, postures, text, unseen, zones } from './text.js';
 import { element, replaceText } from './dom.js';
 
 const LEFT_SHOWN_S = 30;
@@ -23,6 +23,8 @@ const FIELDS = [
     fatigue.visibility && named(unseen, fatigue.visibility),
     fatigue.closure_duration_s >= 0.1 && text.closedFor(fatigue.closure_duration_s.toFixed(1)),
   ].filter(Boolean).join(': ')],
+  ['looks', ({ attention }) => attention && text.looksFor(named(zones, attention.zone),
+    Math.round(attention.zone_s ?? 0), attention.zone_reason)],
   ['ear', ({ fatigue }) => fatigue &&
     `${number(fatigue.left_ear)}, ${number(fatigue.right_ear)}`],
   ['perclos', ({ fatigue }) => fatigue && (fatigue.perclos_valid

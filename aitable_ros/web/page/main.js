@@ -5,6 +5,7 @@ import { nodeLevels, privacies, text } from './text.js';
 import { element, replaceText } from './dom.js';
 import { append, download, prepare, restart } from './curves.js';
 import { showPeople } from './cards.js';
+import { showAlerts, showEvents } from './happened.js';
 
 const RETRY_MS = [300, 1000, 2000, 5000];
 const SILENT_S = 3;
@@ -58,6 +59,8 @@ const TAKE = {
     showPeople(people, stamp);
   },
   status: showNode,
+  alerts: showAlerts,
+  events: showEvents,
   answer: words => replaceText(byId('answer'), words),
 };
 
@@ -71,6 +74,7 @@ function showSettings(given) {
   replaceText(byId('name'), settings.name === '/' ? '' : settings.name);
   canvas.setAttribute('aria-label', text.pictureOf(settings.privacy));
   byId('control-part').hidden = !settings.control;
+  byId('acknowledge').hidden = !settings.control;
   if (settings.control) showControls();
   prepare(settings);
 }
@@ -166,6 +170,7 @@ for (const node of document.querySelectorAll('[data-text]')) {
   node.textContent = text[node.dataset.text];
 }
 replaceText(byId('status'), text.connecting);
+byId('acknowledge').addEventListener('click', () => ask({ do: 'acknowledge' }));
 byId('csv').addEventListener('click', download);
 byId('door').addEventListener('submit', event => {
   event.preventDefault();

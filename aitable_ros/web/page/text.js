@@ -28,13 +28,16 @@ export const text = {
   perclosUnready: s => `not yet: ${s} s seen`,
   ofSeconds: s => `of ${s} s`,
   perMinute: n => `${n}/min`,
+  looksFor: (zone, s, why) => `${zone} for ${s} s (${why})`,
   closedFor: s => `closed for ${s} s`,
   latest: 'now', least: 'least', mean: 'mean', most: 'most',
+  alerts: 'Alerts', events: 'What has happened', acknowledge: 'I have seen it',
+  acknowledged: 'seen', atLeast: 'at least ',
   calibrate: 'Calibrate posture', reload: 'Reload models', privacy: 'Privacy',
   draw_mesh: 'Landmarks', draw_axes: 'Head axes', draw_posture: 'Posture',
   fields: {
     expression: 'Expression', eyes: 'Eyes', ear: 'EAR left, right', perclos: 'PERCLOS',
-    blinks: 'Blinks', closures: 'Long closures', yawns: 'Yawns', head: 'Head', posture: 'Posture',
+    looks: 'Looks', blinks: 'Blinks', closures: 'Long closures', yawns: 'Yawns', head: 'Head', posture: 'Posture',
     distance: 'To the camera', still: 'Warnings',
   },
   head: (yaw, pitch, roll) => `${side(yaw, 'left', 'right')}, ${side(pitch, 'down', 'up')}, ` +
@@ -52,6 +55,10 @@ export const levels = ['not known', 'alert', 'mild', 'severe', 'microsleep', 'as
 export const eyes = ['not known', 'open', 'closed', 'wink (left)', 'wink (right)'];
 export const postures = ['not known', 'upright', 'leaning forward', 'slouching', 'tilted',
   'too close', 'away'];
+export const zones = ['not known where', 'to the front', 'down at the table', 'away'];
+export const alertLevels = ['over', 'hint', 'warning', 'critical'];
+export const eventKinds = ['blink', 'long closure of the eyes', 'microsleep', 'yawn', 'nod',
+  'looked away', 'came', 'left', 'posture changed', 'sat too long'];
 export const nodeLevels = ['in order', 'warning', 'error', 'stale'];
 export const privacies = { none: 'as the camera sees it', blur: 'faces are blurred',
   mesh: 'landmarks only', no_image: 'no pictures' };

@@ -9,12 +9,19 @@ import numpy as np
 import pytest
 from posed_faces import seen_face
 
+from aitable_ros.perception.events import EventKind
 from aitable_ros.perception.faces.observer import SeenFaces
 from aitable_ros.perception.fatigue.blinks import EyeState
 from aitable_ros.perception.fatigue.monitor import FatigueSettings
 from aitable_ros.perception.fatigue.observer import FatigueObserver, FatigueObserverSettings
 from aitable_ros.perception.fatigue.visibility import Visibility
 from aitable_ros.perception.head.camera import CameraIntrinsics
+from aitable_ros.simulation.looking_face import (
+    SIZE_PX,
+    Looking,
+    looking_face,
+    looking_landmarks,
+)
 
 SIZE = (640, 480)
 
@@ -142,3 +149,41 @@ def test_who_is_not_in_an_image_is_not_observed_in_it():
         observer.observe(SeenFaces(20.0 + i / 15.0, SIZE, []))
     after = look_away(observer, 0.1, start_s=21.0).state
     assert after.perclos.observed_s == pytest.approx(before.perclos.observed_s, abs=0.25)
+
+
+class TestEvents:
+    def film(self, seconds, closed, lost=()):
+        """What a person at 30 Hz gives who closes the eyes from .. to."""
+        observer, told, last = FatigueObserver(), [], None
+        for i in range(round(30 * seconds)):
+            t = i / 30
+            shut = any(a <= t < b for a, b in closed)
+            faces = [looking_face(looking_landmarks(Looking(openness=0.05 if shut else 1.0)))]
+            if any(a <= t < b for a, b in lost):
+                faces = []
+            readings = observer.observe(SeenFaces(t, SIZE_PX, faces))
+            last = readings[0].state if readings else last
+            told += observer.events
+        return told, last
+
+    def test_each_closure_is_one_event_and_the_counts_say_the_same(self):
+        closed = ((10.0, 10.2), (12.0, 12.7), (14.0, 15.5), (18.0, 18.2))
+        told, state = self.film(20.0, closed)
+        kinds = [one.kind for one in told]
+        assert kinds == [
+            *(EventKind.BLINK, EventKind.LONG_CLOSURE, EventKind.MICROSLEEP, EventKind.BLINK)
+        ]
+        assert kinds.count(EventKind.BLINK) == state.blink_count
+        assert kinds.count(EventKind.MICROSLEEP) == state.microsleep_count
+        # a microsleep counts among the long closures, and is told as a microsleep alone
+        assert len(kinds) - kinds.count(EventKind.BLINK) == state.long_closure_count
+        for one, (start_s, end_s) in zip(told, closed):
+            assert one.person == 'f1'
+            assert abs(one.start_s - start_s) < 0.05
+            assert abs(one.duration_s - (end_s - start_s)) < 0.07
+
+    def test_a_sleep_whose_face_is_lost_is_told_once(self):
+        told, _ = self.film(16.0, ((10.0, 14.0),), lost=((12.0, 13.0),))
+        assert [one.kind for one in told] == [EventKind.MICROSLEEP]
+        assert told[0].truncated
+        assert abs(told[0].duration_s - 2.0) < 0.1

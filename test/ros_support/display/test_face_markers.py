@@ -13,11 +13,13 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
-from aitable_msgs.msg import Emotion, Fatigue
+from aitable_msgs.msg import Attention, Emotion, Fatigue
 from aitable_ros.perception.maths.rotation import product, rotate
 from aitable_ros.ros_support.display.face_markers import (
     AXES,
     DIRECTION,
+    GAZE,
+    GAZE_LENGTH_M,
     HEAD,
     HEAD_SIZE_M,
     LABEL,
@@ -26,6 +28,7 @@ from aitable_ros.ros_support.display.face_markers import (
     FaceMarkers,
     label_text,
 )
+from aitable_ros.visualization.overlay.face_overlay import ZONE_COLOURS
 
 # a face that looks against the camera's viewing direction, in the optical frame
 FACING = (0.5, 0.5, -0.5, 0.5)
@@ -201,3 +204,37 @@ def test_the_label_is_of_the_same_face():
         emotions=[emotion('f2'), emotion('f9', label='sad')],
     )
     assert {m.text for m in markers if m.ns == LABEL} == {'f1', 'f2  happy 60%'}
+
+
+def attention(face_id='f1', **fields) -> Attention:
+    given = {'gaze_valid': True, 'zone': Attention.DESK, **fields}
+    message = Attention(header=header(), face_id=face_id, **given)
+    vector = message.gaze_direction
+    vector.x, vector.y, vector.z = 0.0, 0.6, -0.8
+    return message
+
+
+def test_the_gaze_is_an_arrow_along_it_while_it_is_known():
+    markers, header_7 = FaceMarkers(), header()
+    looks = {'f1': attention()}
+    parts = by_namespace(markers.update(header_7, {'f1': fatigue()}, {}, looks).markers)
+    begin, end = parts[GAZE].points
+    assert (begin.x, begin.y, begin.z) == pytest.approx((0.1, -0.05, 0.6))
+    along = np.array((end.x - begin.x, end.y - begin.y, end.z - begin.z)) / GAZE_LENGTH_M
+    assert along == pytest.approx((0.0, 0.6, -0.8))
+    assert colour(parts[GAZE]) == ZONE_COLOURS['desk']
+    unknown = {'f1': attention(gaze_valid=False)}
+    (gone,) = (
+        m for m in markers.update(header_7, {'f1': fatigue()}, {}, unknown).markers if m.ns == GAZE
+    )
+    assert gone.action == Marker.DELETE
+    again = markers.update(header_7, {'f1': fatigue()}, {}, unknown).markers
+    assert {m.ns for m in again} == set(NAMESPACES)
+
+
+def test_with_a_face_its_gaze_is_deleted():
+    markers = FaceMarkers()
+    markers.update(header(), {'f1': fatigue()}, {}, {'f1': attention()})
+    left = markers.update(header(), {}, {}).markers
+    assert {m.ns for m in left} == {*NAMESPACES, GAZE}
+    assert {m.action for m in left} == {Marker.DELETE}

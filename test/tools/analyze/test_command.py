@@ -39,6 +39,7 @@ FACE_KEYS = [
     'visibility',
     'emotion',
     'ear_model',
+    'attention',
 ]
 EMOTION_KEYS = [
     *('expression', 'confidence', 'probabilities', 'valence', 'arousal', 'reading', 'backend'),
@@ -158,6 +159,16 @@ def test_landmarks_can_be_left_out(run, folder):
     assert list(face) == FACE_KEYS
     assert face['landmarks'] is None
     assert face['left_ear'] > 0.2
+
+
+def test_where_the_astronaut_looks(run, folder):
+    _, (line,), _ = run(folder / 'b.png')
+    looks = line['faces'][0]['attention']
+    assert looks['gaze_state'] == 'measured'
+    assert abs(looks['gaze_yaw']) < 0.15
+    assert abs(looks['gaze_pitch']) < 0.2
+    assert (looks['zone'], looks['source']) == ('front', 'gaze')
+    assert 'zone_s' not in looks, 'of a picture there is nothing over time'
 
 
 def test_max_faces_limits_the_faces(run, tmp_path, astronaut):

@@ -82,7 +82,8 @@ def test_every_face_of_a_video_has_exactly_these_keys_after_the_others(analysis)
     _, lines, *_ = analysis
     for line in lines:
         (face,) = line['faces']
-        assert list(face)[-2:] == ['ear_model', 'fatigue']
+        assert list(face)[-3:] == ['ear_model', 'attention', 'fatigue']
+        assert face['attention']['zone_s'] is not None
         assert list(face['fatigue']) == FATIGUE_KEYS
 
 

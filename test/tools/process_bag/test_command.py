@@ -27,7 +27,7 @@ from ros_fixtures import graph  # noqa: F401
 from sensor_msgs.msg import CompressedImage
 from string_bags import STRING, announce_more, string_cdr
 
-from aitable_msgs.msg import FaceArray, Fatigue, Posture
+from aitable_msgs.msg import Event, FaceArray, Fatigue, Posture
 from aitable_ros.bags import (
     BagReader,
     BagTarget,
@@ -46,7 +46,11 @@ from aitable_ros.tools.process_bag.offline_pipeline import (
     PipelineError,
     available_nodes,
 )
-from aitable_ros.tools.process_bag.recorded_frames import without_faces
+from aitable_ros.tools.process_bag.recorded_frames import (
+    EVENT_TYPE,
+    TF_TYPE,
+    without_computed,
+)
 
 pytestmark = [pytest.mark.models, pytest.mark.ros]
 
@@ -367,12 +371,31 @@ class TestOtherContents:
             transforms = [TransformStamped(child_frame_id=frame) for frame in frames]
             return serialize_message(tf2_msgs.TFMessage(transforms=transforms))
 
+        def tf_without_faces(data: bytes) -> bytes | None:
+            return without_computed(data, TF_TYPE, ('fatigue',))
+
         arm = message('arm', 'face_camera')
-        assert without_faces(arm) == arm
-        assert without_faces(message('face_f1', 'face_f12', 'face_f48213_2')) is None
-        left = deserialize_message(without_faces(message('arm', 'face_f2')), tf2_msgs.TFMessage)
+        assert tf_without_faces(arm) == arm
+        assert tf_without_faces(message('face_f1', 'face_f12', 'face_f48213_2')) is None
+        left = deserialize_message(tf_without_faces(message('arm', 'face_f2')), tf2_msgs.TFMessage)
         assert [transform.child_frame_id for transform in left.transforms] == ['arm']
-        assert without_faces(b'junk') is None
+        assert tf_without_faces(b'junk') is None
+        gaze = message('gaze_f1')
+        assert tf_without_faces(gaze) == gaze
+        assert without_computed(gaze, TF_TYPE, ('attention',)) is None
+
+    def test_recorded_events_stay_that_no_node_tells_anew(self) -> None:
+        from rclpy.serialization import serialize_message
+
+        blink, came = (serialize_message(Event(kind=kind)) for kind in (Event.BLINK, Event.CAME))
+        for nodes, blinks, comes in (
+            (('fatigue',), None, came),
+            (('attention',), blink, None),
+            (('fatigue', 'attention'), None, None),
+            (('posture',), blink, came),
+        ):
+            assert without_computed(blink, EVENT_TYPE, nodes) == blinks
+            assert without_computed(came, EVENT_TYPE, nodes) == comes
 
     def test_image_that_cannot_be_decoded_is_counted_and_the_rest_processed(
         self, bag: Path, tmp_path: Path, capsys

@@ -3,7 +3,8 @@
 """
 A bag replayed live at any rate gives what process_bag gives, of the frames that were seen.
 
-Fatigue is a state over time: where a frame is overtaken, all that follows has seen one frame less.
+Fatigue and attention are states over time: where a frame is overtaken, all that follows has seen
+one frame less.
 So what is asked for, byte for byte, is: everything up to the first frame that was missed, and
 everything when offline only those frames are fed that the live run saw (as long as the fatigue
 node still had their images: where it had not, its message says so). Emotion and posture, whose
@@ -29,10 +30,11 @@ from rclpy.context import Context
 from rclpy.parameter import Parameter
 from rclpy.serialization import deserialize_message
 
-from aitable_msgs.msg import Emotion, FaceArray, Fatigue, Posture
+from aitable_msgs.msg import Attention, Emotion, Event, FaceArray, Fatigue, Posture
 from aitable_ros.bags import BagReader, BagTarget, SampleBag, find_definition, make_sample_bag
 from aitable_ros.bags.definitions import Canonical
 from aitable_ros.bags.topics import choose_images
+from aitable_ros.nodes.attention_node import AttentionNode
 from aitable_ros.nodes.emotion_node import EmotionNode
 from aitable_ros.nodes.face_detection_node import FaceDetectionNode
 from aitable_ros.nodes.fatigue_node import FatigueNode
@@ -47,8 +49,11 @@ CONTENT = SampleBag(seconds=4.0, fps=15, size_px=(320, 240))
 TRANSPORT = {'image_transport': 'compressed'}  # as in the sample bag
 EVERY_IMAGE = Parameter('max_rate', value=0.0)
 """Of emotion, so that there is something to compare."""
-KINDS = {f'aitable_msgs/msg/{kind.__name__}': kind for kind in (Fatigue, Emotion, Posture)}
-FATIGUE, EMOTION, POSTURE = KINDS
+KINDS = {
+    f'aitable_msgs/msg/{kind.__name__}': kind
+    for kind in (Fatigue, Emotion, Posture, Attention, Event)
+}
+FATIGUE, EMOTION, POSTURE, ATTENTION, EVENT = KINDS
 QUIET_S = 1.5
 
 ByStamp = dict[int, list[bytes]]
@@ -97,7 +102,7 @@ def offline(bag_path: Path, only: Collection[int] | None = None) -> Results:
     results: Results = {kind: {} for kind in KINDS}
     with BagReader(bag_path) as bag:
         images = choose_images(bag, '')
-        nodes = ('face_detection', 'emotion', 'fatigue', 'posture')
+        nodes = ('face_detection', 'emotion', 'fatigue', 'posture', 'attention')
         with OfflinePipeline(nodes, parameters={**TRANSPORT, 'emotion:max_rate': 0.0}) as pipeline:
             recorded = {t.type_name for t in bag.topics}
             topics = {kind: t for t, kind in pipeline.inputs.items() if kind in recorded}
@@ -128,8 +133,8 @@ def live(bag_path: Path, rate: float) -> Live:
     nodes = [
         node_class(context=context, parameter_overrides=[*parameters, *others])
         for node_class, others in (
-            *((FaceDetectionNode, ()), (FatigueNode, ()), (PostureNode, ())),
-            (EmotionNode, (EVERY_IMAGE,)),
+            *((FaceDetectionNode, ()), (FatigueNode, ()), (EmotionNode, (EVERY_IMAGE,))),
+            *((PostureNode, ()), (AttentionNode, ())),
         )
     ]
     heard = rclpy.create_node('heard', context=context)
@@ -152,7 +157,7 @@ def live(bag_path: Path, rate: float) -> Live:
 
     heard.create_subscription(FaceArray, 'faces', hear_faces, 1000, raw=True)
     for kind, message_class in KINDS.items():
-        topic = message_class.__name__.lower()
+        topic = 'events' if message_class is Event else message_class.__name__.lower()
         heard.create_subscription(message_class, topic, hear(kind), 1000, raw=True)
     stopping = threading.Event()
 
@@ -187,6 +192,14 @@ def equal(one: ByStamp, other: ByStamp, stamps: Collection[int]) -> int:
     return sum(one.get(stamp_ns) == other.get(stamp_ns) for stamp_ns in stamps)
 
 
+def events(results: Results) -> list[bytes]:
+    """Give all events but of postures, whose images overtake those of the faces."""
+    found = (data for of_stamp in results[EVENT].values() for data in of_stamp)
+    return sorted(
+        data for data in found if deserialize_message(data, Event).kind < Event.POSTURE_CHANGED
+    )
+
+
 def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not condition():
@@ -214,6 +227,9 @@ def test_offline_there_is_something_to_compare(everything: Results) -> None:
     assert len(messages) == 60
     assert {Fatigue.EYES_OPEN, Fatigue.EYES_CLOSED} <= {message.eye_state for message in messages}
     assert messages[-1].blink_count == 1
+    assert len(everything[ATTENTION]) == 60
+    kinds = {deserialize_message(data, Event).kind for data in events(everything)}
+    assert kinds == {Event.BLINK, Event.CAME}
     assert (len(everything[EMOTION]), len(everything[POSTURE])) == (60, 40)
 
 
@@ -232,6 +248,9 @@ def test_live_equals_offline(bag: Path, everything: Results, rate: float) -> Non
     same_frames = everything if not run.missed else offline(bag, run.seen)
     assert set(same_frames[FATIGUE]) == set(fatigue)
     assert equal(same_frames[FATIGUE], fatigue, comparable) == len(comparable)
+    assert set(run.results[ATTENTION]) == comparable
+    assert equal(same_frames[ATTENTION], run.results[ATTENTION], comparable) == len(comparable)
+    assert events(run.results) == events(same_frames)
     for kind in (EMOTION, POSTURE):
         live_ones, offline_ones = run.results[kind], same_frames[kind]
         first = min(set(offline_ones) ^ set(live_ones), default=sys.maxsize)

@@ -15,6 +15,7 @@ from aitable_ros.visualization.overlay.face_card import place_cards
 from aitable_ros.visualization.overlay.face_marks import AXIS_COLOURS
 from aitable_ros.visualization.overlay.face_overlay import (
     LEVEL_COLOURS,
+    ZONE_COLOURS,
     FaceOverlay,
     eye_regions,
 )
@@ -267,3 +268,35 @@ def test_faces_outside_the_image_do_no_harm(box):
 def test_other_images_are_refused(image):
     with pytest.raises(ValueError, match=r'must be \(H, W, 3\) uint8'):
         draw_scene(image, [])
+
+
+class TestGaze:
+    def test_an_arrow_in_the_colour_of_the_zone(self):
+        arrow = np.array(((320.0, 190.0), (400.0, 230.0)))
+        looks = face(eye_span_px=160.0, zone='away', gaze_px=arrow)
+        drawn = draw_scene(picture(), [looks], mesh=False)
+        plain = draw_scene(picture(), [face(eye_span_px=160.0, zone='away')], mesh=False)
+        changed = np.argwhere((drawn != plain).any(axis=2))[:, ::-1]
+        low, high = changed.min(axis=0), changed.max(axis=0)
+        assert np.allclose(low, (320, 190), atol=8)
+        assert np.allclose(high, (400, 230), atol=12)
+        assert len(coloured(drawn, ZONE_COLOURS['away'])) > len(
+            coloured(plain, ZONE_COLOURS['away'])
+        )
+
+    def test_the_zone_stands_on_the_card(self):
+        without, with_zone = face(), face(zone='desk')
+        (small, _), (large, _) = (place_cards(480, 640, [one])[0] for one in (without, with_zone))
+        assert large.height > small.height
+        assert len(coloured(draw_scene(picture(), [with_zone]), ZONE_COLOURS['desk'])) > 0
+        assert len(coloured(draw_scene(picture(), [without]), ZONE_COLOURS['desk'])) == 0
+
+    @pytest.mark.parametrize('value', [math.nan, 1e12])
+    def test_an_arrow_to_nowhere_is_left_out(self, value):
+        arrow = np.array(((320.0, 190.0), (value, 230.0)))
+        drawn = draw_scene(picture(), [face(gaze_px=arrow)])
+        assert np.array_equal(drawn, draw_scene(picture(), [face()]))
+
+    def test_a_look_at_the_camera_is_a_point(self):
+        arrow = np.array(((320.0, 190.0), (320.5, 190.0)))
+        assert draw_scene(picture(), [face(zone='front', gaze_px=arrow)]).shape == (480, 640, 3)

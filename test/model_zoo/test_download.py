@@ -7,17 +7,27 @@ import subprocess
 import sys
 import venv
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from aitable_ros import paths
 from aitable_ros.model_zoo import download
-from aitable_ros.model_zoo.download import MEDIAPIPE, WheelMember, fetch_wheel, read_member
+from aitable_ros.model_zoo.download import (
+    MEDIAPIPE,
+    Wheel,
+    WheelMember,
+    fetch_wheel,
+    read_member,
+    recognise,
+)
 from aitable_ros.model_zoo.files import ModelFilesError
 from aitable_ros.model_zoo.store import SOURCES
 
 pytestmark = pytest.mark.models
+
+ANY = Wheel('any==1', 'any-1-py3-none-any.whl', 3, '00', 'MIT', 'Copyright somebody')
 
 
 @pytest.fixture
@@ -178,23 +188,30 @@ def test_on_a_terminal_pip_draws_its_bar_on_stderr(
     assert (seen['bar'], seen['stdout']) == ('off', subprocess.DEVNULL)
 
 
-def test_a_copy_brought_by_hand_needs_neither_network_nor_cache(
-    mediapipe_wheel: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_copy_brought_by_hand_is_known_by_its_contents(
+    mediapipe_wheel: Path, cache: Path, tmp_path: Path
 ) -> None:
-    _forbid_pip(monkeypatch)
     copy = tmp_path / 'renamed.zip'
     copy.symlink_to(mediapipe_wheel)
-    assert fetch_wheel(copy) == copy
+    assert recognise(copy, [ANY, MEDIAPIPE]) == MEDIAPIPE
     assert not cache.exists()
 
 
 def test_a_wrong_copy_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFilesError, match=r'absent\.whl cannot be read: No such file'):
-        fetch_wheel(tmp_path / 'absent.whl')
+        recognise(tmp_path / 'absent.whl', [MEDIAPIPE])
     wrong = tmp_path / 'wrong.whl'
     wrong.write_bytes(b'PK')
-    with pytest.raises(ModelFilesError, match=rf'is not {MEDIAPIPE.file_name}.* got 2 bytes'):
-        fetch_wheel(wrong)
+    with pytest.raises(
+        ModelFilesError, match=rf'not {ANY.file_name} or {MEDIAPIPE.file_name}.* got 2 bytes'
+    ):
+        recognise(wrong, [ANY, MEDIAPIPE])
+
+
+def test_a_wheel_for_any_platform_is_asked_for_without_one(cache: Path, index: Path) -> None:
+    with pytest.raises(ModelFilesError, match=r'pip download .*=:all: any==1$') as caught:
+        fetch_wheel(ANY, report=lambda line: None)
+    assert str(caught.value).startswith(f'{ANY.file_name} could not be downloaded')
 
 
 def test_a_cache_folder_that_cannot_be_made_is_named(
@@ -209,8 +226,8 @@ def test_a_cache_folder_that_cannot_be_made_is_named(
 
 
 @pytest.mark.parametrize('name', SOURCES)
-def test_each_network_is_in_the_wheel(name: str, mediapipe_wheel: Path) -> None:
-    content = read_member(mediapipe_wheel, SOURCES[name])
+def test_each_network_is_in_its_wheel(name: str, wheels: Mapping[Wheel, Path]) -> None:
+    content = read_member(wheels[SOURCES[name].wheel], SOURCES[name])
     assert len(content) == SOURCES[name].size
     assert content[4:8] == b'TFL3'
 

@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from aitable_ros import paths
 from aitable_ros.inference.selection import load_engine
 from aitable_ros.model_zoo import download, store
 from aitable_ros.model_zoo.catalog import CONTRACTS
+from aitable_ros.model_zoo.download import Wheel
 from aitable_ros.model_zoo.files import ModelFilesError, write_atomically
 from aitable_ros.model_zoo.store import SOURCES, ensure_models, inspect_model
 from aitable_ros.regular_files import file_sha256
@@ -74,17 +75,19 @@ def _python(script: str, *arguments: object, **environment: str) -> subprocess.P
     )
 
 
-def test_an_empty_folder_is_filled(mediapipe_wheel: Path, tmp_path: Path) -> None:
+def test_an_empty_folder_is_filled(wheels: Mapping[Wheel, Path], tmp_path: Path) -> None:
     folder = tmp_path / 'deep' / 'engines'
     lines: list[str] = []
-    result = ensure_models(SOURCES, folder, wheel=mediapipe_wheel, progress=lines.append)
+    result = ensure_models(SOURCES, folder, wheels=wheels.values(), progress=lines.append)
     assert result == {name: folder / f'{name}.tflite' for name in SOURCES}
     expected = {f'{name}{suffix}' for name in SOURCES for suffix in ('.tflite', '.onnx', '.json')}
     assert set(_contents(folder)) == {*expected, 'face_attention.original.tflite', 'NOTICE'}
     for name in result:
         assert file_sha256(store.original_path(name, folder)) == SOURCES[name].sha256
         assert any(line.startswith(f'{name}: converted to ONNX (') for line in lines)
-    assert 'Apache License, Version 2.0' in (folder / 'NOTICE').read_text()
+    notice = (folder / 'NOTICE').read_text()
+    assert 'Apache License, Version 2.0' in notice
+    assert all(member.wheel.attribution in notice for member in SOURCES.values())
     assert _all_whole(folder)
 
 
@@ -125,7 +128,9 @@ def test_force_takes_and_converts_them_again(
 ) -> None:
     before = _contents(engines)
     lines: list[str] = []
-    ensure_models(['face_mesh'], engines, wheel=mediapipe_wheel, force=True, progress=lines.append)
+    ensure_models(
+        ['face_mesh'], engines, wheels=[mediapipe_wheel], force=True, progress=lines.append
+    )
     assert [line.split('(')[0] for line in lines] == [
         'face_mesh: taking it out of the wheel again',
         'face_mesh: converted to ONNX ',
@@ -166,13 +171,13 @@ def _empty(path: Path) -> None:
     ],
 )
 def test_a_damaged_file_is_repaired(
-    engines: Path, mediapipe_wheel: Path, suffix: str, damage
+    engines: Path, wheels: Mapping[Wheel, Path], suffix: str, damage
 ) -> None:
     before = _contents(engines)
     damage(engines / f'face_mesh{suffix}')
     assert inspect_model('face_mesh', engines).problem
     lines: list[str] = []
-    ensure_models(SOURCES, engines, wheel=mediapipe_wheel, progress=lines.append)
+    ensure_models(SOURCES, engines, wheels=wheels.values(), progress=lines.append)
     assert lines[0].startswith('face_mesh: face_mesh.')
     assert _all_whole(engines)
     after = _contents(engines)
@@ -239,7 +244,7 @@ def test_without_litert_custom_operators_stay_until_it_is_there(
     mediapipe_wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, '_can_rewrite', lambda: False)
-    ensure_models(['face_attention'], tmp_path, wheel=mediapipe_wheel)
+    ensure_models(['face_attention'], tmp_path, wheels=[mediapipe_wheel])
     assert not inspect_model('face_attention', tmp_path).problem
     monkeypatch.undo()
     assert inspect_model('face_attention', tmp_path).problem == 'face_attention.tflite is missing'
@@ -252,7 +257,7 @@ def test_without_the_converter_s_packages_the_network_as_it_came_is_enough(
 ) -> None:
     monkeypatch.setattr(store, '_CONVERTER_NEEDS', ('onnx', 'a_module_nobody_has'))
     lines: list[str] = []
-    ensure_models(['face_mesh'], tmp_path, wheel=mediapipe_wheel, progress=lines.append)
+    ensure_models(['face_mesh'], tmp_path, wheels=[mediapipe_wheel], progress=lines.append)
     assert lines[-1] == (
         'face_mesh.onnx is not made: a_module_nobody_has not installed'
         ' (pip install a_module_nobody_has)'
@@ -308,7 +313,7 @@ def fsync(descriptor):
         os.kill(os.getpid(), signal.SIGKILL)
     original(descriptor)
 os.fsync = fsync
-ensure_models(['face_mesh'], Path(sys.argv[1]), wheel=Path(sys.argv[2]))
+ensure_models(['face_mesh'], Path(sys.argv[1]), wheels=[Path(sys.argv[2])])
 """
 
 
@@ -332,7 +337,7 @@ def test_being_killed_at_any_step_leaves_nothing_broken(
     for backend, suffix in [('litert', '.tflite'), ('onnxruntime', '.onnx')]:
         if (engines / f'face_mesh{suffix}').exists():
             load_engine(catalog['face_mesh'], backend, engines_dir=engines).engine.close()
-    ensure_models(['face_mesh'], engines, wheel=mediapipe_wheel, progress=lambda _: None)
+    ensure_models(['face_mesh'], engines, wheels=[mediapipe_wheel], progress=lambda _: None)
     assert not inspect_model('face_mesh', engines).problem
     assert not list(engines.glob('.*.tmp'))
 
@@ -377,7 +382,7 @@ ensure_models(SOURCES, Path(sys.argv[1]))
     assert _all_whole(folder)
 
 
-def test_a_process_that_has_to_wait_says_so(engines: Path, mediapipe_wheel: Path) -> None:
+def test_a_process_that_has_to_wait_says_so(engines: Path, wheels: Mapping[Wheel, Path]) -> None:
     holder = _python(
         """
 import sys, time
@@ -393,7 +398,7 @@ with locked(Path(sys.argv[1]), print):
     assert holder.stdout.readline() == 'held\n'
     (engines / 'face_mesh.onnx').unlink()
     lines: list[str] = []
-    ensure_models(SOURCES, engines, wheel=mediapipe_wheel, progress=lines.append)
+    ensure_models(SOURCES, engines, wheels=wheels.values(), progress=lines.append)
     holder.communicate()
     assert lines[0] == f'waiting for another process that is filling {engines}'
     assert _all_whole(engines)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from aitable_ros.model_zoo.download import Wheel
 from aitable_ros.model_zoo.emonet import download as emonet_download
 from aitable_ros.model_zoo.store import SOURCES
 from aitable_ros.tools import fetch_models
@@ -30,9 +32,11 @@ def _rows(out: str) -> dict[str, str]:
 
 
 def test_it_fills_the_folder_and_prints_what_is_there(
-    mediapipe_wheel: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    wheels: Mapping[Wheel, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ['--engines-dir', str(tmp_path / 'e'), '--wheel', str(mediapipe_wheel)]
+    arguments = ['--engines-dir', str(tmp_path / 'e')]
+    for wheel in wheels.values():
+        arguments += ['--wheel', str(wheel)]
     assert fetch_models.main(arguments) == 0
     out, err = capsys.readouterr()
     rows = _rows(out)

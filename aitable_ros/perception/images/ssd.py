@@ -163,15 +163,14 @@ class SsdDetector:
 
     The image is letterboxed into the network's square, in black.
 
-    :param engine: ``image`` uint8 (N, S, S, 3) RGB in, S being :attr:`input_size_px`; ``boxes``
-        float32 (N, A, 4 + 2 K) in input pixels relative to the A anchors of :attr:`grids`, and
-        ``scores`` float32 (N, A, 1) logits out. Stays the caller's: it is not closed here.
+    :param engine: ``image`` uint8 (N, S, S, 3) RGB in; ``boxes`` float32 (N, A, 4 + 2 K) in input
+        pixels relative to the A anchors of :attr:`grids`, and ``scores`` float32 (N, A, 1) logits
+        out. Stays the caller's: it is not closed here.
     :param min_score: detections below are dropped, 0..1; 1 lets none pass.
     :raises ValueError: for a score out of range.
     """
 
-    input_size_px: ClassVar[int]
-    grids: ClassVar[Sequence[tuple[int, int]]]
+    grids: Sequence[tuple[int, int]]
     """(cells per side, anchors per cell) of each feature map."""
     points: ClassVar[int]
     """K, keypoints of an object."""
@@ -180,6 +179,7 @@ class SsdDetector:
         if not 0.0 <= min_score <= 1.0:
             raise ValueError(f'min_score: expected 0..1, got {min_score}')
         self._engine = engine
+        self.input_size_px = engine.inputs[0].shape[1]
         self._anchors_px = anchor_centres(self.grids) * self.input_size_px
         self._min_logit = float(logit(min_score))
 

@@ -40,8 +40,6 @@ def _floats(name: str, *shape: int) -> TensorSpec:
     return TensorSpec(name, (DYNAMIC, *shape), np.dtype(np.float32))
 
 
-
-
 def _blazeface(name: str, side: int, anchors: int, boxes: str, scores: str) -> ModelSpec:
     """
     Give the contract of a BlazeFace (arXiv:1907.05047).

@@ -10,10 +10,12 @@ from typing import Any, ClassVar
 from rclpy.publisher import Publisher
 
 from aitable_msgs.msg import FaceArray
+from aitable_ros.inference.selection import AUTO
 from aitable_ros.model_zoo.loading import loader
 from aitable_ros.perception.faces.face_views import ViewSettings
-from aitable_ros.perception.faces.observer import FaceObserver, FaceSettings
-from aitable_ros.perception.faces.pipeline import PipelineSettings
+from aitable_ros.perception.faces.far_faces import FarSettings
+from aitable_ros.perception.faces.observer import DETECTORS, FaceObserver, FaceSettings
+from aitable_ros.perception.faces.pipeline_settings import PipelineSettings
 from aitable_ros.perception.maths.settings import Settings
 from aitable_ros.ros_support.frames.frame_hub import Frame
 from aitable_ros.ros_support.messages.results import faces_to_message
@@ -28,7 +30,7 @@ from aitable_ros.ros_support.parameters.network_parameters import (
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
 
-SETTINGS: Mapping[str, type[Settings]] = {'views': ViewSettings}
+SETTINGS: Mapping[str, type[Settings]] = {'views': ViewSettings, 'far': FarSettings}
 """Parameter groups and what they set."""
 
 
@@ -49,6 +51,15 @@ class FaceDetectionNode(ManagedNode):
             'which takes two thirds of the time and hardly sees lids close',
             basic=True,
         ),
+        ParameterSpec(
+            'detector',
+            AUTO,
+            'what looks for faces that face_detection is too coarse for (short: nothing); auto '
+            'works out from image size, far.default_fov_rad, far.max_distance_m and min_face_px '
+            'which one is needed',
+            choices=tuple(DETECTORS),
+            basic=True,
+        ),
         backend_parameter('face_detection and face_attention (or face_mesh)'),
         *BACKEND_PARAMETERS,
         ParameterSpec(
@@ -64,6 +75,14 @@ class FaceDetectionNode(ManagedNode):
             0.5,
             'detections below this score are ignored (0.5: MediaPipe)',
             (0.0, 1.0),
+            dynamic=True,
+            basic=True,
+        ),
+        ParameterSpec(
+            'min_face_px',
+            24.0,
+            'smaller faces are ignored [pixels]',
+            (0.0, 10000.0),
             dynamic=True,
             basic=True,
         ),
@@ -111,15 +130,19 @@ class FaceDetectionNode(ManagedNode):
             loader(values, self.get_logger()),
             _settings(values),
             refine_eyes=values['refine_eyes'],
+            detector=values['detector'],
             backend=values['backend'],
         )
         if values['refine_eyes'] and observer.why_unrefined:
             self.get_logger().warning(_unrefined(observer))
+        if observer.why_near:
+            self.get_logger().warning(_near(observer))
         return observer
 
     def missing(self, loaded: FaceObserver, values: Mapping[str, Any]) -> str:
-        """Say why the eyes are not refined, where they are to be."""
-        return loaded.why_unrefined if values['refine_eyes'] else ''
+        """Say why the eyes are not refined, where they are to be, and far faces not found."""
+        unrefined = loaded.why_unrefined if values['refine_eyes'] else ''
+        return '; '.join(filter(None, (unrefined, loaded.why_near)))
 
     def carry_over(self, previous: FaceObserver, loaded: FaceObserver) -> None:
         """Keep the faces and their ids."""
@@ -155,10 +178,11 @@ class FaceDetectionNode(ManagedNode):
         yield self._publisher, faces_to_message(seen, item.header)
 
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
-        """Add the number of faces in the last image, and how their lids are measured."""
+        """Add the number of faces, what looks for far ones, and how lids are measured."""
         yield 'faces', self._face_count
         if self.loaded is not None:
             yield from order_values(self.loaded.stream)
+            yield 'detector', self.loaded.looking
             yield 'eyes', _unrefined(self.loaded) if self.loaded.why_unrefined else 'refined'
 
     @property
@@ -168,12 +192,20 @@ class FaceDetectionNode(ManagedNode):
         if observer is None:
             return ''
         unrefined = observer.why_unrefined and self.values['refine_eyes']
-        problems = (observer.stream.problem, unrefined and _unrefined(observer))
+        problems = (
+            observer.stream.problem,
+            unrefined and _unrefined(observer),
+            observer.why_near and _near(observer),
+        )
         return '; '.join(filter(None, problems))
 
 
 def _unrefined(observer: FaceObserver) -> str:
     return f'lids are measured by FaceMesh alone: {observer.why_unrefined}'
+
+
+def _near(observer: FaceObserver) -> str:
+    return f'far faces are found less well: {observer.why_near}'
 
 
 def _settings(values: Mapping[str, Any]) -> FaceSettings:
@@ -182,11 +214,13 @@ def _settings(values: Mapping[str, Any]) -> FaceSettings:
         memory_s=values['memory'],
         pipeline=PipelineSettings(
             max_faces=values['max_faces'],
+            min_face_px=values['min_face_px'],
             min_presence=values['min_presence'],
             min_followed_presence=values['min_followed_presence'],
             redetect_interval_s=values['redetect_interval'],
         ),
         views=settings_from(values, 'views', ViewSettings),
+        far=settings_from(values, 'far', FarSettings),
     )
 
 

@@ -42,5 +42,6 @@ class FaceDetector(SsdDetector):
     def __init__(self, engine: Engine, *, min_score: float = 0.5) -> None:
         if engine.name not in GRIDS:
             raise InferenceError(f'{engine}: expected one of {", ".join(GRIDS)}')
+        self.name = engine.name
         self.grids = GRIDS[engine.name]
         super().__init__(engine, min_score=min_score)

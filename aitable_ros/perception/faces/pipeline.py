@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from aitable_ros.perception.faces.detector import KEYPOINTS, FaceDetector
 from aitable_ros.perception.faces.face_views import FaceViews
+from aitable_ros.perception.faces.far_faces import FarFaces
+from aitable_ros.perception.faces.finding import FaceFinder
 from aitable_ros.perception.faces.landmarks import (
     LANDMARKS,
     REFINED_LANDMARKS,
@@ -27,63 +29,12 @@ from aitable_ros.perception.faces.mesh import (
     roi_from_detection,
     roi_from_landmarks,
 )
+from aitable_ros.perception.faces.pipeline_settings import PipelineSettings
 from aitable_ros.perception.faces.tracker import FaceObservation, FaceTracker
 from aitable_ros.perception.images.checks import check_float32, check_image
 from aitable_ros.perception.images.image_stream import ImageStream
 from aitable_ros.perception.images.roi import RotatedRoi
-from aitable_ros.perception.images.ssd import Detection, iou_matrix, turned_back
-from aitable_ros.perception.maths.settings import Settings, setting
-
-_TURNS_RAD = (math.pi / 2, math.pi, -math.pi / 2)
-
-
-@dataclass(frozen=True)
-class PipelineSettings(Settings):
-    """
-    When to detect, and what counts as a face.
-
-    :param max_faces: at most so many faces at a time, 1..64.
-    :param min_presence: landmarks with a lower presence are not a face, 0..1 (MediaPipe: 0.5).
-    :param min_followed_presence: ... where a face was an image ago, 0..1 (0.25: choice; lids that
-        close and what covers a part of a face lower it).
-    :param sure_presence: new landmarks with a lower presence are also looked for turned by 90, 180
-        and 270 degrees, and the surest count (1 - 1e-6: 150 faces the right way up all had more,
-        9 in 10 with the eyes taken for the mouth less).
-    :param min_face_px: detections and landmark boxes whose longer side is shorter are ignored.
-    :param redetect_interval_s: while all faces are followed, the detector looks this often for
-        more of them, and whether they are still where their landmarks are, in header time; 0:
-        in every image.
-    :param max_gap_s: when the image before is longer ago, faces may have moved too far to be
-        followed by their landmarks alone, and the detector looks in this image too.
-    :param max_shift: landmarks that lie farther than this from where they were looked for, in
-        units of the face's size, are looked for again, with the detector's help. FaceMesh
-        measures faces up to about 0.15 beside the region's middle well; beyond that it places
-        a face where none is, at full presence.
-    :param max_slip: landmarks that are farther than this from what the detector says of the
-        same face (mean offset of eyes, nose and mouth, in units of the face's size) have slipped
-        off it and are measured anew. The two networks agree to 0.1 on faces tilted up to 50
-        degrees.
-    :param detection_iou: a detection that overlaps a followed face by less is another face, 0..1.
-    :param merge_iou: two tracked faces whose landmark boxes overlap this much have fallen onto
-        the same face, 0..1.
-    :param merge_surprise: of such two the one that was tracked longer survives, unless it is
-        farther from where it was heading by more than this, in units of the face's size: then
-        it slid onto the other one, which hides it.
-    :raises ValueError: for a value out of range.
-    """
-
-    max_faces: int = setting(4, 1, 64)
-    min_presence: float = setting(0.5, 0.0, 1.0)
-    min_followed_presence: float = setting(0.25, 0.0, 1.0)
-    sure_presence: float = setting(1.0 - 1e-6, 0.0, 1.0)
-    min_face_px: float = setting(24.0, 0.0, 10000.0)
-    redetect_interval_s: float = setting(0.5, 0.0, 3600.0)
-    max_gap_s: float = setting(0.12, 0.0, 3600.0)
-    max_shift: float = setting(0.08, 0.0, 10.0)
-    max_slip: float = setting(0.15, 0.0, 10.0)
-    detection_iou: float = setting(0.1, 0.0, 1.0)
-    merge_iou: float = setting(0.5, 0.0, 1.0)
-    merge_surprise: float = setting(0.1, 0.0, 10.0)
+from aitable_ros.perception.images.ssd import Detection, iou_matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +104,7 @@ class FacePipeline:
     :param mesh: measures their landmarks.
     :param tracker: gives the ids; the pipeline's own from now on.
     :param settings: thresholds.
+    :param far: finds the faces that are too small for the detector; None: nobody looks for them.
     """
 
     def __init__(
@@ -161,11 +113,12 @@ class FacePipeline:
         mesh: FaceMesh,
         tracker: FaceTracker | None = None,
         settings: PipelineSettings | None = None,
+        far: FarFaces | None = None,
     ) -> None:
         self.settings = settings if settings is not None else PipelineSettings()
         self.tracker = tracker if tracker is not None else FaceTracker()
-        self._detector = detector
         self._mesh = mesh
+        self._finder = FaceFinder(detector, mesh, far, self.settings)
         self.reset()
 
     def reset(self) -> None:
@@ -177,8 +130,8 @@ class FacePipeline:
         self.tracker.reset()
         self._tracked: list[TrackedFace] = []
         self._detected_s = -math.inf
-        self._alarm_s = self._turned_s = self._doubted_s = -math.inf
-        self._turn = 0
+        self._alarm_s = -math.inf
+        self._finder.reset()
 
     def continue_from(self, other: FacePipeline) -> None:
         """
@@ -194,6 +147,7 @@ class FacePipeline:
         self._tracked = list(other._tracked)
         self._detected_s = other._detected_s
         self._alarm_s = other._alarm_s
+        self._finder.continue_from(other._finder)
 
     def process(self, image: npt.NDArray[np.uint8], stamp_s: float) -> list[TrackedFace]:
         """
@@ -326,9 +280,10 @@ class FacePipeline:
     ) -> list[_Candidate]:
         """Return the faces followed, checked against the detector, and those found beside."""
         settings = self.settings
+        sizes_px = [float(face.xywh_px[2:].max()) for face in self._tracked]
         detections = [
             detection
-            for detection in self._look(image, stamp_s, alone=not followed)
+            for detection in self._finder.look(image, stamp_s, sizes_px, alone=not followed)
             if max(detection.xywh_px[2:]) >= settings.min_face_px
             and min(detection.xywh_px[2:]) > 0.0
         ]
@@ -361,7 +316,7 @@ class FacePipeline:
         for detection in fresh:
             face = _Candidate(detection.xywh_px, detection.score, detection, None, None)
             again.append((face, roi_from_detection(detection)))
-        meshes = self._any_way_up(image, [roi for _, roi in again], stamp_s)
+        meshes = self._finder.measure(image, [roi for _, roi in again], stamp_s)
         for (face, _), mesh in zip(again, meshes):
             if (
                 mesh is not None
@@ -372,48 +327,6 @@ class FacePipeline:
         order = {face.face_id: i for i, face in enumerate(self._tracked)}
         faces.sort(key=lambda face: order.get(face.previous_id or '', len(order)))
         return self._merge(faces, stamp_s)
-
-    def _look(
-        self, image: npt.NDArray[np.uint8], stamp_s: float, *, alone: bool
-    ) -> Sequence[Detection]:
-        """Detect faces; where there are none, now and then also in the picture turned."""
-        found = self._detector.detect(image)
-        if found or not alone or 0 <= stamp_s - self._turned_s < self.settings.redetect_interval_s:
-            return found
-        turns: Sequence[int] = (1, 2, 3)
-        if not math.isnan(stamp_s):  # of a stream: one a time
-            self._turned_s, self._turn = stamp_s, self._turn % 3 + 1
-            turns = (self._turn,)
-        for turn in turns:
-            found = self._detector.detect(np.ascontiguousarray(np.rot90(image, turn)))
-            if found:
-                return [turned_back(one, turn, image.shape) for one in found]
-        return []
-
-    def _any_way_up(
-        self, image: npt.NDArray[np.uint8], rois: Sequence[RotatedRoi], stamp_s: float
-    ) -> list[FaceMeshResult | None]:
-        """Measure in regions; also in them turned: unsure ones, and now and then those of none."""
-        # BlazeFace takes faces upside down for upright ones, and the mesh follows it
-        meshes = self._mesh.run(image, rois)
-        due = not 0 <= stamp_s - self._doubted_s < self.settings.redetect_interval_s
-        for i, mesh in enumerate(meshes):
-            presence = 0.0 if mesh is None else mesh.presence
-            none = presence < self.settings.min_presence
-            if presence >= self.settings.sure_presence or (none and not due):
-                continue
-            if none:
-                self._doubted_s = stamp_s  # not a number, of a picture alone: always due
-            turned = [replace(rois[i], angle_rad=rois[i].angle_rad + by) for by in _TURNS_RAD]
-            # the regions were placed for another way up: once more, around the landmarks
-            around = [
-                roi_from_landmarks(one.landmarks_px, one.xywh_px)
-                for one in self._mesh.run(image, turned)
-                if one is not None and min(one.xywh_px[2:]) > 0.0
-            ]
-            found = [one for one in (mesh, *self._mesh.run(image, around)) if one is not None]
-            meshes[i] = max(found, key=lambda one: one.presence, default=None)
-        return meshes
 
 
 def _pair(overlaps: npt.NDArray, min_iou: float) -> dict[int, int]:

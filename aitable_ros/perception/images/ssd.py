@@ -183,19 +183,21 @@ class SsdDetector:
         self._anchors_px = anchor_centres(self.grids) * self.input_size_px
         self._min_logit = float(logit(min_score))
 
-    def detect(self, image: npt.NDArray[np.uint8]) -> list[Detection]:
+    def detect(
+        self, image: npt.NDArray[np.uint8], roi: RotatedRoi | None = None
+    ) -> list[Detection]:
         """
         Find the objects of one image.
 
         :param image: (H, W, 3) uint8 RGB of any size.
+        :param roi: where to look, upright; None: in all of it.
         :returns: objects, best first; none where the network's output is not finite.
         :raises ValueError: when the image is not one.
         :raises InferenceError: when the engine fails or gives other shapes than declared.
         """
         check_image(image)
-        crop, to_image = RotatedRoi.around(image).crop(
-            image, self.input_size_px, border=cv2.BORDER_CONSTANT
-        )
+        roi = roi or RotatedRoi.around(image)
+        crop, to_image = roi.crop(image, self.input_size_px, border=cv2.BORDER_CONSTANT)
         outputs = self._engine.infer({'image': crop[None]})
         boxes, logits = outputs['boxes'], outputs['scores']
         anchors, size = len(self._anchors_px), 4 + 2 * self.points

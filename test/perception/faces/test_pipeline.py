@@ -13,7 +13,8 @@ import pytest
 from aitable_ros.perception.faces.detector import FaceDetector
 from aitable_ros.perception.faces.landmarks import keypoints_from_landmarks
 from aitable_ros.perception.faces.mesh import FaceMesh, FaceMeshResult
-from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings
+from aitable_ros.perception.faces.pipeline import FacePipeline
+from aitable_ros.perception.faces.pipeline_settings import PipelineSettings
 from aitable_ros.perception.images.ssd import Detection
 
 IMAGE = np.zeros((480, 640, 3), dtype=np.uint8)

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.perception.faces.detector import FaceDetector
+from aitable_ros.perception.faces.mesh import ROI_SCALE, FaceMeshResult, roi_from_landmarks
 from aitable_ros.perception.images.roi import RotatedRoi
 from aitable_ros.perception.images.ssd import Detection, iou_matrix
 from aitable_ros.perception.maths.settings import Settings, setting
@@ -41,10 +42,11 @@ class FarSettings(Settings):
         Raspberry Pi Camera Module 2, Sony IMX219).
     :param interval_s: while faces are followed, all of them near, it looks this often [s].
     :param search_interval_s: while nobody is followed it looks this often [s].
-    :param candidate_score: what it finds below ``min_score`` but above this score is looked at
-        closer, by the short-range network, 0..1 (0.2: 98 % of faces of 30 px score more).
-    :param closer_score: ... and counts where that score is at least this, 0..1 (0.7: 97 % of faces
-        of 30 px score more, 120 things in 36 pictures without people less).
+    :param candidate_score: what it finds below ``min_score`` counts down to this score where the
+        short-range network sees a face, too, when it looks closer, 0..1 (0.2: 98 % of faces of
+        30 px score more).
+    :param closer_score: lowest score of that closer look, which everything new that the larger
+        network found, or that was found in the picture turned, must pass, 0..1.
     :raises ValueError: for a value out of range.
     """
 
@@ -188,21 +190,31 @@ class FarFaces:
         for one in detector.detect(image):
             if not _is_new(one, [*known, *found]):
                 continue
-            closer = one if one.score >= self._min_score else self._closer(image, one)
+            closer: Detection | None = one
+            if one.score < self._min_score:
+                x, y, width, height = one.xywh_px.tolist()
+                size = max(width, height)
+                closer = self._closer(image, RotatedRoi(x + 0.5 * width, y + 0.5 * height, size))
             if closer is not None and _is_new(closer, [*known, *found]):
-                found.append(closer)
+                found.append(replace(closer, sure=False))
         return found
 
-    def _closer(self, image: npt.NDArray[np.uint8], unsure: Detection) -> Detection | None:
-        """Look at an unsure face with the short-range network, enlarged."""
-        x, y, width, height = unsure.xywh_px.tolist()
-        size = max(width, height)
-        middle = np.array((x + 0.5 * width, y + 0.5 * height))
+    def confirms(self, image: npt.NDArray[np.uint8], mesh: FaceMeshResult) -> bool:
+        """
+        Tell whether the short-range network, too, sees a face where landmarks were measured.
+
+        :param image: (H, W, 3) uint8 RGB.
+        :param mesh: the landmarks.
+        """
+        roi = roi_from_landmarks(mesh.landmarks_px, mesh.xywh_px)
+        return self._closer(image, replace(roi, size=roi.size / ROI_SCALE)) is not None
+
+    def _closer(self, image: npt.NDArray[np.uint8], face: RotatedRoi) -> Detection | None:
+        """Look with the short-range network at a region in which there may be a face, enlarged."""
         limit = max(self.settings.closer_score, self._min_score)
-        x, y = middle.tolist()
-        for seen in self._near.detect(image, RotatedRoi(x, y, _CLOSER * size)):
-            away = seen.xywh_px[:2] + 0.5 * seen.xywh_px[2:] - middle
-            if seen.score >= limit and float(np.hypot(*away)) < 0.5 * size:
+        for seen in self._near.detect(image, replace(face, size=_CLOSER * face.size)):
+            x, y = (seen.xywh_px[:2] + 0.5 * seen.xywh_px[2:]).tolist()
+            if seen.score >= limit and math.hypot(x - face.cx, y - face.cy) < 0.5 * face.size:
                 return seen
         return None
 

@@ -94,6 +94,12 @@ class FaceFinder:
             found = [*found, *self._far.besides(image, far, found)]
         return found
 
+    def confirms(
+        self, image: npt.NDArray[np.uint8], found: Detection, mesh: FaceMeshResult
+    ) -> bool:
+        """Tell whether what was found is a face, by a closer look where that is unsure."""
+        return found.sure or self._far is None or self._far.confirms(image, mesh)
+
     def measure(
         self, image: npt.NDArray[np.uint8], rois: Sequence[RotatedRoi], stamp_s: float
     ) -> list[FaceMeshResult | None]:

@@ -322,6 +322,11 @@ class FacePipeline:
                 mesh is not None
                 and self._is_face(mesh, image)
                 and (face.detection is not None or not self._is_doubtful(mesh))
+                and (
+                    face.previous_id is not None
+                    or face.detection is None
+                    or self._finder.confirms(image, face.detection, mesh)
+                )
             ):
                 faces.append(replace(face, xywh_px=mesh.xywh_px, mesh=mesh, doubtful=False))
         order = {face.face_id: i for i, face in enumerate(self._tracked)}

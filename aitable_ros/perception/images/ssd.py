@@ -29,11 +29,13 @@ class Detection:
     :param xywh_px: (4,) float32 left, top, width, height in image pixels; may reach outside.
     :param score: 0..1.
     :param keypoints_px: (K, 2) float32 x, y in image pixels.
+    :param sure: False: it takes a closer look to believe it.
     """
 
     xywh_px: npt.NDArray[np.float32]
     score: float
     keypoints_px: npt.NDArray[np.float32]
+    sure: bool = True
 
 
 def anchor_centres(grids: Sequence[tuple[int, int]]) -> npt.NDArray[np.float32]:
@@ -56,7 +58,7 @@ def anchor_centres(grids: Sequence[tuple[int, int]]) -> npt.NDArray[np.float32]:
 
 def turned_back(found: Detection, turns: int, shape: tuple[int, ...]) -> Detection:
     """
-    Give a detection in a picture that was turned, in coordinates of the picture before.
+    Give a detection in a picture that was turned, in coordinates of the picture before; unsure.
 
     :param turns: by how many quarters it was turned counterclockwise (``np.rot90``), 0 to 3.
     :param shape: of the picture before: height, width and more.
@@ -67,7 +69,7 @@ def turned_back(found: Detection, turns: int, shape: tuple[int, ...]) -> Detecti
         right = (shape[1] if k % 2 else shape[0]) - 1.0
         x, y, w, h = right - y - h, x, h, w
         points = np.stack([right - points[:, 1], points[:, 0]], axis=1)
-    return Detection(np.array((x, y, w, h), np.float32), found.score, points)
+    return Detection(np.array((x, y, w, h), np.float32), found.score, points, sure=False)
 
 
 def iou_matrix(a_xywh: npt.NDArray, b_xywh: npt.NDArray) -> npt.NDArray[np.float64]:
@@ -190,7 +192,8 @@ class SsdDetector:
         Find the objects of one image.
 
         :param image: (H, W, 3) uint8 RGB of any size.
-        :param roi: where to look, upright; None: in all of it.
+        :param roi: where to look; None: in all of it. In one that is turned, boxes have the width
+            and height that they have there.
         :returns: objects, best first; none where the network's output is not finite.
         :raises ValueError: when the image is not one.
         :raises InferenceError: when the engine fails or gives other shapes than declared.
@@ -207,10 +210,16 @@ class SsdDetector:
                 f'got {list(boxes.shape)} and {list(logits.shape)}'
             )
         found = decode_detections(boxes[0], logits[0, :, 0], self._anchors_px, self._min_logit)
-        scale, offset = to_image[0, 0], to_image[:, 2]
+        turn, scale, offset = to_image[:, :2], to_image[0, 0], to_image[:, 2]
         objects = []
         for score, vector in found:
-            box = np.concatenate((vector[:2] * scale + offset, vector[2:4] * scale))
-            points = vector[4:].reshape(-1, 2) * scale + offset
+            if roi.angle_rad:
+                wide = vector[2:4] * (roi.size / self.input_size_px)
+                middle = turn @ (vector[:2] + 0.5 * vector[2:4]) + offset
+                box = np.concatenate((middle - 0.5 * wide, wide))
+                points = vector[4:].reshape(-1, 2) @ turn.T + offset
+            else:
+                box = np.concatenate((vector[:2] * scale + offset, vector[2:4] * scale))
+                points = vector[4:].reshape(-1, 2) * scale + offset
             objects.append(Detection(box.astype(np.float32), score, points.astype(np.float32)))
         return objects

@@ -12,7 +12,7 @@ astronaut, are pasted one by one into three backgrounds of 640 x 480, at sizes o
 and tilted by up to 45 degrees, and looked for as `analyze` does. A face's size is the width of its
 landmarks; it is found where a face is reported within 0.4 of it, 0.6 to 1.6 times as wide.
 FOLDER has pictures without people: those of docs/empty_pictures.csv as FOLDER/owner/name/path;
-each is looked at as it is and shrunk to 640 pixels.
+they and some of scikit-image's are looked at as they are and shrunk to 640 pixels.
 """
 
 from __future__ import annotations
@@ -41,6 +41,11 @@ WIDTH, HEIGHT = 640, 480
 SIZES_PX = (20, 24, 30, 40, 60, 80, 120, 200)
 TILTS_DEG = (-45.0, -20.0, 0.0, 20.0, 45.0)
 LEAST_PX = 90
+EMPTY = (
+    *('brick', 'chelsea', 'clock', 'coffee', 'grass', 'gravel', 'hubble_deep_field', 'moon'),
+    *('page', 'rocket'),
+)
+"""Pictures of scikit-image without people."""
 
 Image = npt.NDArray[np.uint8]
 
@@ -134,13 +139,17 @@ def is_found(boxes: Sequence[npt.NDArray], width_px: float, x: float, y: float) 
 
 def empty_pictures(folder: Path) -> Iterator[tuple[str, Image]]:
     """Give the pictures without people, in full and shrunk."""
+    pictures = {name: getattr(data, name)() for name in EMPTY}
     with (ROOT / 'docs' / 'empty_pictures.csv').open(encoding='utf-8') as file:
         for row in csv.DictReader(file):
-            picture = read_picture(folder / row['repository'] / row['path'])
-            yield row['path'], picture
-            scale = WIDTH / max(picture.shape)
-            small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            yield f'{row["path"]} ({WIDTH} px)', small
+            pictures[row['path']] = read_picture(folder / row['repository'] / row['path'])
+    for name, picture in pictures.items():
+        if picture.ndim == 2:
+            picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
+        yield name, picture
+        scale = WIDTH / max(picture.shape)
+        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        yield f'{name} ({WIDTH} px)', small
 
 
 def main() -> int:
@@ -150,6 +159,7 @@ def main() -> int:
     parser.add_argument('--empty', type=Path)
     parser.add_argument('--min-face-px', type=float, default=14.0)
     options = parser.parse_args()
+    cv2.setNumThreads(1)
     observers = {
         name: load(name, min_face_px=options.min_face_px) for name in DETECTORS if name != 'back'
     }

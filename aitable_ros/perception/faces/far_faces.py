@@ -45,8 +45,10 @@ class FarSettings(Settings):
     :param candidate_score: what it finds below ``min_score`` counts down to this score where the
         short-range network sees a face, too, when it looks closer, 0..1 (0.2: 98 % of faces of
         30 px score more).
-    :param closer_score: lowest score of that closer look, which everything new that the larger
-        network found, or that was found in the picture turned, must pass, 0..1.
+    :param closer_score: lowest score of that closer look, 0..1 (0.7: 97 % of faces of 30 px score
+        more). New faces that the larger network or a turned picture showed need it a second
+        time, where their landmarks are (no thing in 57 of 59 pictures without people).
+    :param sure_score: ... unless the first one gave as much, 0..1 (0.8: 95 % of faces of 30 px).
     :raises ValueError: for a value out of range.
     """
 
@@ -56,6 +58,7 @@ class FarSettings(Settings):
     search_interval_s: float = setting(0.2, 0.0, 3600.0)
     candidate_score: float = setting(0.2, 0.0, 1.0)
     closer_score: float = setting(0.7, 0.0, 1.0)
+    sure_score: float = setting(0.8, 0.0, 1.0)
 
 
 _SAME_IOU = 0.1
@@ -190,13 +193,15 @@ class FarFaces:
         for one in detector.detect(image):
             if not _is_new(one, [*known, *found]):
                 continue
-            closer: Detection | None = one
-            if one.score < self._min_score:
-                x, y, width, height = one.xywh_px.tolist()
-                size = max(width, height)
-                closer = self._closer(image, RotatedRoi(x + 0.5 * width, y + 0.5 * height, size))
+            x, y, width, height = one.xywh_px.tolist()
+            face = RotatedRoi(x + 0.5 * width, y + 0.5 * height, max(width, height))
+            closer = self._closer(image, face)
+            if closer is not None and closer.score < self.settings.sure_score:
+                closer = replace(closer, sure=False)
+            if closer is None and one.score >= self._min_score:
+                closer = replace(one, sure=False)
             if closer is not None and _is_new(closer, [*known, *found]):
-                found.append(replace(closer, sure=False))
+                found.append(closer)
         return found
 
     def confirms(self, image: npt.NDArray[np.uint8], mesh: FaceMeshResult) -> bool:

@@ -71,6 +71,15 @@ class FaceDetectionNode(ManagedNode):
             basic=True,
         ),
         ParameterSpec(
+            'budget_ms',
+            12.0,
+            'CPU time that landmarks may take in an image; with more faces than that is enough '
+            'for they take turns, the nearest and most central most often [ms]; 0: no limit',
+            (0.0, 1000.0),
+            dynamic=True,
+            basic=True,
+        ),
+        ParameterSpec(
             'min_score',
             0.5,
             'detections below this score are ignored (0.5: MediaPipe)',
@@ -174,7 +183,7 @@ class FaceDetectionNode(ManagedNode):
         self.tell_order(self.loaded.stream)
         if seen is None:
             return
-        self._face_count = len(seen.faces)
+        self._face_count = len(seen.faces) + len(seen.waiting)
         yield self._publisher, faces_to_message(seen, item.header)
 
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
@@ -182,6 +191,7 @@ class FaceDetectionNode(ManagedNode):
         yield 'faces', self._face_count
         if self.loaded is not None:
             yield from order_values(self.loaded.stream)
+            yield 'measured faces', self.loaded.turns
             yield 'detector', self.loaded.looking
             yield 'eyes', _unrefined(self.loaded) if self.loaded.why_unrefined else 'refined'
 
@@ -215,6 +225,7 @@ def _settings(values: Mapping[str, Any]) -> FaceSettings:
         pipeline=PipelineSettings(
             max_faces=values['max_faces'],
             min_face_px=values['min_face_px'],
+            budget_ms=values['budget_ms'],
             min_presence=values['min_presence'],
             min_followed_presence=values['min_followed_presence'],
             redetect_interval_s=values['redetect_interval'],

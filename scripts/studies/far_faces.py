@@ -7,10 +7,11 @@ Print which share of small faces each detector finds, and what it finds where no
     source scripts/ros_env.sh
     python3 scripts/studies/far_faces.py PEOPLE [--empty FOLDER]
 
-PEOPLE is a folder of pictures of people. Their faces of 90 pixels and more, and scikit-image's
-astronaut, are pasted one by one into three backgrounds of 640 x 480, at sizes of 20 to 200 pixels
-and tilted by up to 45 degrees, and looked for as `analyze` does. A face's size is the width of its
-landmarks; it is found where a face is reported within 0.4 of it, 0.6 to 1.6 times as wide.
+PEOPLE is a folder of pictures of people and a background.jpg without. The faces of 90 pixels and
+more, and scikit-image's astronaut, are pasted one by one into three backgrounds of 640 x 480, at
+sizes of 20 to 200 pixels and tilted by up to 45 degrees, and looked for as `analyze` does. A
+face's size is the width of its landmarks; it is found where a face is reported within 0.4 of it,
+0.6 to 1.6 times as wide.
 FOLDER has pictures without people: those of docs/empty_pictures.csv as FOLDER/owner/name/path;
 they and some of scikit-image's are looked at as they are and shrunk to 640 pixels.
 """
@@ -107,23 +108,23 @@ def heads(folder: Path, observer: FaceObserver) -> list[Head]:
     ]
 
 
-def backgrounds() -> list[Image]:
+def backgrounds(folder: Path) -> list[Image]:
     """Give pictures without people."""
     return [
         cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-        for picture in (data.coffee(), data.rocket(), data.chelsea()[:, ::-1])
+        for picture in (data.coffee(), data.rocket(), read_picture(folder / 'background.jpg'))
     ]
 
 
 def composites(
-    people: Sequence[Head], width_px: float, seed: int
+    people: Sequence[Head], onto: Sequence[Image], width_px: float, seed: int
 ) -> Iterator[tuple[Image, float, float]]:
     """Give images of one face each, and where its middle is."""
     random = np.random.default_rng(seed)
     margin = 0.75 * width_px + 4
     for head in people:
         for tilt in TILTS_DEG:
-            for background in backgrounds():
+            for background in onto:
                 x = random.uniform(margin, WIDTH - margin)
                 y = random.uniform(margin, HEIGHT - margin)
                 yield head.paste(background, width_px, tilt, x, y), x, y
@@ -164,12 +165,13 @@ def main() -> int:
         name: load(name, min_face_px=options.min_face_px) for name in DETECTORS if name != 'back'
     }
     people = heads(options.people, observers['auto'])
-    count = len(people) * len(TILTS_DEG) * len(backgrounds())
+    onto = backgrounds(options.people)
+    count = len(people) * len(TILTS_DEG) * len(onto)
     print(f'{len(people)} faces, {count} images of each size; found, of 1 (besides)')
     print('| face px | ' + ' | '.join(observers) + ' |\n|---' * 1 + '|---' * len(observers) + '|')
     for width_px in SIZES_PX:
         hits, besides = dict.fromkeys(observers, 0), dict.fromkeys(observers, 0)
-        for image, x, y in composites(people, width_px, width_px):
+        for image, x, y in composites(people, onto, width_px, width_px):
             for name, observer in observers.items():
                 boxes = [face.xywh_px for face in observer.observe_still(image).faces]
                 hit = is_found(boxes, width_px, x, y)

@@ -180,29 +180,32 @@ class FarFaces:
         return detector
 
     def besides(
-        self, image: npt.NDArray[np.uint8], detector: FaceDetector, known: Sequence[Detection]
+        self, image: npt.NDArray[np.uint8], detector: FaceDetector, near: Sequence[Detection]
     ) -> list[Detection]:
         """
-        Find faces besides those that are known.
+        Find faces besides those that the short-range detector found.
 
         :param image: (H, W, 3) uint8 RGB.
         :param detector: one of the larger ones.
-        :param known: faces of this image.
+        :param near: what the short-range one found; what it is unsure of stands back.
+        :returns: all of them, best first.
         """
-        found: list[Detection] = []
+        settings = self.settings
+        found = [one for one in near if one.score >= settings.closer_score]
         for one in detector.detect(image):
-            if not _is_new(one, [*known, *found]):
+            if not _is_new(one, found):
                 continue
             x, y, width, height = one.xywh_px.tolist()
             face = RotatedRoi(x + 0.5 * width, y + 0.5 * height, max(width, height))
             closer = self._closer(image, face)
-            if closer is not None and closer.score < self.settings.sure_score:
+            if closer is not None and closer.score < settings.sure_score:
                 closer = replace(closer, sure=False)
             if closer is None and one.score >= self._min_score:
                 closer = replace(one, sure=False)
-            if closer is not None and _is_new(closer, [*known, *found]):
+            if closer is not None and _is_new(closer, found):
                 found.append(closer)
-        return found
+        found += [one for one in near if _is_new(one, found)]
+        return sorted(found, key=lambda one: -one.score)
 
     def confirms(self, image: npt.NDArray[np.uint8], mesh: FaceMeshResult) -> bool:
         """
@@ -225,5 +228,7 @@ class FarFaces:
 
 
 def _is_new(one: Detection, others: Sequence[Detection]) -> bool:
-    boxes = np.reshape([other.xywh_px for other in others], (-1, 4))
+    if not others:
+        return True
+    boxes = np.stack([other.xywh_px for other in others])
     return not (iou_matrix(one.xywh_px[None], boxes) > _SAME_IOU).any()

@@ -91,7 +91,7 @@ class FaceFinder:
     ) -> Sequence[Detection]:
         found = self._detector.detect(image)
         if self._far is not None and far is not None:
-            found = [*found, *self._far.besides(image, far, found)]
+            found = self._far.besides(image, far, found)
         return found
 
     def confirms(

@@ -71,12 +71,15 @@ class SeenFaces:
     :param size_px: width and height of the image.
     :param faces: in the order in which they were first seen.
     :param backend: what ran, as ``face_detection: litert, face_attention: litert``.
+    :param waiting: faces that were not measured in this image, there being no time for all: where
+        they are expected, without landmarks. Nothing is read of them.
     """
 
     stamp_s: float
     size_px: tuple[int, int]
     faces: Sequence[TrackedFace]
     backend: str = ''
+    waiting: Sequence[TrackedFace] = ()
 
 
 class FaceObserver:
@@ -183,7 +186,8 @@ class FaceObserver:
             self._pipeline.reset()
             self._viewer.reset()
         faces = self._pipeline.process(image, now_s)
-        return self._seen(image, stamp_s, faces, self._viewer, now_s)
+        waiting = self._pipeline.waiting
+        return self._seen(image, stamp_s, faces, self._viewer, now_s, waiting)
 
     def observe_still(self, image: npt.NDArray[np.uint8]) -> SeenFaces:
         """
@@ -221,6 +225,14 @@ class FaceObserver:
         self._viewer.reset()
 
     @property
+    def turns(self) -> str:
+        """Say how many faces are measured in an image, for diagnostics."""
+        turns = self._pipeline.turns
+        if not turns.budget_ms:
+            return 'all in every image'
+        return f'{turns.places:.0f} in an image, {turns.cost_ms:.1f} ms CPU each'
+
+    @property
     def looking(self) -> str:
         """Say which detector looks how, for diagnostics."""
         return f'{self._far}{self.why_near and f"; {self.why_near}"}'
@@ -252,11 +264,14 @@ class FaceObserver:
         faces: Sequence[TrackedFace],
         viewer: FaceViewer,
         viewed_s: float,
+        waiting: Sequence[TrackedFace] = (),
     ) -> SeenFaces:
         height, width = image.shape[:2]
-        views = viewer.observe(image, [(f.face_id, f.landmarks_px) for f in faces], viewed_s)
+        landmarks = [(face.face_id, face.landmarks_px) for face in faces]
+        views = viewer.observe(image, landmarks, viewed_s, [face.face_id for face in waiting])
         faces = [replace(face, views=view) for face, view in zip(faces, views)]
-        return SeenFaces(stamp_s, (width, height), faces, self._backend(image.shape, viewed_s))
+        backend = self._backend(image.shape, viewed_s)
+        return SeenFaces(stamp_s, (width, height), faces, backend, waiting)
 
     def _backend(self, shape: tuple[int, ...], stamp_s: float) -> str:
         """Say what runs on such images."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -31,10 +32,14 @@ from aitable_ros.perception.faces.mesh import (
 )
 from aitable_ros.perception.faces.pipeline_settings import PipelineSettings
 from aitable_ros.perception.faces.tracker import FaceObservation, FaceTracker
+from aitable_ros.perception.faces.turns import Turns
 from aitable_ros.perception.images.checks import check_float32, check_image
 from aitable_ros.perception.images.image_stream import ImageStream
 from aitable_ros.perception.images.roi import RotatedRoi
 from aitable_ros.perception.images.ssd import Detection, iou_matrix
+
+_NEW_AT_ONCE = 2
+"""So many new faces are measured in an image where there is a budget: each may take 7 runs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +88,8 @@ class _Candidate:
     mesh: FaceMeshResult | None
     previous_id: str | None
     doubtful: bool = False
+    waits: bool = False
+    """It is not measured in this image."""
 
     def observation(self) -> FaceObservation:
         landmarks = None if self.mesh is None else self.mesh.landmarks_px
@@ -119,6 +126,7 @@ class FacePipeline:
         self.tracker = tracker if tracker is not None else FaceTracker()
         self._mesh = mesh
         self._finder = FaceFinder(detector, mesh, far, self.settings)
+        self.turns = Turns(self.settings.budget_ms, time.thread_time)
         self.reset()
 
     def reset(self) -> None:
@@ -129,9 +137,12 @@ class FacePipeline:
     def _forget(self) -> None:
         self.tracker.reset()
         self._tracked: list[TrackedFace] = []
+        self.waiting: list[TrackedFace] = []
+        """Faces that were not measured in the last image, where they are expected."""
         self._detected_s = -math.inf
         self._alarm_s = -math.inf
         self._finder.reset()
+        self.turns.reset()
 
     def continue_from(self, other: FacePipeline) -> None:
         """
@@ -148,6 +159,7 @@ class FacePipeline:
         self._detected_s = other._detected_s
         self._alarm_s = other._alarm_s
         self._finder.continue_from(other._finder)
+        self.turns.continue_from(other.turns)
 
     def process(self, image: npt.NDArray[np.uint8], stamp_s: float) -> list[TrackedFace]:
         """
@@ -157,7 +169,8 @@ class FacePipeline:
 
         :param image: (H, W, 3) uint8 RGB.
         :param stamp_s: header time of the image [s].
-        :returns: faces in the order in which they were first seen.
+        :returns: faces in the order in which they were first seen; those that wait for their turn
+            are in :attr:`waiting`.
         :raises ValueError: when the image is not one, or the stamp is not finite.
         :raises InferenceError: when an engine fails.
         """
@@ -180,12 +193,37 @@ class FacePipeline:
             self._detected_s = stamp_s
             faces = self._detect(image, faces, stamp_s)
 
-        identities = self.tracker.update(stamp_s, [face.observation() for face in faces])
-        named = sorted(zip(identities, faces), key=lambda pair: pair[0].number)
-        self._tracked = [
-            _name(face, identity.face_id, identity.tracked_s) for identity, face in named
-        ]
-        return list(self._tracked)
+        measured = [face for face in faces if not face.waits]
+        waiting = {face.previous_id: face for face in faces if face.previous_id and face.waits}
+        identities = self.tracker.update(
+            stamp_s, [face.observation() for face in measured], waiting
+        )
+        named = sorted(zip(identities, measured), key=lambda pair: pair[0].number)
+        seen = [_name(face, identity.face_id, identity.tracked_s) for identity, face in named]
+        before = {face.face_id: face for face in self._tracked}
+        numbers = {identity.face_id: identity.number for identity in identities}
+        self.waiting = []
+        for face_id, face in waiting.items():
+            identity = self.tracker.identity(face_id, stamp_s)
+            numbers[face_id] = identity.number
+            last = before[face_id] = replace(before[face_id], confidence=face.confidence)
+            moved = face.xywh_px[:2] - last.xywh_px[:2]
+            self.waiting.append(
+                replace(
+                    last,
+                    xywh_px=face.xywh_px,
+                    presence=math.nan,
+                    keypoints_px=last.keypoints_px + moved,
+                    landmarks_px=None,
+                    tracked_s=identity.tracked_s,
+                )
+            )
+        self._tracked = sorted(
+            [*seen, *(before[face_id] for face_id in waiting)],
+            key=lambda face: numbers[face.face_id],
+        )
+        self.turns.keep(list(numbers))
+        return seen
 
     def process_still(self, image: npt.NDArray[np.uint8]) -> list[TrackedFace]:
         """
@@ -206,19 +244,32 @@ class FacePipeline:
 
     def _follow(self, image: npt.NDArray[np.uint8], stamp_s: float) -> list[_Candidate]:
         """Search where the landmarks of the image before are expected now."""
+        boxes = {face.face_id: face.xywh_px for face in self._tracked}
+        chosen = self.turns.choose(boxes, stamp_s, image.shape)
+        begun_s = self.turns.clock()
         rois = []
         for face in self._tracked:
             assert face.landmarks_px is not None
-            roi = roi_from_landmarks(face.landmarks_px, face.xywh_px)
-            dx, dy = self.tracker.expected_shift_px(face.face_id, stamp_s)
-            rois.append(RotatedRoi(roi.cx + dx, roi.cy + dy, roi.size, roi.angle_rad))
-        faces = [
-            _Candidate(
-                mesh.xywh_px, face.confidence, None, mesh, face.face_id, self._is_doubtful(mesh)
-            )
-            for face, mesh in zip(self._tracked, self._mesh.run(image, rois))
-            if mesh is not None and self._is_face(mesh, image, self.settings.min_followed_presence)
-        ]
+            shift = self.tracker.expected_shift_px(face.face_id, stamp_s)
+            if face.face_id in chosen:
+                roi = roi_from_landmarks(face.landmarks_px, face.xywh_px)
+                rois.append(replace(roi, cx=roi.cx + shift[0], cy=roi.cy + shift[1]))
+            else:
+                boxes[face.face_id] = face.xywh_px + np.array((*shift, 0, 0), np.float32)
+        meshes = iter(self._mesh.run(image, rois))
+        faces = []
+        for face in self._tracked:
+            one = _Candidate(boxes[face.face_id], face.confidence, None, None, face.face_id)
+            if face.face_id not in chosen:
+                faces.append(replace(one, waits=True))
+                continue
+            mesh = next(meshes)
+            if mesh is not None and self._is_face(
+                mesh, image, self.settings.min_followed_presence
+            ):
+                doubtful = self._is_doubtful(mesh)
+                faces.append(replace(one, xywh_px=mesh.xywh_px, mesh=mesh, doubtful=doubtful))
+        self.turns.spent(list(chosen), stamp_s, self.turns.clock() - begun_s)
         return self._merge(faces, stamp_s)
 
     def _is_doubtful(self, mesh: FaceMeshResult) -> bool:
@@ -296,6 +347,9 @@ class FacePipeline:
             for j, detection in enumerate(detections)
             if not (overlaps[:, j] > settings.detection_iou).any()
         ][: settings.max_faces - len(followed)]
+        if settings.budget_ms and len(fresh) > _NEW_AT_ONCE and not math.isnan(stamp_s):
+            self._alarm_s = stamp_s  # so that it looks for the others in the next image
+            fresh = fresh[:_NEW_AT_ONCE]
 
         faces: list[_Candidate] = []
         again: list[tuple[_Candidate, RotatedRoi]] = []
@@ -304,6 +358,9 @@ class FacePipeline:
             detection = detections[pairs[i]] if i in pairs else None
             if detection is not None:
                 face = replace(face, confidence=detection.score, detection=detection)
+                if face.waits:
+                    faces.append(face)
+                    continue
                 if face.doubtful or self._has_slipped(face, detection):
                     again.append((face, roi_from_detection(detection)))
                     continue

@@ -15,6 +15,8 @@ class PipelineSettings(Settings):
     When to detect, and what counts as a face.
 
     :param max_faces: at most so many faces at a time, 1..64.
+    :param budget_ms: CPU time that landmarks may take in an image; with more faces than that is
+        enough for they take turns [ms]; 0: no limit.
     :param min_presence: landmarks with a lower presence are not a face, 0..1 (MediaPipe: 0.5).
     :param min_followed_presence: ... where a face was an image ago, 0..1 (0.25: choice; lids that
         close and what covers a part of a face lower it).
@@ -45,6 +47,7 @@ class PipelineSettings(Settings):
     """
 
     max_faces: int = setting(4, 1, 64)
+    budget_ms: float = setting(0.0, 0.0, 1000.0)
     min_presence: float = setting(0.5, 0.0, 1.0)
     min_followed_presence: float = setting(0.25, 0.0, 1.0)
     sure_presence: float = setting(1.0 - 1e-6, 0.0, 1.0)

@@ -237,7 +237,8 @@ class FatigueObserver:
         if measured and are_refined(measured[0]) != self.refined:
             self.refined = not self.refined
             self.adopt(self.settings)
-        for person in self._people.others({face.face_id for face in seen.faces}):
+        here = {face.face_id for face in (*seen.faces, *seen.waiting)}
+        for person in self._people.others(here):
             person.monitor.update(seen.stamp_s, _NO_FACE)
         return [self._read(face, seen, intrinsics) for face in seen.faces]
 

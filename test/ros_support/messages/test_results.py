@@ -27,6 +27,6 @@ def test_what_no_topic_can_be_named_after_is_no_identifier(face_id):
 def test_no_more_faces_than_can_be_followed_and_only_those_with_an_id():
     message = FaceArray(faces=[Face(face_id=f'f{i}') for i in range(1000)])
     message.faces[0].face_id = '../f0'
-    assert [face.face_id for face in faces_taken(message)] == [
+    assert [face.face_id for face in faces_taken(message.faces)] == [
         f'f{i}' for i in range(1, MAX_FACES + 1)
     ]

@@ -1,0 +1,95 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whose landmarks are measured in an image, where there are more faces than time for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+_SMOOTHING = 0.1
+"""Share that one image has in the estimate of what a face costs."""
+
+LEAST_WEIGHT = 0.25
+"""However far away and at the edge, a face's wait counts this much of the nearest's."""
+
+
+class Turns:
+    """
+    Lets faces take turns so that an image costs no more than a budget; one of them has it always.
+
+    Each image goes to those that have waited longest, where the largest face's time counts most
+    and that at the image's edge least: the nearest and most central ones are measured most often,
+    and each comes round.
+
+    :param budget_ms: CPU time for the landmarks of an image [ms]; 0: all are measured.
+    :param clock: gives CPU time of this thread [s].
+    """
+
+    def __init__(self, budget_ms: float, clock: Callable[[], float]) -> None:
+        self.budget_ms = budget_ms
+        self.clock = clock
+        self.cost_ms = math.nan
+        """What one face costs [ms]; NaN: not known yet."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Another stream begins."""
+        self.measured_s: dict[str, float] = {}
+
+    def continue_from(self, other: Turns) -> None:
+        """Go on with the faces of another one."""
+        self.measured_s, self.cost_ms = other.measured_s, other.cost_ms
+
+    @property
+    def places(self) -> float:
+        """How many faces an image has time for, at least 1."""
+        if not self.budget_ms or math.isnan(self.cost_ms):
+            return math.inf
+        return max(1.0, self.budget_ms // self.cost_ms)
+
+    def choose(
+        self, faces: Mapping[str, npt.NDArray], stamp_s: float, shape: Sequence[int]
+    ) -> set[str]:
+        """
+        Choose the faces to be measured.
+
+        :param faces: (4,) left, top, width, height in pixels, by id.
+        :param stamp_s: header time of the image [s].
+        :param shape: of the image: height, width and more.
+        :returns: their ids.
+        """
+        places = self.places
+        if len(faces) <= places:
+            return set(faces)
+        boxes = np.array(list(faces.values()), np.float64)
+        sizes = boxes[:, 2:].max(axis=1)
+        middle = np.array(shape[1::-1]) / 2
+        away = np.linalg.norm(boxes[:, :2] + boxes[:, 2:] / 2 - middle, axis=1)
+        central = 1.0 - 0.5 * away / np.linalg.norm(middle)
+        weights = np.clip(sizes / sizes.max() * central, LEAST_WEIGHT, 1.0)
+        waited = np.array([stamp_s - self.measured_s.get(i, -math.inf) for i in faces])
+        order = np.argsort(-waited * weights, kind='stable')
+        return {face_id for face_id, rank in zip(faces, np.argsort(order)) if rank < places}
+
+    def spent(self, faces: Sequence[str], stamp_s: float, seconds: float) -> None:
+        """
+        Note what was measured.
+
+        :param faces: ids.
+        :param stamp_s: header time of the image [s].
+        :param seconds: CPU time that it took.
+        """
+        self.measured_s.update(dict.fromkeys(faces, stamp_s))
+        if faces:
+            cost_ms = 1e3 * seconds / len(faces)
+            if math.isnan(self.cost_ms):
+                self.cost_ms = cost_ms
+            self.cost_ms += _SMOOTHING * (cost_ms - self.cost_ms)
+
+    def keep(self, faces: Sequence[str]) -> None:
+        """Forget all other faces."""
+        self.measured_s = {i: self.measured_s[i] for i in faces if i in self.measured_s}

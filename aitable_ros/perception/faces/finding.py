@@ -98,7 +98,12 @@ class FaceFinder:
         self, image: npt.NDArray[np.uint8], found: Detection, mesh: FaceMeshResult
     ) -> bool:
         """Tell whether what was found is a face, by a closer look where that is unsure."""
-        return found.sure or self._far is None or self._far.confirms(image, mesh)
+        if self._far is None:
+            return True
+        sure_of_it = found.score >= self._far.settings.closer_score
+        if found.sure and (sure_of_it or mesh.presence >= self.settings.sure_presence):
+            return True
+        return self._far.confirms(image, mesh)
 
     def measure(
         self, image: npt.NDArray[np.uint8], rois: Sequence[RotatedRoi], stamp_s: float

@@ -253,10 +253,11 @@ class FaceTracker:
         :param waiting: ids of faces that are there and were not measured: nobody else is they.
         :returns: one identity per observation, in their order.
         """
+        here = {*waiting, *(observation.previous_id for observation in observations)}
         for face_id in [
             i
             for i, t in self._tracks.items()
-            if stamp_s - t.last_s > self.settings.memory_s and i not in waiting
+            if stamp_s - t.last_s > self.settings.memory_s and i not in here
         ]:
             del self._tracks[face_id]
 

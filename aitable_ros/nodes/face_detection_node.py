@@ -72,8 +72,8 @@ class FaceDetectionNode(ManagedNode):
         ),
         ParameterSpec(
             'budget_ms',
-            12.0,
-            'CPU time that landmarks may take in an image; with more faces than that is enough '
+            10.0,
+            'time that landmarks may take in an image; with more faces than that is enough '
             'for they take turns, the nearest and most central most often [ms]; 0: no limit',
             (0.0, 1000.0),
             dynamic=True,

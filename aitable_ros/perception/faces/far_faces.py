@@ -54,7 +54,7 @@ class FarSettings(Settings):
 
     max_distance_m: float = setting(3.0, 0.1, 100.0)
     default_fov_rad: float = setting(math.radians(62.2), 0.2, 2.8)
-    interval_s: float = setting(2.0, 0.0, 3600.0)
+    interval_s: float = setting(3.0, 0.0, 3600.0)
     search_interval_s: float = setting(0.2, 0.0, 3600.0)
     candidate_score: float = setting(0.2, 0.0, 1.0)
     closer_score: float = setting(0.7, 0.0, 1.0)

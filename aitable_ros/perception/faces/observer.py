@@ -230,7 +230,7 @@ class FaceObserver:
         turns = self._pipeline.turns
         if not turns.budget_ms:
             return 'all in every image'
-        return f'{turns.places:.0f} in an image, {turns.cost_ms:.1f} ms CPU each'
+        return f'{turns.places:.0f} in an image, {turns.cost_ms:.1f} ms each'
 
     @property
     def looking(self) -> str:

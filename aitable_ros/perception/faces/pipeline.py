@@ -126,7 +126,7 @@ class FacePipeline:
         self.tracker = tracker if tracker is not None else FaceTracker()
         self._mesh = mesh
         self._finder = FaceFinder(detector, mesh, far, self.settings)
-        self.turns = Turns(self.settings.budget_ms, time.thread_time)
+        self.turns = Turns(self.settings.budget_ms, time.perf_counter)
         self.reset()
 
     def reset(self) -> None:
@@ -200,28 +200,26 @@ class FacePipeline:
         )
         named = sorted(zip(identities, measured), key=lambda pair: pair[0].number)
         seen = [_name(face, identity.face_id, identity.tracked_s) for identity, face in named]
-        before = {face.face_id: face for face in self._tracked}
         numbers = {identity.face_id: identity.number for identity in identities}
-        self.waiting = []
-        for face_id, face in waiting.items():
-            identity = self.tracker.identity(face_id, stamp_s)
-            numbers[face_id] = identity.number
-            last = before[face_id] = replace(before[face_id], confidence=face.confidence)
-            moved = face.xywh_px[:2] - last.xywh_px[:2]
+        tracked, self.waiting = list(seen), []
+        for last in self._tracked if waiting else ():
+            face = waiting.get(last.face_id)
+            if face is None:
+                continue
+            identity = self.tracker.identity(last.face_id, stamp_s)
+            numbers[last.face_id] = identity.number
+            tracked.append(replace(last, confidence=face.confidence))
             self.waiting.append(
                 replace(
-                    last,
+                    tracked[-1],
                     xywh_px=face.xywh_px,
                     presence=math.nan,
-                    keypoints_px=last.keypoints_px + moved,
+                    keypoints_px=last.keypoints_px + (face.xywh_px[:2] - last.xywh_px[:2]),
                     landmarks_px=None,
                     tracked_s=identity.tracked_s,
                 )
             )
-        self._tracked = sorted(
-            [*seen, *(before[face_id] for face_id in waiting)],
-            key=lambda face: numbers[face.face_id],
-        )
+        self._tracked = sorted(tracked, key=lambda face: numbers[face.face_id])
         self.turns.keep(list(numbers))
         return seen
 
@@ -253,22 +251,24 @@ class FacePipeline:
             shift = self.tracker.expected_shift_px(face.face_id, stamp_s)
             if face.face_id in chosen:
                 roi = roi_from_landmarks(face.landmarks_px, face.xywh_px)
-                rois.append(replace(roi, cx=roi.cx + shift[0], cy=roi.cy + shift[1]))
+                rois.append(
+                    RotatedRoi(roi.cx + shift[0], roi.cy + shift[1], roi.size, roi.angle_rad)
+                )
             else:
                 boxes[face.face_id] = face.xywh_px + np.array((*shift, 0, 0), np.float32)
         meshes = iter(self._mesh.run(image, rois))
         faces = []
         for face in self._tracked:
-            one = _Candidate(boxes[face.face_id], face.confidence, None, None, face.face_id)
-            if face.face_id not in chosen:
-                faces.append(replace(one, waits=True))
+            name, score = face.face_id, face.confidence
+            if name not in chosen:
+                faces.append(_Candidate(boxes[name], score, None, None, name, waits=True))
                 continue
             mesh = next(meshes)
             if mesh is not None and self._is_face(
                 mesh, image, self.settings.min_followed_presence
             ):
-                doubtful = self._is_doubtful(mesh)
-                faces.append(replace(one, xywh_px=mesh.xywh_px, mesh=mesh, doubtful=doubtful))
+                doubt = self._is_doubtful(mesh)
+                faces.append(_Candidate(mesh.xywh_px, score, None, mesh, name, doubt))
         self.turns.spent(list(chosen), stamp_s, self.turns.clock() - begun_s)
         return self._merge(faces, stamp_s)
 

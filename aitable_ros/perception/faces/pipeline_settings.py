@@ -15,7 +15,7 @@ class PipelineSettings(Settings):
     When to detect, and what counts as a face.
 
     :param max_faces: at most so many faces at a time, 1..64.
-    :param budget_ms: CPU time that landmarks may take in an image; with more faces than that is
+    :param budget_ms: time that landmarks may take in an image; with more faces than that is
         enough for they take turns [ms]; 0: no limit.
     :param min_presence: landmarks with a lower presence are not a face, 0..1 (MediaPipe: 0.5).
     :param min_followed_presence: ... where a face was an image ago, 0..1 (0.25: choice; lids that

@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import math
+import statistics
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-_SMOOTHING = 0.1
-"""Share that one image has in the estimate of what a face costs."""
+_SAMPLES = 15
+"""What a face costs is the median over so many images."""
 
 LEAST_WEIGHT = 0.25
 """However far away and at the edge, a face's wait counts this much of the nearest's."""
@@ -25,15 +27,14 @@ class Turns:
     and that at the image's edge least: the nearest and most central ones are measured most often,
     and each comes round.
 
-    :param budget_ms: CPU time for the landmarks of an image [ms]; 0: all are measured.
-    :param clock: gives CPU time of this thread [s].
+    :param budget_ms: time for the landmarks of an image [ms]; 0: all are measured.
+    :param clock: gives time [s].
     """
 
     def __init__(self, budget_ms: float, clock: Callable[[], float]) -> None:
         self.budget_ms = budget_ms
         self.clock = clock
-        self.cost_ms = math.nan
-        """What one face costs [ms]; NaN: not known yet."""
+        self._costs_ms: deque[float] = deque(maxlen=_SAMPLES)
         self.reset()
 
     def reset(self) -> None:
@@ -42,14 +43,19 @@ class Turns:
 
     def continue_from(self, other: Turns) -> None:
         """Go on with the faces of another one."""
-        self.measured_s, self.cost_ms = other.measured_s, other.cost_ms
+        self.measured_s, self._costs_ms = other.measured_s, other._costs_ms
+
+    @property
+    def cost_ms(self) -> float:
+        """What one face costs [ms]; NaN: not known yet."""
+        return statistics.median(self._costs_ms) if self._costs_ms else math.nan
 
     @property
     def places(self) -> float:
         """How many faces an image has time for, at least 1."""
-        if not self.budget_ms or math.isnan(self.cost_ms):
+        if not self.budget_ms or not self._costs_ms:
             return math.inf
-        return max(1.0, self.budget_ms // self.cost_ms)
+        return max(1.0, self.budget_ms // max(self.cost_ms, 1e-6))
 
     def choose(
         self, faces: Mapping[str, npt.NDArray], stamp_s: float, shape: Sequence[int]
@@ -62,8 +68,7 @@ class Turns:
         :param shape: of the image: height, width and more.
         :returns: their ids.
         """
-        places = self.places
-        if len(faces) <= places:
+        if len(faces) < 2 or len(faces) <= (places := self.places):
             return set(faces)
         boxes = np.array(list(faces.values()), np.float64)
         sizes = boxes[:, 2:].max(axis=1)
@@ -81,14 +86,11 @@ class Turns:
 
         :param faces: ids.
         :param stamp_s: header time of the image [s].
-        :param seconds: CPU time that it took.
+        :param seconds: time that it took.
         """
         self.measured_s.update(dict.fromkeys(faces, stamp_s))
         if faces:
-            cost_ms = 1e3 * seconds / len(faces)
-            if math.isnan(self.cost_ms):
-                self.cost_ms = cost_ms
-            self.cost_ms += _SMOOTHING * (cost_ms - self.cost_ms)
+            self._costs_ms.append(1e3 * seconds / len(faces))
 
     def keep(self, faces: Sequence[str]) -> None:
         """Forget all other faces."""

@@ -15,11 +15,11 @@ from aitable_ros.perception.faces.pipeline import FacePipeline
 from aitable_ros.perception.faces.pipeline_settings import PipelineSettings
 from aitable_ros.perception.faces.tracker import FaceTracker, TrackerSettings
 
-COST_S = 0.002
+COST_S = 0.0019
 
 
 class BusyWorld(World):
-    """Takes 2 ms for each face."""
+    """Takes 1.9 ms for each face."""
 
     now_s = 0.0
 

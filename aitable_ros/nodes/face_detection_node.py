@@ -54,9 +54,9 @@ class FaceDetectionNode(ManagedNode):
         ParameterSpec(
             'detector',
             AUTO,
-            'what looks for faces that face_detection is too coarse for (short: nothing); auto '
-            'works out from image size, far.default_fov_rad, far.max_distance_m and min_face_px '
-            'which one is needed',
+            'what looks for far faces; short: nothing beside face_detection; auto works out from '
+            'image size, far.default_fov_rad, far.max_distance_m and min_face_px which network '
+            'is needed',
             choices=tuple(DETECTORS),
             basic=True,
         ),
@@ -77,7 +77,6 @@ class FaceDetectionNode(ManagedNode):
             'for they take turns, the nearest and most central most often [ms]; 0: no limit',
             (0.0, 1000.0),
             dynamic=True,
-            basic=True,
         ),
         ParameterSpec(
             'min_score',
@@ -93,7 +92,6 @@ class FaceDetectionNode(ManagedNode):
             'smaller faces are ignored [pixels]',
             (0.0, 10000.0),
             dynamic=True,
-            basic=True,
         ),
         ParameterSpec(
             'min_presence',

@@ -377,7 +377,7 @@ ensure_models(SOURCES, Path(sys.argv[1]))
         process.stdin.flush()
     reports = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], reports
-    assert sum(report.count('downloading') for report in reports) == 1
+    assert sum(report.count('downloading') for report in reports) == len(store.WHEELS)
     assert sum(report.count('converted to ONNX') for report in reports) == len(SOURCES)
     assert _all_whole(folder)
 

@@ -43,12 +43,12 @@ class FarSettings(Settings):
     :param interval_s: while faces are followed, all of them near, it looks this often [s].
     :param search_interval_s: while nobody is followed it looks this often [s].
     :param candidate_score: what it finds below ``min_score`` counts down to this score where the
-        short-range network sees a face, too, when it looks closer, 0..1 (0.2: 98 % of faces of
+        short-range network sees a face, too, when it looks closer (0.2: 98 % of faces of
         30 px score more).
-    :param closer_score: lowest score of that closer look, 0..1 (0.7: 97 % of faces of 30 px score
+    :param closer_score: lowest score of that closer look (0.7: 97 % of faces of 30 px score
         more). New faces that the larger network or a turned picture showed need it a second
         time, where their landmarks are (no thing in 57 of 59 pictures without people).
-    :param sure_score: ... unless the first one gave as much, 0..1 (0.8: 95 % of faces of 30 px).
+    :param sure_score: ... unless the first one gave as much (0.8: 95 % of faces of 30 px).
     :raises ValueError: for a value out of range.
     """
 

@@ -38,6 +38,10 @@ from aitable_ros.perception.images.image_stream import ImageStream
 from aitable_ros.perception.images.roi import RotatedRoi
 from aitable_ros.perception.images.ssd import Detection, iou_matrix
 
+_NEARER = 1.5
+"""Who is so much larger than the smallest face followed takes its place, where there is none left:
+people at the next desk must not keep those at the table from being seen."""
+
 _NEW_AT_ONCE = 2
 """So many new faces are measured in an image where there is a budget: each may take 7 runs."""
 
@@ -272,6 +276,20 @@ class FacePipeline:
         self.turns.spent(list(chosen), stamp_s, self.turns.clock() - begun_s)
         return self._merge(faces, stamp_s)
 
+    def _with_room(
+        self, fresh: Sequence[Detection], followed: Sequence[_Candidate]
+    ) -> tuple[list[Detection], set[int]]:
+        """Give the new faces that there is room for, and who followed leaves it to nearer ones."""
+        room = max(0, self.settings.max_faces - len(followed))
+        smallest = sorted(range(len(followed)), key=lambda i: max(followed[i].xywh_px[2:]))
+        nearest = sorted(fresh[room:], key=lambda one: -max(one.xywh_px[2:]))
+        pairs = [
+            (new, i)
+            for new, i in zip(nearest, smallest)
+            if max(new.xywh_px[2:]) > _NEARER * max(followed[i].xywh_px[2:])
+        ]
+        return [*fresh[:room], *(new for new, _ in pairs)], {i for _, i in pairs}
+
     def _is_doubtful(self, mesh: FaceMeshResult) -> bool:
         x, y, width, height = mesh.xywh_px.tolist()
         roi = mesh.roi
@@ -346,7 +364,8 @@ class FacePipeline:
             detection
             for j, detection in enumerate(detections)
             if not (overlaps[:, j] > settings.detection_iou).any()
-        ][: settings.max_faces - len(followed)]
+        ]
+        fresh, left = self._with_room(fresh, followed)
         if settings.budget_ms and len(fresh) > _NEW_AT_ONCE and not math.isnan(stamp_s):
             self._alarm_s = stamp_s  # so that it looks for the others in the next image
             fresh = fresh[:_NEW_AT_ONCE]
@@ -355,6 +374,8 @@ class FacePipeline:
         again: list[tuple[_Candidate, RotatedRoi]] = []
         pairs = _pair(overlaps, settings.detection_iou)
         for i, face in enumerate(followed):
+            if i in left:
+                continue
             detection = detections[pairs[i]] if i in pairs else None
             if detection is not None:
                 face = replace(face, confidence=detection.score, detection=detection)

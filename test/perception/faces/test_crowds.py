@@ -170,3 +170,26 @@ def test_a_still_picture_knows_no_turns():
     faces = pipeline(world)
     watch(world, faces, 20)
     assert len(faces.process_still(np.zeros((480, 640, 3), np.uint8))) == 8
+
+
+def test_who_is_nearer_takes_the_place_of_the_farthest_where_there_is_none_left():
+    world = World([Person(100, 100, size=40.0), Person(500, 100, size=60.0)])
+    faces = FacePipeline(world, world, settings=PipelineSettings(max_faces=2, sure_presence=0.0))
+    far = ids(faces.process(IMAGE, 0.0))
+    world.people.append(Person(300, 300, size=55.0, score=0.99))  # hardly nearer: stays out
+    for i in range(1, 20):
+        assert ids(faces.process(IMAGE, i * FRAME_S)) == far
+    world.people[2].size = 200.0
+    for i in range(20, 40):
+        seen = faces.process(IMAGE, i * FRAME_S)
+    assert sorted(float(face.xywh_px[2]) for face in seen) == pytest.approx([60, 200])
+
+
+def test_one_who_is_far_does_not_keep_the_only_place_from_who_sits_down():
+    world = World([Person(100, 100, size=40.0)])
+    faces = FacePipeline(world, world, settings=PipelineSettings(max_faces=1, sure_presence=0.0))
+    faces.process(IMAGE, 0.0)
+    world.people.append(Person(320, 260, size=150.0))
+    seen = [faces.process(IMAGE, i * FRAME_S) for i in range(1, 40)]
+    assert float(seen[-1][0].xywh_px[2]) == pytest.approx(150)
+    assert len({face.face_id for (face,) in seen}) == 2

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -100,6 +101,8 @@ class FarFaces:
         self._shape: Sequence[int] = ()
         self.looks = 0
         """How often a larger detector looked."""
+        self.look_ms = 0.0
+        """How long its last look took [ms]."""
         self.reset()
 
     def reset(self) -> None:
@@ -164,8 +167,18 @@ class FarFaces:
         :param followed_px: longer sides of the faces of the image before.
         :returns: None: it is none's turn.
         """
-        detector = self.detector(shape, stamp_s)
+        detector = self.will_look(shape, stamp_s, followed_px)
         self._shape = shape
+        if detector is not None and not math.isnan(stamp_s):
+            self._looked_s = stamp_s
+            self.looks += 1
+        return detector
+
+    def will_look(
+        self, shape: Sequence[int], stamp_s: float, followed_px: Sequence[float]
+    ) -> FaceDetector | None:
+        """Tell what :meth:`due` will return."""
+        detector = self.detector(shape, stamp_s)
         if detector is None or math.isnan(stamp_s):
             return detector
         interval_s = 0.0
@@ -175,8 +188,6 @@ class FarFaces:
             interval_s = self.settings.interval_s
         if 0 <= stamp_s - self._looked_s < interval_s:
             return None
-        self._looked_s = stamp_s
-        self.looks += 1
         return detector
 
     def besides(
@@ -190,6 +201,7 @@ class FarFaces:
         :param near: what the short-range one found; what it is unsure of stands back.
         :returns: all of them, best first.
         """
+        begun_s = time.perf_counter()
         settings = self.settings
         found = [one for one in near if one.score >= settings.closer_score]
         for one in detector.detect(image):
@@ -205,6 +217,7 @@ class FarFaces:
             if closer is not None and _is_new(closer, found):
                 found.append(closer)
         found += [one for one in near if _is_new(one, found)]
+        self.look_ms = 1e3 * (time.perf_counter() - begun_s)
         return sorted(found, key=lambda one: -one.score)
 
     def confirms(self, image: npt.NDArray[np.uint8], mesh: FaceMeshResult) -> bool:

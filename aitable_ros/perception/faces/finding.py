@@ -56,6 +56,14 @@ class FaceFinder:
         if self._far is not None and other._far is not None:
             self._far.continue_from(other._far)
 
+    def expected_ms(
+        self, image: npt.NDArray[np.uint8], stamp_s: float, followed_px: Sequence[float]
+    ) -> float:
+        """Tell how long the larger network is to look at the next image [ms]; 0: not at all."""
+        far = self._far
+        due = far is not None and far.will_look(image.shape, stamp_s, followed_px)
+        return far.look_ms if far is not None and due else 0.0
+
     def look(
         self,
         image: npt.NDArray[np.uint8],

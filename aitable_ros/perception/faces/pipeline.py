@@ -184,16 +184,15 @@ class FacePipeline:
             gap_s = 0.0
         image = np.ascontiguousarray(image)
 
+        interval_s = self.settings.redetect_interval_s
+        looks = gap_s > self.settings.max_gap_s or stamp_s - self._detected_s >= interval_s
+        sizes_px = [float(face.xywh_px[2:].max()) for face in self._tracked]
+        due = looks and self.settings.budget_ms
+        self.turns.reserved_ms = self._finder.expected_ms(image, stamp_s, sizes_px) if due else 0.0
         faces = self._follow(image, stamp_s)
         if len(faces) < len(self._tracked) or any(face.doubtful for face in faces):
             self._alarm_s = stamp_s
-        interval_s = self.settings.redetect_interval_s
-        if (
-            not faces
-            or gap_s > self.settings.max_gap_s
-            or stamp_s - self._alarm_s <= interval_s
-            or stamp_s - self._detected_s >= interval_s
-        ):
+        if not faces or looks or stamp_s - self._alarm_s <= interval_s:
             self._detected_s = stamp_s
             faces = self._detect(image, faces, stamp_s)
 

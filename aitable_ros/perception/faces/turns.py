@@ -35,6 +35,8 @@ class Turns:
         self.budget_ms = budget_ms
         self.clock = clock
         self._costs_ms: deque[float] = deque(maxlen=_SAMPLES)
+        self.reserved_ms = 0.0
+        """Time that something else needs in the next image [ms]."""
         self.reset()
 
     def reset(self) -> None:
@@ -55,7 +57,8 @@ class Turns:
         """How many faces an image has time for, at least 1."""
         if not self.budget_ms or not self._costs_ms:
             return math.inf
-        return max(1.0, self.budget_ms // max(self.cost_ms, 1e-6))
+        left_ms = self.budget_ms - self.reserved_ms
+        return max(1.0, left_ms // max(self.cost_ms, 1e-6))
 
     def choose(
         self, faces: Mapping[str, npt.NDArray], stamp_s: float, shape: Sequence[int]

@@ -78,3 +78,13 @@ def test_who_left_is_forgotten():
     turns.keep(['f2'])
     assert list(turns.measured_s) == ['f2']
     assert not math.isnan(turns.cost_ms)
+
+
+def test_time_that_something_else_needs_is_left_to_it():
+    turns, eight = turns_of(10.5), boxes(*((70 * i + 40, 240, 60) for i in range(8)))
+    run(turns, eight, 30)
+    assert turns.places == 5
+    turns.reserved_ms = 6.0
+    assert turns.places == 2
+    turns.reserved_ms = 100.0
+    assert turns.places == 1

@@ -48,7 +48,8 @@ class FarSettings(Settings):
         30 px score more).
     :param closer_score: lowest score of that closer look (0.7: 97 % of faces of 30 px score
         more). New faces that the larger network or a turned picture showed need it a second
-        time, where their landmarks are (no thing in 57 of 59 pictures without people).
+        time, where their landmarks are, and so do unsure ones of the short-range network (in 57
+        pictures without people nothing passed).
     :param sure_score: ... unless the first one gave as much (0.8: 95 % of faces of 30 px).
     :raises ValueError: for a value out of range.
     """

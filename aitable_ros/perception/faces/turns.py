@@ -12,11 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from aitable_ros.perception.images.ssd import iou_matrix
+
 _SAMPLES = 15
 """What a face costs is the median over so many images."""
 
 LEAST_WEIGHT = 0.25
 """However far away and at the edge, a face's wait counts this much of the nearest's."""
+
+
+MEETING = 4.0
+"""The wait of faces that overlap counts so much more: who is who shows where both are measured."""
 
 
 class Turns:
@@ -79,6 +85,7 @@ class Turns:
         away = np.linalg.norm(boxes[:, :2] + boxes[:, 2:] / 2 - middle, axis=1)
         central = 1.0 - 0.5 * away / np.linalg.norm(middle)
         weights = np.clip(sizes / sizes.max() * central, LEAST_WEIGHT, 1.0)
+        weights[(iou_matrix(boxes, boxes) > 0.0).sum(axis=1) > 1] *= MEETING
         waited = np.array([stamp_s - self.measured_s.get(i, -math.inf) for i in faces])
         order = np.argsort(-waited * weights, kind='stable')
         return {face_id for face_id, rank in zip(faces, np.argsort(order)) if rank < places}

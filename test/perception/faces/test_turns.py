@@ -88,3 +88,10 @@ def test_time_that_something_else_needs_is_left_to_it():
     assert turns.places == 2
     turns.reserved_ms = 100.0
     assert turns.places == 1
+
+
+def test_those_who_meet_come_first():
+    apart = boxes((100, 100, 80), (250, 100, 80), (400, 300, 80), (430, 300, 80))
+    count = run(turns_of(4.0), apart, 300)
+    assert min(count['f3'], count['f4']) > 1.5 * max(count['f1'], count['f2'])
+    assert min(count.values()) >= 50

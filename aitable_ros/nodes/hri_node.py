@@ -185,9 +185,12 @@ class HriNode(ManagedNode):
 
     def _face_results(self, item: FaceArray) -> Iterator[tuple[Publisher, Any]]:
         topics, types = self._topics, self.loaded
-        faces = faces_taken(item)
+        faces, waiting = faces_taken(item.faces), faces_taken(item.waiting)
         self._order.advance(stamp_to_ns(item.header.stamp) * 1e-9)
-        self._presence = {face.face_id: face.presence for face in faces}
+        self._presence = {
+            **{face.face_id: self._presence.get(face.face_id, 0.0) for face in waiting},
+            **{face.face_id: face.presence for face in faces},
+        }
         self._fatigues = {k: v for k, v in self._fatigues.items() if k in self._presence}
         if self._tracked is not None:
             yield self._tracked, types.IdsList(header=item.header, ids=list(self._presence))
@@ -250,8 +253,9 @@ class HriNode(ManagedNode):
 
     def _take_faces(self, message: FaceArray) -> None:
         """Make and retire publishers; in the executor's thread, as has to be."""
-        present = {face.face_id for face in faces_taken(message)}
-        left_out = len({face.face_id for face in message.faces}) - len(present)
+        all_faces = [*message.faces, *message.waiting]
+        present = {face.face_id for face in faces_taken(all_faces)}
+        left_out = len({face.face_id for face in all_faces}) - len(present)
         if left_out:
             self.seldom.warn('ids', f'{left_out} faces of an image are left out: {FACES_TAKEN}')
         self._retire({k: v for k, v in self._topics.items() if k not in present})

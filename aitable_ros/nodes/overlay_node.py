@@ -148,7 +148,7 @@ class OverlayNode(ManagedNode):
         lifetime_s = max(self.values['max_age'], SHORTEST_LIFETIME_S)
         self._markers.lifetime_s = self._posture_markers.lifetime_s = lifetime_s
         fatigues, posture = scene.fatigues, scene.posture
-        ids = [face.face_id for face in faces_taken(item)]
+        ids = [face.face_id for face in faces_taken([*item.faces, *item.waiting])]
         present = {face_id: fatigues[face_id] for face_id in ids if face_id in fatigues}
         array = self._markers.update(item.header, present, scene.emotions, scene.attentions)
         their_face = fatigues.get(posture.person_id) if posture is not None else None

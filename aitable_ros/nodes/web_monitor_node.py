@@ -208,12 +208,12 @@ class WebMonitorNode(ManagedNode):
         posture = None if scene.posture is None else scalars_of(scene.posture, ABOUT)
         whose = '' if scene.posture is None else scene.posture.person_id
         people = []
-        for face in faces_taken(item):
+        for face in faces_taken([*item.faces, *item.waiting]):
             name = face.face_id
             emotion, fatigue = scene.emotions.get(name), scene.fatigues.get(name)
             attention = scene.attentions.get(name)
             # with nobody else there it is theirs, also while their face is not told apart
-            theirs = name == whose or (not whose and len(item.faces) == 1)
+            theirs = name == whose or (not whose and len(item.faces) + len(item.waiting) == 1)
             people.append(
                 {
                     'id': name,

@@ -122,7 +122,7 @@ def _positive(text: str) -> float:
 def _run(options: argparse.Namespace) -> int:
     from aitable_ros.inference.selection import AUTO, BACKENDS
     from aitable_ros.model_zoo.store import fetch_if_possible
-    from aitable_ros.perception.faces.observer import NETWORKS
+    from aitable_ros.perception.faces.observer import DETECTORS, NETWORKS
     from aitable_ros.ros_support.process.transport import configure_transport
     from aitable_ros.web.charts import fetch_charts_if_possible
 
@@ -130,7 +130,7 @@ def _run(options: argparse.Namespace) -> int:
         raise DemoError(f'--backend {options.backend}: not one of {", ".join((AUTO, *BACKENDS))}')
     folder = options.out or cache_dir() / 'demo' / time.strftime('%Y-%m-%d_%H-%M-%S')
     folder.mkdir(parents=True, exist_ok=True)
-    if failed := fetch_if_possible(NETWORKS, engines_dir()):
+    if failed := fetch_if_possible((*NETWORKS, *DETECTORS[AUTO]), engines_dir()):
         print(f'demo: {failed}', file=sys.stderr)
     configure_transport()
     children = [

@@ -80,7 +80,8 @@ def our_frame_function(
     from aitable_ros.perception.faces.detector import FaceDetector
     from aitable_ros.perception.faces.mesh import FaceMesh
     from aitable_ros.perception.faces.observer import LIGHT_NETWORKS, NETWORKS
-    from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings
+    from aitable_ros.perception.faces.pipeline import FacePipeline
+    from aitable_ros.perception.faces.pipeline_settings import PipelineSettings
     from aitable_ros.perception.fatigue.eye_openness import eye_aspect_ratios
 
     cv2.setNumThreads(1)

@@ -84,7 +84,10 @@ def test_every_output_carries_the_header_of_its_image(system):
     assert -1 <= emotion.valence <= 1
     assert -1 <= emotion.arousal <= 1
     fatigue = system.fatigues[-1]
-    assert fatigue.backend == 'face_detection: litert, face_attention: litert'
+    assert (
+        fatigue.backend
+        == 'face_detection: litert, face_attention: litert, face_detection_back: litert'
+    )
     assert fatigue.visibility == Fatigue.MEASURED
     assert 0.25 < fatigue.left_ear < 0.5
     assert 0.25 < fatigue.right_ear < 0.5

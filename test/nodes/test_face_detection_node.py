@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import time
@@ -26,6 +27,8 @@ from aitable_ros.ros_support.messages.results import landmarks_of
 from aitable_ros.simulation import AstronautSequence
 
 pytestmark = pytest.mark.models
+
+BACKENDS = 'face_detection: litert, face_attention: litert, face_detection_back: litert'
 
 
 @pytest.fixture(scope='module')
@@ -69,7 +72,7 @@ def test_header_id_box_and_landmarks(graph, node, faces, camera, sequence):
     (face,) = answer.faces
     assert re.fullmatch(r'f\d{5}_1', face.face_id)
     assert face.header == answer.header
-    assert face.backend == 'face_detection: litert, face_attention: litert'
+    assert face.backend == BACKENDS
     assert face.presence > 0.9
     assert face.confidence > 0.5
     assert face.tracked_s == pytest.approx(4 / 30, abs=1e-3)
@@ -122,7 +125,7 @@ def test_a_named_backend_runs_and_is_named_in_every_message(
     node = graph.make(FaceDetectionNode, engines_dir=str(engines_dir), backend=backend)
     assert until(lambda: node.is_active, 30)
     answer = show(camera, faces, sequence.frame(0), 1.0)
-    assert answer.backend == f'face_detection: {backend}, face_attention: {backend}'
+    assert answer.backend == BACKENDS.replace('litert', backend)
     assert answer.faces[0].backend == answer.backend
 
 
@@ -179,7 +182,7 @@ def test_reload_with_a_backend_that_does_not_load_keeps_the_old(
     assert 'pytorch' in reply.message
     answer = show(camera, faces, sequence.frame(1), 1.1)
     assert answer.faces[0].face_id.endswith('_1')
-    assert answer.faces[0].backend == 'face_detection: litert, face_attention: litert'
+    assert answer.faces[0].backend == BACKENDS
 
 
 def test_thresholds_change_between_two_frames_and_the_face_stays_the_same(
@@ -271,3 +274,36 @@ def test_images_of_a_second_camera_are_left_out_and_warned_of(
     assert len(faces) == 5
     assert first.faces[0].tracked_s > 0.1
     assert 'two cameras on one topic: images of other' in node.health()[1]
+
+
+def test_faces_take_turns_within_the_budget_and_diagnostics_say_what_looks(
+    graph, engines_dir, faces, camera, sequence
+):
+    # far less than one face takes: one an image
+    node = graph.make(FaceDetectionNode, engines_dir=str(engines_dir), budget_ms=0.01)
+    assert until(lambda: node.is_active, 30)
+    half = sequence.frame(0)[:, 160:480]
+    two = np.ascontiguousarray(np.concatenate([half, half[:, ::-1]], axis=1))
+    answers = [show(camera, faces, two, 5.0 + i / 30) for i in range(12)]
+    for answer in answers[4:]:
+        assert (len(answer.faces), len(answer.waiting)) == (1, 1)
+        (waiting,) = answer.waiting
+        assert (waiting.header, len(waiting.landmarks)) == (answer.header, 0)
+        assert math.isnan(waiting.presence)
+    measured = {answer.faces[0].face_id for answer in answers[4:]}
+    assert measured == {answer.waiting[0].face_id for answer in answers[4:]}
+    assert len(measured) == 2
+    status = graph.status(lambda s: any(v.key == 'detector' for v in s.values))
+    said = {value.key: value.value for value in status.values}
+    assert said['faces'] == '2'
+    assert said['measured faces'].startswith('1 in an image, ')
+    assert said['detector'].startswith('face_detection_back: finds faces from 27 px on')
+
+
+def test_the_short_range_detector_alone_where_it_was_asked_for(
+    graph, engines_dir, faces, camera, sequence
+):
+    node = graph.make(FaceDetectionNode, engines_dir=str(engines_dir), detector='short')
+    assert until(lambda: node.is_active, 30)
+    answer = show(camera, faces, sequence.frame(0), 1.0)
+    assert answer.backend == 'face_detection: litert, face_attention: litert'

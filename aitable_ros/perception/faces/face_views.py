@@ -13,7 +13,7 @@ figures.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -186,6 +186,15 @@ def cover_odds(part: Part, patch: npt.NDArray[np.float32]) -> float:
     return float(hidden @ numbers[f'{part.name}_out'][:-1] + numbers[f'{part.name}_out'][-1])
 
 
+@dataclass(frozen=True)
+class _Looked:
+    """What was seen of a face when it was looked at last."""
+
+    stamp_s: float
+    views: FaceViews
+    odds: tuple[float, ...] = ()
+
+
 class FaceViewer:
     """
     Looks at the faces of a stream; what covers them is judged over a short time.
@@ -199,16 +208,14 @@ class FaceViewer:
 
     def reset(self) -> None:
         """Forget all faces."""
-        self._odds: dict[tuple[str, int], float] = {}
-        self._covered: set[tuple[str, int]] = set()
-        self._views: dict[str, FaceViews] = {}
-        self._stamp_s = math.nan
+        self._looked: dict[str, _Looked] = {}
 
     def observe(
         self,
         image: npt.NDArray[np.uint8],
         faces: Sequence[tuple[str, npt.NDArray | None]],
         stamp_s: float,
+        waiting: Collection[str] = (),
     ) -> list[FaceViews]:
         """
         Look at the faces of the stream's next image.
@@ -216,55 +223,73 @@ class FaceViewer:
         :param image: (H, W, 3) uint8 RGB.
         :param faces: id and landmarks (468 or more, 2 or 3) of each, None without.
         :param stamp_s: header time [s]; NaN: a picture that belongs to no stream.
+        :param waiting: ids of further faces that are there.
         """
-        elapsed_s = stamp_s - self._stamp_s
-        if 0 <= elapsed_s < self.settings.period_s and all(i in self._views for i, _ in faces):
-            return [self._views[face_id] for face_id, _ in faces]
-        keep = math.exp(-elapsed_s / self.settings.memory_s) if self.settings.memory_s else 0.0
-        # also where a picture stands alone, or time went backwards
-        keep = keep if elapsed_s >= 0 else 0.0
-        self._stamp_s = stamp_s
-        before, self._odds = self._odds, {}
+        settings = self.settings
         views = []
         for face_id, landmarks in faces:
-            if landmarks is None:
-                views.append(FaceViews())
-                continue
-            right, left, mouth = (
-                self._look(image, part, landmarks, (face_id, i), before, keep)
-                for i, part in enumerate((RIGHT_EYE, LEFT_EYE, MOUTH))
-            )
-            views.append(FaceViews(right, left, mouth))
-        self._covered &= self._odds.keys()
-        self._views = {face_id: view for (face_id, _), view in zip(faces, views)}
+            before = self._looked.get(face_id, _Looked(math.nan, FaceViews()))
+            elapsed_s = stamp_s - before.stamp_s
+            if not 0 <= elapsed_s < settings.period_s:
+                # 0 also where a picture stands alone, or time went backwards
+                keep = math.exp(-elapsed_s / settings.memory_s) if settings.memory_s else 0.0
+                keep = keep if elapsed_s >= 0 else 0.0
+                before = self._look_at(image, landmarks, stamp_s, before, keep)
+                self._looked[face_id] = before
+            views.append(before.views)
+        here = {face_id for face_id, _ in faces}.union(waiting)
+        self._looked = {
+            face_id: looked
+            for face_id, looked in self._looked.items()
+            if face_id in here or 0 <= stamp_s - looked.stamp_s < settings.period_s
+        }
         return views
+
+    def _look_at(
+        self,
+        image: npt.NDArray[np.uint8],
+        landmarks_px: npt.NDArray | None,
+        stamp_s: float,
+        before: _Looked,
+        keep: float,
+    ) -> _Looked:
+        if landmarks_px is None:
+            return _Looked(stamp_s, FaceViews())
+        views, all_odds = [], []
+        was = (before.views.right_eye, before.views.left_eye, before.views.mouth)
+        for i, part in enumerate((RIGHT_EYE, LEFT_EYE, MOUTH)):
+            odds = before.odds[i] if before.odds else math.nan
+            view, odds = self._look(image, part, landmarks_px, was[i], odds, keep)
+            views.append(view)
+            all_odds.append(odds)
+        right, left, mouth = views
+        return _Looked(stamp_s, FaceViews(right, left, mouth), tuple(all_odds))
 
     def _look(
         self,
         image: npt.NDArray[np.uint8],
         part: Part,
         landmarks_px: npt.NDArray,
-        key: tuple[str, int],
-        before: Mapping[tuple[str, int], float],
+        was: View,
+        odds_before: float,
         keep: float,
-    ) -> View:
+    ) -> tuple[View, float]:
         settings = self.settings
         height, width = image.shape[:2]
         if not part.lies_in((width, height), landmarks_px):
-            return View.OUTSIDE
+            return View.OUTSIDE, math.nan
         patch = part.patch(image, landmarks_px)
         if patch is None:
-            return View.OUTSIDE
+            return View.OUTSIDE, math.nan
         odds = cover_odds(part, patch)
-        odds = self._odds[key] = keep * before.get(key, odds) + (1 - keep) * odds
-        margin = settings.cover_margin if key in self._covered else 0.0
+        if not math.isnan(odds_before):
+            odds = keep * odds_before + (1 - keep) * odds
+        margin = settings.cover_margin if was is View.COVERED else 0.0
         if odds > settings.cover_odds - margin:
-            self._covered.add(key)
-            return View.COVERED
-        self._covered.discard(key)
+            return View.COVERED, odds
         contrast, sharpness = contrast_and_sharpness(patch)
         if contrast < settings.min_contrast:
-            return View.DARK
+            return View.DARK, odds
         if part is not MOUTH and sharpness < settings.min_sharpness:
-            return View.BLURRED
-        return View.SEEN
+            return View.BLURRED, odds
+        return View.SEEN, odds

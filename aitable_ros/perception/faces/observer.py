@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +17,10 @@ from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.selection import AUTO, Load, Selection, close_all, describe, opened
 from aitable_ros.perception.faces.detector import FaceDetector
 from aitable_ros.perception.faces.face_views import FaceViewer, ViewSettings
+from aitable_ros.perception.faces.far_faces import FarFaces, FarSettings
 from aitable_ros.perception.faces.mesh import FaceMesh
-from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings, TrackedFace
+from aitable_ros.perception.faces.pipeline import FacePipeline, TrackedFace
+from aitable_ros.perception.faces.pipeline_settings import PipelineSettings
 from aitable_ros.perception.faces.tracker import FaceTracker, TrackerSettings, run_prefix
 from aitable_ros.perception.images.checks import check_image
 from aitable_ros.perception.images.seeing import Seeing, SeeingObserver, SeeingSettings
@@ -25,6 +29,16 @@ from aitable_ros.perception.images.stream_order import Source, StreamOrder
 LIGHT_NETWORKS = ('face_detection', 'face_mesh')
 NETWORKS = ('face_detection', 'face_attention')
 """With refined lids, lips and irises."""
+
+DETECTORS: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        AUTO: ('face_detection_full', 'face_detection_back'),
+        'short': (),
+        'full': ('face_detection_full',),
+        'back': ('face_detection_back',),
+    }
+)
+"""Networks that look for far faces besides the short-range one, by what users call them."""
 
 Look = Callable[[], npt.NDArray[np.uint8] | None]
 """Gives the image in which faces were found, (H, W, 3) uint8 RGB; None: it is not at hand."""
@@ -40,6 +54,7 @@ class FaceSettings:
     :param pipeline: how faces are followed.
     :param views: from where on eyes and mouth are not seen.
     :param seeing: from where on an image or a face is badly seen.
+    :param far: which far faces are looked for, and how often.
     """
 
     min_score: float = 0.5
@@ -47,6 +62,7 @@ class FaceSettings:
     pipeline: PipelineSettings = PipelineSettings()  # noqa: RUF009 (frozen)
     views: ViewSettings = ViewSettings()  # noqa: RUF009 (frozen)
     seeing: SeeingSettings = SeeingSettings()  # noqa: RUF009 (frozen)
+    far: FarSettings = FarSettings()  # noqa: RUF009 (frozen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +75,8 @@ class SeenFaces:
     :param faces: in the order in which they were first seen.
     :param backend: what ran, as ``face_detection: litert, face_attention: litert``.
     :param seeing: what can be seen in the image at all.
+    :param waiting: faces that were not measured in this image, there being no time for all: where
+        they are expected, without landmarks. Nothing is read of them.
     """
 
     stamp_s: float
@@ -66,6 +84,7 @@ class SeenFaces:
     faces: Sequence[TrackedFace]
     backend: str = ''
     seeing: Seeing = Seeing.CLEAR
+    waiting: Sequence[TrackedFace] = ()
 
 
 class FaceObserver:
@@ -74,10 +93,12 @@ class FaceObserver:
 
     Not thread-safe; use and close it in the thread that loaded it.
 
-    :param selections: the engines of :data:`NETWORKS` or :data:`LIGHT_NETWORKS`, in this order;
-        the observer's own from now on.
+    :param selections: the engines of :data:`NETWORKS` or :data:`LIGHT_NETWORKS`, in this order,
+        then larger detectors; the observer's own from now on.
     :param settings: thresholds.
     :param why_unrefined: why it is the light networks.
+    :param why_near: why larger detectors are missing.
+    :param choose: as :class:`FarFaces` has it.
     :raises ValueError: for a setting out of range.
     """
 
@@ -87,10 +108,13 @@ class FaceObserver:
         settings: FaceSettings | None = None,
         *,
         why_unrefined: str = '',
+        why_near: str = '',
+        choose: bool = True,
     ) -> None:
+        self._choose = choose
         self.selections = tuple(selections)
         self.why_unrefined = why_unrefined
-        self.backend = describe(selections)
+        self.why_near = why_near
         self.stream = StreamOrder()
         """Where the stream stands."""
         settings = settings or FaceSettings()
@@ -105,6 +129,7 @@ class FaceObserver:
         settings: FaceSettings | None = None,
         *,
         refine_eyes: bool = True,
+        detector: str = AUTO,
         backend: str = AUTO,
     ) -> FaceObserver:
         """
@@ -112,20 +137,37 @@ class FaceObserver:
 
         :param load: loads networks of the catalog.
         :param refine_eyes: False: FaceMesh, which is faster but hardly sees lids close.
+        :param detector: one of :data:`DETECTORS`; ``auto``: those that load, of which the one
+            that is needed looks for far faces.
         :param backend: ``auto``: FaceMesh where the attention mesh does not load.
         :raises InferenceError: when one cannot be loaded.
         """
         why = '' if refine_eyes else 'refine_eyes is false'
-        if not why:
-            try:
-                with opened(load, NETWORKS) as selections:
-                    return cls(selections, settings)
-            except InferenceError as error:
-                if backend != AUTO:
-                    raise
-                why = str(error)
-        with opened(load, LIGHT_NETWORKS) as selections:
-            return cls(selections, settings, why_unrefined=why)
+        with contextlib.ExitStack() as stack:
+            selections: Sequence[Selection] = ()
+            if not why:
+                try:
+                    selections = stack.enter_context(opened(load, NETWORKS))
+                except InferenceError as error:
+                    if backend != AUTO:
+                        raise
+                    why = str(error)
+            selections = selections or stack.enter_context(opened(load, LIGHT_NETWORKS))
+            why_near = ''
+            for name in DETECTORS[detector]:
+                try:
+                    selections = (*selections, *stack.enter_context(opened(load, (name,))))
+                except InferenceError as error:
+                    if detector != AUTO:
+                        raise
+                    why_near = str(error)
+            return cls(
+                selections,
+                settings,
+                why_unrefined=why,
+                why_near=why_near,
+                choose=detector == AUTO,
+            )
 
     def observe(
         self, image: npt.NDArray[np.uint8], stamp_s: float, frame_id: str = ''
@@ -151,7 +193,8 @@ class FaceObserver:
             self._viewer.reset()
             self._seeing.reset()
         faces = self._pipeline.process(image, now_s)
-        return self._seen(image, stamp_s, faces, self._viewer, self._seeing, now_s)
+        waiting = self._pipeline.waiting
+        return self._seen(image, stamp_s, faces, self._viewer, self._seeing, now_s, waiting)
 
     def observe_still(self, image: npt.NDArray[np.uint8]) -> SeenFaces:
         """
@@ -194,13 +237,37 @@ class FaceObserver:
         self._viewer.reset()
         self._seeing.reset()
 
+    @property
+    def turns(self) -> str:
+        """Say how many faces are measured in an image, for diagnostics."""
+        turns = self._pipeline.turns
+        if not turns.budget_ms:
+            return 'all in every image'
+        return f'{turns.places:.0f} in an image, {turns.cost_ms:.1f} ms each'
+
+    @property
+    def looking(self) -> str:
+        """Say which detector looks how, for diagnostics."""
+        return f'{self._far}{self.why_near and f"; {self.why_near}"}'
+
     def _make(self, settings: FaceSettings) -> FacePipeline:
-        detection, mesh = (selection.engine for selection in self.selections)
+        detector, mesh, *larger = (selection.engine for selection in self.selections)
+        near = FaceDetector(detector, min_score=settings.min_score)
+        candidates = min(settings.min_score, settings.far.candidate_score)
+        self._far = FarFaces(
+            near,
+            [FaceDetector(engine, min_score=candidates) for engine in larger],
+            settings.far,
+            choose=self._choose,
+            min_score=settings.min_score,
+            min_face_px=settings.pipeline.min_face_px,
+        )
         return FacePipeline(
-            FaceDetector(detection, min_score=settings.min_score),
+            near,
             FaceMesh(mesh),
             FaceTracker(TrackerSettings(memory_s=settings.memory_s)),
             settings.pipeline,
+            self._far,
         )
 
     def _seen(
@@ -211,9 +278,11 @@ class FaceObserver:
         viewer: FaceViewer,
         conditions: SeeingObserver,
         viewed_s: float,
+        waiting: Sequence[TrackedFace] = (),
     ) -> SeenFaces:
         height, width = image.shape[:2]
-        views = viewer.observe(image, [(f.face_id, f.landmarks_px) for f in faces], viewed_s)
+        landmarks = [(face.face_id, face.landmarks_px) for face in faces]
+        views = viewer.observe(image, landmarks, viewed_s, [face.face_id for face in waiting])
         seeing = conditions.observe(image, viewed_s)
         faces = [
             replace(
@@ -222,4 +291,14 @@ class FaceObserver:
             )
             for face, view in zip(faces, views)
         ]
-        return SeenFaces(stamp_s, (width, height), faces, self.backend, seeing)
+        backend = self._backend(image.shape, viewed_s)
+        return SeenFaces(stamp_s, (width, height), faces, backend, seeing, waiting)
+
+    def _backend(self, shape: tuple[int, ...], stamp_s: float) -> str:
+        """Say what runs on such images."""
+        far = self._far.detector(shape, stamp_s)
+        return describe(
+            one
+            for i, one in enumerate(self.selections)
+            if i < len(NETWORKS) or (far and one.engine.name == far.name)
+        )

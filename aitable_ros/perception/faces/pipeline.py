@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,8 @@ import numpy.typing as npt
 
 from aitable_ros.perception.faces.detector import KEYPOINTS, FaceDetector
 from aitable_ros.perception.faces.face_views import FaceViews
+from aitable_ros.perception.faces.far_faces import FarFaces
+from aitable_ros.perception.faces.finding import FaceFinder
 from aitable_ros.perception.faces.landmarks import (
     LANDMARKS,
     REFINED_LANDMARKS,
@@ -27,63 +30,20 @@ from aitable_ros.perception.faces.mesh import (
     roi_from_detection,
     roi_from_landmarks,
 )
+from aitable_ros.perception.faces.pipeline_settings import PipelineSettings
 from aitable_ros.perception.faces.tracker import FaceObservation, FaceTracker
+from aitable_ros.perception.faces.turns import Turns
 from aitable_ros.perception.images.checks import check_float32, check_image
 from aitable_ros.perception.images.image_stream import ImageStream
 from aitable_ros.perception.images.roi import RotatedRoi
-from aitable_ros.perception.images.ssd import Detection, iou_matrix, turned_back
-from aitable_ros.perception.maths.settings import Settings, setting
+from aitable_ros.perception.images.ssd import Detection, iou_matrix
 
-_TURNS_RAD = (math.pi / 2, math.pi, -math.pi / 2)
+_NEARER = 1.5
+"""Who is so much larger than the smallest face followed takes its place, where there is none left:
+people at the next desk must not keep those at the table from being seen."""
 
-
-@dataclass(frozen=True)
-class PipelineSettings(Settings):
-    """
-    When to detect, and what counts as a face.
-
-    :param max_faces: at most so many faces at a time, 1..64.
-    :param min_presence: landmarks with a lower presence are not a face, 0..1 (MediaPipe: 0.5).
-    :param min_followed_presence: ... where a face was an image ago, 0..1 (0.25: choice; lids that
-        close and what covers a part of a face lower it).
-    :param sure_presence: new landmarks with a lower presence are also looked for turned by 90, 180
-        and 270 degrees, and the surest count (1 - 1e-6: 150 faces the right way up all had more,
-        9 in 10 with the eyes taken for the mouth less).
-    :param min_face_px: detections and landmark boxes whose longer side is shorter are ignored.
-    :param redetect_interval_s: while all faces are followed, the detector looks this often for
-        more of them, and whether they are still where their landmarks are, in header time; 0:
-        in every image.
-    :param max_gap_s: when the image before is longer ago, faces may have moved too far to be
-        followed by their landmarks alone, and the detector looks in this image too.
-    :param max_shift: landmarks that lie farther than this from where they were looked for, in
-        units of the face's size, are looked for again, with the detector's help. FaceMesh
-        measures faces up to about 0.15 beside the region's middle well; beyond that it places
-        a face where none is, at full presence.
-    :param max_slip: landmarks that are farther than this from what the detector says of the
-        same face (mean offset of eyes, nose and mouth, in units of the face's size) have slipped
-        off it and are measured anew. The two networks agree to 0.1 on faces tilted up to 50
-        degrees.
-    :param detection_iou: a detection that overlaps a followed face by less is another face, 0..1.
-    :param merge_iou: two tracked faces whose landmark boxes overlap this much have fallen onto
-        the same face, 0..1.
-    :param merge_surprise: of such two the one that was tracked longer survives, unless it is
-        farther from where it was heading by more than this, in units of the face's size: then
-        it slid onto the other one, which hides it.
-    :raises ValueError: for a value out of range.
-    """
-
-    max_faces: int = setting(4, 1, 64)
-    min_presence: float = setting(0.5, 0.0, 1.0)
-    min_followed_presence: float = setting(0.25, 0.0, 1.0)
-    sure_presence: float = setting(1.0 - 1e-6, 0.0, 1.0)
-    min_face_px: float = setting(24.0, 0.0, 10000.0)
-    redetect_interval_s: float = setting(0.5, 0.0, 3600.0)
-    max_gap_s: float = setting(0.12, 0.0, 3600.0)
-    max_shift: float = setting(0.08, 0.0, 10.0)
-    max_slip: float = setting(0.15, 0.0, 10.0)
-    detection_iou: float = setting(0.1, 0.0, 1.0)
-    merge_iou: float = setting(0.5, 0.0, 1.0)
-    merge_surprise: float = setting(0.1, 0.0, 10.0)
+_NEW_AT_ONCE = 2
+"""So many new faces are measured in an image where there is a budget: each may take 7 runs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +92,8 @@ class _Candidate:
     mesh: FaceMeshResult | None
     previous_id: str | None
     doubtful: bool = False
+    waits: bool = False
+    """It is not measured in this image."""
 
     def observation(self) -> FaceObservation:
         landmarks = None if self.mesh is None else self.mesh.landmarks_px
@@ -153,6 +115,7 @@ class FacePipeline:
     :param mesh: measures their landmarks.
     :param tracker: gives the ids; the pipeline's own from now on.
     :param settings: thresholds.
+    :param far: finds the faces that are too small for the detector; None: nobody looks for them.
     """
 
     def __init__(
@@ -161,11 +124,13 @@ class FacePipeline:
         mesh: FaceMesh,
         tracker: FaceTracker | None = None,
         settings: PipelineSettings | None = None,
+        far: FarFaces | None = None,
     ) -> None:
         self.settings = settings if settings is not None else PipelineSettings()
         self.tracker = tracker if tracker is not None else FaceTracker()
-        self._detector = detector
         self._mesh = mesh
+        self._finder = FaceFinder(detector, mesh, far, self.settings)
+        self.turns = Turns(self.settings.budget_ms, time.perf_counter)
         self.reset()
 
     def reset(self) -> None:
@@ -176,9 +141,12 @@ class FacePipeline:
     def _forget(self) -> None:
         self.tracker.reset()
         self._tracked: list[TrackedFace] = []
+        self.waiting: list[TrackedFace] = []
+        """Faces that were not measured in the last image, where they are expected."""
         self._detected_s = -math.inf
-        self._alarm_s = self._turned_s = self._doubted_s = -math.inf
-        self._turn = 0
+        self._alarm_s = -math.inf
+        self._finder.reset()
+        self.turns.reset()
 
     def continue_from(self, other: FacePipeline) -> None:
         """
@@ -194,6 +162,8 @@ class FacePipeline:
         self._tracked = list(other._tracked)
         self._detected_s = other._detected_s
         self._alarm_s = other._alarm_s
+        self._finder.continue_from(other._finder)
+        self.turns.continue_from(other.turns)
 
     def process(self, image: npt.NDArray[np.uint8], stamp_s: float) -> list[TrackedFace]:
         """
@@ -203,7 +173,8 @@ class FacePipeline:
 
         :param image: (H, W, 3) uint8 RGB.
         :param stamp_s: header time of the image [s].
-        :returns: faces in the order in which they were first seen.
+        :returns: faces in the order in which they were first seen; those that wait for their turn
+            are in :attr:`waiting`.
         :raises ValueError: when the image is not one, or the stamp is not finite.
         :raises InferenceError: when an engine fails.
         """
@@ -213,25 +184,47 @@ class FacePipeline:
             gap_s = 0.0
         image = np.ascontiguousarray(image)
 
+        interval_s = self.settings.redetect_interval_s
+        looks = gap_s > self.settings.max_gap_s or stamp_s - self._detected_s >= interval_s
+        sizes_px = [float(face.xywh_px[2:].max()) for face in self._tracked]
+        due = looks and self.settings.budget_ms
+        self.turns.reserved_ms = self._finder.expected_ms(image, stamp_s, sizes_px) if due else 0.0
         faces = self._follow(image, stamp_s)
         if len(faces) < len(self._tracked) or any(face.doubtful for face in faces):
             self._alarm_s = stamp_s
-        interval_s = self.settings.redetect_interval_s
-        if (
-            not faces
-            or gap_s > self.settings.max_gap_s
-            or stamp_s - self._alarm_s <= interval_s
-            or stamp_s - self._detected_s >= interval_s
-        ):
+        if not faces or looks or stamp_s - self._alarm_s <= interval_s:
             self._detected_s = stamp_s
             faces = self._detect(image, faces, stamp_s)
 
-        identities = self.tracker.update(stamp_s, [face.observation() for face in faces])
-        named = sorted(zip(identities, faces), key=lambda pair: pair[0].number)
-        self._tracked = [
-            _name(face, identity.face_id, identity.tracked_s) for identity, face in named
-        ]
-        return list(self._tracked)
+        measured = [face for face in faces if not face.waits]
+        waiting = {face.previous_id: face for face in faces if face.previous_id and face.waits}
+        identities = self.tracker.update(
+            stamp_s, [face.observation() for face in measured], waiting
+        )
+        named = sorted(zip(identities, measured), key=lambda pair: pair[0].number)
+        seen = [_name(face, identity.face_id, identity.tracked_s) for identity, face in named]
+        numbers = {identity.face_id: identity.number for identity in identities}
+        tracked, self.waiting = list(seen), []
+        for last in self._tracked if waiting else ():
+            face = waiting.get(last.face_id)
+            if face is None:
+                continue
+            identity = self.tracker.identity(last.face_id, stamp_s)
+            numbers[last.face_id] = identity.number
+            tracked.append(replace(last, confidence=face.confidence))
+            self.waiting.append(
+                replace(
+                    tracked[-1],
+                    xywh_px=face.xywh_px,
+                    presence=math.nan,
+                    keypoints_px=last.keypoints_px + (face.xywh_px[:2] - last.xywh_px[:2]),
+                    landmarks_px=None,
+                    tracked_s=identity.tracked_s,
+                )
+            )
+        self._tracked = sorted(tracked, key=lambda face: numbers[face.face_id])
+        self.turns.keep(list(numbers))
+        return seen
 
     def process_still(self, image: npt.NDArray[np.uint8]) -> list[TrackedFace]:
         """
@@ -252,20 +245,49 @@ class FacePipeline:
 
     def _follow(self, image: npt.NDArray[np.uint8], stamp_s: float) -> list[_Candidate]:
         """Search where the landmarks of the image before are expected now."""
+        boxes = {face.face_id: face.xywh_px for face in self._tracked}
+        chosen = self.turns.choose(boxes, stamp_s, image.shape)
+        begun_s = self.turns.clock()
         rois = []
         for face in self._tracked:
             assert face.landmarks_px is not None
-            roi = roi_from_landmarks(face.landmarks_px, face.xywh_px)
-            dx, dy = self.tracker.expected_shift_px(face.face_id, stamp_s)
-            rois.append(RotatedRoi(roi.cx + dx, roi.cy + dy, roi.size, roi.angle_rad))
-        faces = [
-            _Candidate(
-                mesh.xywh_px, face.confidence, None, mesh, face.face_id, self._is_doubtful(mesh)
-            )
-            for face, mesh in zip(self._tracked, self._mesh.run(image, rois))
-            if mesh is not None and self._is_face(mesh, image, self.settings.min_followed_presence)
-        ]
+            shift = self.tracker.expected_shift_px(face.face_id, stamp_s)
+            if face.face_id in chosen:
+                roi = roi_from_landmarks(face.landmarks_px, face.xywh_px)
+                rois.append(
+                    RotatedRoi(roi.cx + shift[0], roi.cy + shift[1], roi.size, roi.angle_rad)
+                )
+            else:
+                boxes[face.face_id] = face.xywh_px + np.array((*shift, 0, 0), np.float32)
+        meshes = iter(self._mesh.run(image, rois))
+        faces = []
+        for face in self._tracked:
+            name, score = face.face_id, face.confidence
+            if name not in chosen:
+                faces.append(_Candidate(boxes[name], score, None, None, name, waits=True))
+                continue
+            mesh = next(meshes)
+            if mesh is not None and self._is_face(
+                mesh, image, self.settings.min_followed_presence
+            ):
+                doubt = self._is_doubtful(mesh)
+                faces.append(_Candidate(mesh.xywh_px, score, None, mesh, name, doubt))
+        self.turns.spent(list(chosen), stamp_s, self.turns.clock() - begun_s)
         return self._merge(faces, stamp_s)
+
+    def _with_room(
+        self, fresh: Sequence[Detection], followed: Sequence[_Candidate]
+    ) -> tuple[list[Detection], set[int]]:
+        """Give the new faces that there is room for, and who followed leaves it to nearer ones."""
+        room = max(0, self.settings.max_faces - len(followed))
+        smallest = sorted(range(len(followed)), key=lambda i: max(followed[i].xywh_px[2:]))
+        nearest = sorted(fresh[room:], key=lambda one: -max(one.xywh_px[2:]))
+        pairs = [
+            (new, i)
+            for new, i in zip(nearest, smallest)
+            if max(new.xywh_px[2:]) > _NEARER * max(followed[i].xywh_px[2:])
+        ]
+        return [*fresh[:room], *(new for new, _ in pairs)], {i for _, i in pairs}
 
     def _is_doubtful(self, mesh: FaceMeshResult) -> bool:
         x, y, width, height = mesh.xywh_px.tolist()
@@ -326,9 +348,10 @@ class FacePipeline:
     ) -> list[_Candidate]:
         """Return the faces followed, checked against the detector, and those found beside."""
         settings = self.settings
+        sizes_px = [float(face.xywh_px[2:].max()) for face in self._tracked]
         detections = [
             detection
-            for detection in self._look(image, stamp_s, alone=not followed)
+            for detection in self._finder.look(image, stamp_s, sizes_px, alone=not followed)
             if max(detection.xywh_px[2:]) >= settings.min_face_px
             and min(detection.xywh_px[2:]) > 0.0
         ]
@@ -340,15 +363,24 @@ class FacePipeline:
             detection
             for j, detection in enumerate(detections)
             if not (overlaps[:, j] > settings.detection_iou).any()
-        ][: settings.max_faces - len(followed)]
+        ]
+        fresh, left = self._with_room(fresh, followed)
+        if settings.budget_ms and len(fresh) > _NEW_AT_ONCE and not math.isnan(stamp_s):
+            self._alarm_s = stamp_s  # so that it looks for the others in the next image
+            fresh = fresh[:_NEW_AT_ONCE]
 
         faces: list[_Candidate] = []
         again: list[tuple[_Candidate, RotatedRoi]] = []
         pairs = _pair(overlaps, settings.detection_iou)
         for i, face in enumerate(followed):
+            if i in left:
+                continue
             detection = detections[pairs[i]] if i in pairs else None
             if detection is not None:
                 face = replace(face, confidence=detection.score, detection=detection)
+                if face.waits:
+                    faces.append(face)
+                    continue
                 if face.doubtful or self._has_slipped(face, detection):
                     again.append((face, roi_from_detection(detection)))
                     continue
@@ -361,59 +393,22 @@ class FacePipeline:
         for detection in fresh:
             face = _Candidate(detection.xywh_px, detection.score, detection, None, None)
             again.append((face, roi_from_detection(detection)))
-        meshes = self._any_way_up(image, [roi for _, roi in again], stamp_s)
+        meshes = self._finder.measure(image, [roi for _, roi in again], stamp_s)
         for (face, _), mesh in zip(again, meshes):
             if (
                 mesh is not None
                 and self._is_face(mesh, image)
                 and (face.detection is not None or not self._is_doubtful(mesh))
+                and (
+                    face.previous_id is not None
+                    or face.detection is None
+                    or self._finder.confirms(image, face.detection, mesh)
+                )
             ):
                 faces.append(replace(face, xywh_px=mesh.xywh_px, mesh=mesh, doubtful=False))
         order = {face.face_id: i for i, face in enumerate(self._tracked)}
         faces.sort(key=lambda face: order.get(face.previous_id or '', len(order)))
         return self._merge(faces, stamp_s)
-
-    def _look(
-        self, image: npt.NDArray[np.uint8], stamp_s: float, *, alone: bool
-    ) -> Sequence[Detection]:
-        """Detect faces; where there are none, now and then also in the picture turned."""
-        found = self._detector.detect(image)
-        if found or not alone or 0 <= stamp_s - self._turned_s < self.settings.redetect_interval_s:
-            return found
-        turns: Sequence[int] = (1, 2, 3)
-        if not math.isnan(stamp_s):  # of a stream: one a time
-            self._turned_s, self._turn = stamp_s, self._turn % 3 + 1
-            turns = (self._turn,)
-        for turn in turns:
-            found = self._detector.detect(np.ascontiguousarray(np.rot90(image, turn)))
-            if found:
-                return [turned_back(one, turn, image.shape) for one in found]
-        return []
-
-    def _any_way_up(
-        self, image: npt.NDArray[np.uint8], rois: Sequence[RotatedRoi], stamp_s: float
-    ) -> list[FaceMeshResult | None]:
-        """Measure in regions; also in them turned: unsure ones, and now and then those of none."""
-        # BlazeFace takes faces upside down for upright ones, and the mesh follows it
-        meshes = self._mesh.run(image, rois)
-        due = not 0 <= stamp_s - self._doubted_s < self.settings.redetect_interval_s
-        for i, mesh in enumerate(meshes):
-            presence = 0.0 if mesh is None else mesh.presence
-            none = presence < self.settings.min_presence
-            if presence >= self.settings.sure_presence or (none and not due):
-                continue
-            if none:
-                self._doubted_s = stamp_s  # not a number, of a picture alone: always due
-            turned = [replace(rois[i], angle_rad=rois[i].angle_rad + by) for by in _TURNS_RAD]
-            # the regions were placed for another way up: once more, around the landmarks
-            around = [
-                roi_from_landmarks(one.landmarks_px, one.xywh_px)
-                for one in self._mesh.run(image, turned)
-                if one is not None and min(one.xywh_px[2:]) > 0.0
-            ]
-            found = [one for one in (mesh, *self._mesh.run(image, around)) if one is not None]
-            meshes[i] = max(found, key=lambda one: one.presence, default=None)
-        return meshes
 
 
 def _pair(overlaps: npt.NDArray, min_iou: float) -> dict[int, int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -230,34 +230,50 @@ class FaceTracker:
         x, y = track.expected(stamp_s, self.settings.max_age_s) - track.centre
         return float(x), float(y)
 
+    def identity(self, face_id: str, stamp_s: float) -> FaceIdentity:
+        """
+        Tell who a remembered face is.
+
+        :raises KeyError: when it is not remembered.
+        """
+        track = self._tracks[face_id]
+        return FaceIdentity(face_id, track.number, stamp_s - track.first_s)
+
     def update(
-        self, stamp_s: float, observations: Sequence[FaceObservation]
+        self,
+        stamp_s: float,
+        observations: Sequence[FaceObservation],
+        waiting: Collection[str] = (),
     ) -> list[FaceIdentity]:
         """
         Take in what one image shows.
 
         :param stamp_s: header time of the image [s]; not before the last one's.
         :param observations: all its faces; of several with one ``previous_id`` the first keeps it.
+        :param waiting: ids of faces that are there and were not measured: nobody else is they.
         :returns: one identity per observation, in their order.
         """
+        here = {*waiting, *(observation.previous_id for observation in observations)}
         for face_id in [
-            i for i, t in self._tracks.items() if stamp_s - t.last_s > self.settings.memory_s
+            i
+            for i, t in self._tracks.items()
+            if stamp_s - t.last_s > self.settings.memory_s and i not in here
         ]:
             del self._tracks[face_id]
 
         measured = [_measure(observation) for observation in observations]
         chosen: list[_Track | None] = [None] * len(observations)
-        free = dict(self._tracks)
+        free = {key: track for key, track in self._tracks.items() if key not in waiting}
         for i, observation in enumerate(observations):
             if observation.previous_id is not None:
                 chosen[i] = free.pop(observation.previous_id, None)
         recent = [t for t in free.values() if stamp_s - t.last_s <= self.settings.max_age_s]
         lost = [t for t in free.values() if stamp_s - t.last_s > self.settings.max_age_s]
         for tracks in (recent, lost):
-            waiting = [i for i, track in enumerate(chosen) if track is None]
-            if tracks and waiting:
-                for k, match in self._associate(stamp_s, [measured[i] for i in waiting], tracks):
-                    chosen[waiting[k]] = match
+            unnamed = [i for i, track in enumerate(chosen) if track is None]
+            if tracks and unnamed:
+                for k, match in self._associate(stamp_s, [measured[i] for i in unnamed], tracks):
+                    chosen[unnamed[k]] = match
 
         identities = []
         for (box, centre), track in zip(measured, chosen):

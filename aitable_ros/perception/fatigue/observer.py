@@ -242,9 +242,9 @@ class FatigueObserver:
             self.refined = not self.refined
             self.adopt(self.settings)
         self.events = []
-        ids = {face.face_id for face in seen.faces}
+        here = {face.face_id for face in (*seen.faces, *seen.waiting)}
         for face_id, person in self._people.items():
-            if face_id not in ids:
+            if face_id not in here:
                 self._tell(face_id, person.monitor, seen.stamp_s, _NO_FACE)
         return [self._read(face, seen, intrinsics) for face in seen.faces]
 

@@ -29,11 +29,13 @@ class Detection:
     :param xywh_px: (4,) float32 left, top, width, height in image pixels; may reach outside.
     :param score: 0..1.
     :param keypoints_px: (K, 2) float32 x, y in image pixels.
+    :param sure: False: it takes a closer look to believe it.
     """
 
     xywh_px: npt.NDArray[np.float32]
     score: float
     keypoints_px: npt.NDArray[np.float32]
+    sure: bool = True
 
 
 def anchor_centres(grids: Sequence[tuple[int, int]]) -> npt.NDArray[np.float32]:
@@ -56,7 +58,7 @@ def anchor_centres(grids: Sequence[tuple[int, int]]) -> npt.NDArray[np.float32]:
 
 def turned_back(found: Detection, turns: int, shape: tuple[int, ...]) -> Detection:
     """
-    Give a detection in a picture that was turned, in coordinates of the picture before.
+    Give a detection in a picture that was turned, in coordinates of the picture before; unsure.
 
     :param turns: by how many quarters it was turned counterclockwise (``np.rot90``), 0 to 3.
     :param shape: of the picture before: height, width and more.
@@ -67,7 +69,7 @@ def turned_back(found: Detection, turns: int, shape: tuple[int, ...]) -> Detecti
         right = (shape[1] if k % 2 else shape[0]) - 1.0
         x, y, w, h = right - y - h, x, h, w
         points = np.stack([right - points[:, 1], points[:, 0]], axis=1)
-    return Detection(np.array((x, y, w, h), np.float32), found.score, points)
+    return Detection(np.array((x, y, w, h), np.float32), found.score, points, sure=False)
 
 
 def iou_matrix(a_xywh: npt.NDArray, b_xywh: npt.NDArray) -> npt.NDArray[np.float64]:
@@ -163,15 +165,14 @@ class SsdDetector:
 
     The image is letterboxed into the network's square, in black.
 
-    :param engine: ``image`` uint8 (N, S, S, 3) RGB in, S being :attr:`input_size_px`; ``boxes``
-        float32 (N, A, 4 + 2 K) in input pixels relative to the A anchors of :attr:`grids`, and
-        ``scores`` float32 (N, A, 1) logits out. Stays the caller's: it is not closed here.
+    :param engine: ``image`` uint8 (N, S, S, 3) RGB in; ``boxes`` float32 (N, A, 4 + 2 K) in input
+        pixels relative to the A anchors of :attr:`grids`, and ``scores`` float32 (N, A, 1) logits
+        out. Stays the caller's: it is not closed here.
     :param min_score: detections below are dropped, 0..1; 1 lets none pass.
     :raises ValueError: for a score out of range.
     """
 
-    input_size_px: ClassVar[int]
-    grids: ClassVar[Sequence[tuple[int, int]]]
+    grids: Sequence[tuple[int, int]]
     """(cells per side, anchors per cell) of each feature map."""
     points: ClassVar[int]
     """K, keypoints of an object."""
@@ -180,22 +181,26 @@ class SsdDetector:
         if not 0.0 <= min_score <= 1.0:
             raise ValueError(f'min_score: expected 0..1, got {min_score}')
         self._engine = engine
+        self.input_size_px = engine.inputs[0].shape[1]
         self._anchors_px = anchor_centres(self.grids) * self.input_size_px
         self._min_logit = float(logit(min_score))
 
-    def detect(self, image: npt.NDArray[np.uint8]) -> list[Detection]:
+    def detect(
+        self, image: npt.NDArray[np.uint8], roi: RotatedRoi | None = None
+    ) -> list[Detection]:
         """
         Find the objects of one image.
 
         :param image: (H, W, 3) uint8 RGB of any size.
+        :param roi: where to look; None: in all of it. In one that is turned, boxes have the width
+            and height that they have there.
         :returns: objects, best first; none where the network's output is not finite.
         :raises ValueError: when the image is not one.
         :raises InferenceError: when the engine fails or gives other shapes than declared.
         """
         check_image(image)
-        crop, to_image = RotatedRoi.around(image).crop(
-            image, self.input_size_px, border=cv2.BORDER_CONSTANT
-        )
+        roi = roi or RotatedRoi.around(image)
+        crop, to_image = roi.crop(image, self.input_size_px, border=cv2.BORDER_CONSTANT)
         outputs = self._engine.infer({'image': crop[None]})
         boxes, logits = outputs['boxes'], outputs['scores']
         anchors, size = len(self._anchors_px), 4 + 2 * self.points
@@ -205,10 +210,16 @@ class SsdDetector:
                 f'got {list(boxes.shape)} and {list(logits.shape)}'
             )
         found = decode_detections(boxes[0], logits[0, :, 0], self._anchors_px, self._min_logit)
-        scale, offset = to_image[0, 0], to_image[:, 2]
+        turn, scale, offset = to_image[:, :2], to_image[0, 0], to_image[:, 2]
         objects = []
         for score, vector in found:
-            box = np.concatenate((vector[:2] * scale + offset, vector[2:4] * scale))
-            points = vector[4:].reshape(-1, 2) * scale + offset
+            if roi.angle_rad:
+                wide = vector[2:4] * (roi.size / self.input_size_px)
+                middle = turn @ (vector[:2] + 0.5 * vector[2:4]) + offset
+                box = np.concatenate((middle - 0.5 * wide, wide))
+                points = vector[4:].reshape(-1, 2) @ turn.T + offset
+            else:
+                box = np.concatenate((vector[:2] * scale + offset, vector[2:4] * scale))
+                points = vector[4:].reshape(-1, 2) * scale + offset
             objects.append(Detection(box.astype(np.float32), score, points.astype(np.float32)))
         return objects

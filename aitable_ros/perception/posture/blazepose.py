@@ -87,7 +87,6 @@ class BodyDetector(SsdDetector):
     fill less than a fifth or so of it are missed.
     """
 
-    input_size_px = 224
     grids = ((28, 2), (14, 2), (7, 6))  # strides 8, 16, and three times 32
     points = ALIGNMENT_POINTS
 

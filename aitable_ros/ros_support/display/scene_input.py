@@ -168,7 +168,7 @@ class SceneInput:
                 face.face_id in results
                 and stamp_to_ns(results[face.face_id].header.stamp) >= stamp_ns
                 for results in awaited
-                for face in faces_taken(faces)
+                for face in faces_taken(faces.faces)
             )
 
         with self._arrived:
@@ -196,7 +196,8 @@ def draw(
     :raises ValueError: when there is no picture for this privacy.
     """
     overlays = []
-    for face in faces_from_message(item).faces:
+    found = faces_from_message(item)
+    for face in (*found.faces, *found.waiting):
         fatigue = scene.fatigues.get(face.face_id)
         pose = head_pose_of(fatigue, item.header)
         attention = scene.attentions.get(face.face_id)

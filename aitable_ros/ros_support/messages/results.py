@@ -7,6 +7,7 @@ from __future__ import annotations
 import array
 import math
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -40,9 +41,9 @@ def is_identifier(face_id: str) -> bool:
     return _IDENTIFIER.fullmatch(face_id) is not None
 
 
-def faces_taken(message: FaceArray) -> list[Face]:
+def faces_taken(faces: Sequence[Face]) -> list[Face]:
     """Return the faces of a message that are taken, see :data:`FACES_TAKEN`."""
-    return [face for face in message.faces if is_identifier(face.face_id)][:MAX_FACES]
+    return [face for face in faces if is_identifier(face.face_id)][:MAX_FACES]
 
 
 def faces_to_message(seen: SeenFaces, header: Header) -> FaceArray:
@@ -56,6 +57,7 @@ def faces_to_message(seen: SeenFaces, header: Header) -> FaceArray:
         seeing=seen.seeing,
     )
     message.faces = [_face_to_message(face, header, seen) for face in seen.faces]
+    message.waiting = [_face_to_message(face, header, seen) for face in seen.waiting]
     return message
 
 
@@ -64,9 +66,10 @@ def faces_from_message(message: FaceArray) -> SeenFaces:
     return SeenFaces(
         stamp_to_ns(message.header.stamp) * 1e-9,
         (message.image_width, message.image_height),
-        [_face_from_message(face) for face in faces_taken(message)],
+        [_face_from_message(face) for face in faces_taken(message.faces)],
         message.backend,
         _SEEING.get(message.seeing, Seeing.CLEAR),
+        [_face_from_message(face) for face in faces_taken(message.waiting)],
     )
 
 

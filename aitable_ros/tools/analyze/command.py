@@ -16,6 +16,7 @@ from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.selection import AUTO, BACKENDS
 from aitable_ros.model_zoo.catalog import CatalogError
 from aitable_ros.perception.emotion.readings import READINGS
+from aitable_ros.perception.faces.observer import DETECTORS
 from aitable_ros.perception.posture.body_source import BLAZEPOSE, NETWORKS
 from aitable_ros.tools.analyze.run import Run
 from aitable_ros.tools.support.interrupts import settle_interrupt
@@ -123,7 +124,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = parser.add_argument_group('what is looked at')
     what.add_argument(
-        '--max-faces', metavar='N', type=_positive, default=5, help='faces per frame (default: 5)'
+        '--max-faces',
+        metavar='N',
+        type=_positive,
+        default=16,
+        help='faces per frame (default: 16)',
+    )
+    what.add_argument(
+        '--detector',
+        choices=tuple(DETECTORS),
+        default=AUTO,
+        help='what looks for faces that face_detection is too coarse for; auto (default): in'
+        ' pictures the best one there is, else the one that is needed',
     )
     what.add_argument(
         '--stride',

@@ -26,7 +26,7 @@ from aitable_ros.model_zoo.loading import loader
 from aitable_ros.perception.attention.observer import AttentionObserver
 from aitable_ros.perception.emotion.observer import EmotionObserver, EmotionSettings
 from aitable_ros.perception.faces.observer import FaceObserver, FaceSettings
-from aitable_ros.perception.faces.pipeline import PipelineSettings
+from aitable_ros.perception.faces.pipeline_settings import PipelineSettings
 from aitable_ros.perception.fatigue.observer import FatigueObserver
 from aitable_ros.perception.images.stream_order import StreamOrder
 from aitable_ros.perception.observers import Observation, Observers
@@ -236,6 +236,7 @@ def load_observers(options: argparse.Namespace, logger: Any) -> Observers:
                 load(options.backend),
                 FaceSettings(pipeline=pipeline),
                 refine_eyes=options.refine_eyes,
+                detector=options.detector,
                 backend=options.backend,
             )
         )

@@ -34,6 +34,8 @@ _FACE_PX = (225.0, 124.0, 155.0)
 _REGIONS_PX: Mapping[str, tuple[float, float, float]] = MappingProxyType(
     {
         'face_detection': (225.0, 200.0, 340.0),
+        'face_detection_full': (225.0, 200.0, 340.0),
+        'face_detection_back': (225.0, 200.0, 340.0),
         'pose_detection': (256.0, 256.0, 480.0),
         'pose_landmark': (190.0, 530.0, 1280.0),
     }

@@ -167,7 +167,7 @@ def process_bag(request: Request, *, quiet: bool = True) -> Summary:
     _check_table(request)
     with BagReader(request.source) as bag:
         images = choose_images(bag, request.image_topic)
-        parameters: dict[str, Any] = {}
+        parameters: dict[str, Any] = {'face_detection:budget_ms': 0.0}  # nothing presses
         if images is not None:
             transport = 'raw' if images.type_name == IMAGE else 'compressed'
             parameters['image_transport'] = transport

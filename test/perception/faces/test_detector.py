@@ -4,15 +4,15 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
 import pytest
 
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.perception.faces.detector import (
-    FaceDetector,
-)
+from aitable_ros.perception.faces.detector import FaceDetector
+from aitable_ros.perception.images.roi import RotatedRoi
 
 SCORE_73_LOGIT = 1.0  # sigmoid(1) = 0.731
 
@@ -157,3 +157,43 @@ def test_a_view_with_odd_strides_gives_the_same_as_its_copy(detection_engine, as
     (of_view,) = FaceDetector(detection_engine).detect(view)
     (of_copy,) = FaceDetector(detection_engine).detect(np.ascontiguousarray(view))
     np.testing.assert_array_equal(of_view.xywh_px, of_copy.xywh_px)
+
+
+@pytest.mark.models
+def test_in_a_turned_region_a_face_is_found_where_it_is(detection_engine, astronaut):
+    (upright,) = FaceDetector(detection_engine).detect(astronaut)
+    middle = upright.xywh_px[:2] + upright.xywh_px[2:] / 2
+    roi = RotatedRoi(*middle.tolist(), 3.0 * float(upright.xywh_px[2]), math.radians(20))
+    (turned,) = FaceDetector(detection_engine).detect(astronaut, roi)
+    at = turned.xywh_px[:2] + turned.xywh_px[2:] / 2
+    assert math.dist(at, middle) < 0.1 * upright.xywh_px[2]
+    assert turned.xywh_px[2] == pytest.approx(upright.xywh_px[2], rel=0.15)
+    off = np.linalg.norm(turned.keypoints_px[:4] - upright.keypoints_px[:4], axis=1)
+    assert off.max() < 0.1 * upright.xywh_px[2]
+
+
+def test_another_network_is_no_detector_of_faces(scripted_engine):
+    with pytest.raises(InferenceError, match='expected one of face_detection, '):
+        FaceDetector(scripted_engine('face_mesh', lambda _: {}))
+
+
+@pytest.mark.parametrize(
+    ('name', 'side', 'anchor', 'centre'),
+    [
+        # row 8, column 7 of the 16 x 16 grid; row 20, column 30 of the 48 x 48 one
+        ('face_detection', 128, 2 * (8 * 16 + 7), (60, 68)),
+        ('face_detection_back', 256, 2 * (8 * 16 + 7), (120, 136)),
+        ('face_detection_full', 192, 20 * 48 + 30, (122, 82)),
+    ],
+)
+def test_each_network_has_anchors_of_its_own(scripted_engine, name, side, anchor, centre):
+    count = {'face_detection_full': 2304}.get(name, 896)
+    outputs = {
+        'boxes': np.zeros((1, count, 16), dtype=np.float32),
+        'scores': np.full((1, count, 1), -50.0, dtype=np.float32),
+    }
+    with_box(outputs, anchor, SCORE_73_LOGIT, vector(width=20.0, height=20.0))
+    (face,) = FaceDetector(scripted_engine(name, lambda _: outputs)).detect(
+        np.zeros((side, side, 3), np.uint8)
+    )
+    np.testing.assert_allclose(face.xywh_px[:2] + face.xywh_px[2:] / 2, centre)

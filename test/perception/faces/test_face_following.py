@@ -11,7 +11,8 @@ import pytest
 
 from aitable_ros.perception.faces.detector import FaceDetector
 from aitable_ros.perception.faces.mesh import FaceMesh
-from aitable_ros.perception.faces.pipeline import FacePipeline, PipelineSettings
+from aitable_ros.perception.faces.pipeline import FacePipeline
+from aitable_ros.perception.faces.pipeline_settings import PipelineSettings
 
 pytestmark = pytest.mark.models()
 

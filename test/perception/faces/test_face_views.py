@@ -120,5 +120,19 @@ def test_a_face_is_not_looked_at_in_every_image_but_a_new_one_at_once(portrait, 
     assert viewer.observe(portrait, [('f1', landmarks)], 1.0) == [SEEN]
     assert viewer.observe(dark, [('f1', landmarks)], 1.4) == [SEEN]
     assert viewer.observe(dark, [('f1', landmarks)], 1.5)[0].right_eye is View.COVERED
-    both = viewer.observe(portrait, [('f1', landmarks), ('f2', landmarks)], 1.6)
-    assert both == [SEEN, SEEN]
+    both = [('f1', landmarks), ('f2', landmarks)]
+    first, second = viewer.observe(portrait, both, 1.6)
+    assert (first.right_eye, second) == (View.COVERED, SEEN)
+    assert viewer.observe(portrait, both, 2.0)[0] == SEEN
+
+
+def test_what_is_known_of_a_face_stays_while_it_waits_for_its_turn(portrait, landmarks):
+    viewer = FaceViewer(ViewSettings(memory_s=1.0, period_s=0.1))
+    dark = glasses(portrait, landmarks, (12, 12, 14))
+    for i in range(30):
+        viewer.observe(dark, [('f1', landmarks)], i / 10)
+    viewer.observe(dark, [('f2', landmarks)], 3.0, waiting=['f1'])
+    viewer.observe(dark, [('f2', landmarks)], 3.2, waiting=['f1'])
+    assert viewer.observe(portrait, [('f1', landmarks)], 3.3)[0].right_eye is View.COVERED
+    viewer.observe(dark, [('f2', landmarks)], 3.5)
+    assert viewer.observe(portrait, [('f1', landmarks)], 3.6)[0].right_eye is View.SEEN

@@ -34,18 +34,19 @@ def load_all_but_attention(load):
 
 
 def seen(observer, picture):
-    (face,) = observer.observe_still(picture).faces
+    found = observer.observe_still(picture)
+    (face,) = found.faces
     observer.close()
-    return observer.backend, observer.why_unrefined, are_refined(face.landmarks_px)
+    return found.backend, observer.why_unrefined, are_refined(face.landmarks_px)
 
 
 def test_lids_lips_and_irises_are_refined(load, astronaut):
-    backend = 'face_detection: litert, face_attention: litert'
+    backend = 'face_detection: litert, face_attention: litert, face_detection_back: litert'
     assert seen(FaceObserver.load(load), astronaut) == (backend, '', True)
 
 
 def test_the_light_network_does_where_it_was_asked_for(load, astronaut):
-    backend = 'face_detection: litert, face_mesh: litert'
+    backend = 'face_detection: litert, face_mesh: litert, face_detection_back: litert'
     observer = FaceObserver.load(load, refine_eyes=False)
     assert seen(observer, astronaut) == (backend, 'refine_eyes is false', False)
 

@@ -62,6 +62,20 @@ def test_of_each_face_its_own():
     assert math.isnan(other.state.left_ear)
 
 
+def test_of_who_waits_for_a_turn_nothing_is_said_and_nothing_is_lost():
+    every, second = FatigueObserver(), FatigueObserver()
+    for i in range(300):
+        stamp_s, faces = i / 30.0, [seen_face(tracked_s=i / 30.0)]
+        (full,) = every.observe(SeenFaces(stamp_s, SIZE, faces))
+        measured, waiting = (faces, []) if i % 2 else ([], faces)
+        readings = second.observe(SeenFaces(stamp_s, SIZE, measured, waiting=waiting))
+        assert len(readings) == i % 2
+    (half,) = readings
+    assert second.people == 1
+    assert half.state.visibility is Visibility.MEASURED
+    assert half.state.perclos.observed_s == pytest.approx(full.state.perclos.observed_s, abs=0.2)
+
+
 def test_who_left_is_forgotten_and_everybody_when_time_goes_back():
     observer = FatigueObserver(FatigueObserverSettings(forget_after_s=2.0))
     look_away(observer, 1.0)

@@ -1,15 +1,28 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which faces of a message are taken."""
+"""Which faces of a message are taken, and that what is not measured stays so."""
 
 from __future__ import annotations
+
+import math
+from dataclasses import replace
 
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
 
+from posed_faces import seen_face
+from std_msgs.msg import Header
+
 from aitable_msgs.msg import Face, FaceArray
-from aitable_ros.ros_support.messages.results import MAX_FACES, faces_taken, is_identifier
+from aitable_ros.perception.faces.observer import SeenFaces
+from aitable_ros.ros_support.messages.results import (
+    MAX_FACES,
+    faces_from_message,
+    faces_taken,
+    faces_to_message,
+    is_identifier,
+)
 
 
 @pytest.mark.parametrize('face_id', ['f1', 'f48213_1', 'f', 'Face_12', 'abc', 'f' * 64])
@@ -27,6 +40,21 @@ def test_what_no_topic_can_be_named_after_is_no_identifier(face_id):
 def test_no_more_faces_than_can_be_followed_and_only_those_with_an_id():
     message = FaceArray(faces=[Face(face_id=f'f{i}') for i in range(1000)])
     message.faces[0].face_id = '../f0'
-    assert [face.face_id for face in faces_taken(message)] == [
+    assert [face.face_id for face in faces_taken(message.faces)] == [
         f'f{i}' for i in range(1, MAX_FACES + 1)
     ]
+
+
+def test_who_waits_is_told_apart_and_has_no_landmarks():
+    waiting = replace(seen_face('f2'), landmarks_px=None, presence=math.nan)
+    seen = SeenFaces(1.0, (640, 480), [seen_face('f1')], 'face_mesh: test', [waiting])
+    message = faces_to_message(seen, Header(frame_id='camera'))
+    assert [face.face_id for face in message.faces] == ['f1']
+    (face,) = message.waiting
+    assert (face.face_id, face.header.frame_id, len(face.landmarks)) == ('f2', 'camera', 0)
+    back = faces_from_message(message)
+    assert [one.face_id for one in back.faces] == ['f1']
+    assert [one.face_id for one in back.waiting] == ['f2']
+    assert back.waiting[0].landmarks_px is None
+    assert math.isnan(back.waiting[0].presence)
+    assert back.waiting[0].xywh_px == pytest.approx(waiting.xywh_px)

@@ -21,7 +21,8 @@ from aitable_ros.tools.build_engines import command, run
 
 pytestmark = pytest.mark.models
 MEDIAPIPE = (
-    *('face_detection', 'face_mesh', 'face_attention', 'fer'),
+    *('face_detection', 'face_detection_full', 'face_detection_back'),
+    *('face_mesh', 'face_attention', 'fer'),
     *('pose_detection', 'pose_landmark'),
 )
 ORIN = Gpu('Orin', '8.7', 8)

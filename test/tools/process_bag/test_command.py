@@ -244,6 +244,21 @@ class TestDeterminism:
         assert run(processed, tmp_path / 'again.mcap', *NODES) == 0
         assert (tmp_path / 'again.mcap').read_bytes() == processed.read_bytes()
 
+    def test_no_face_waits_for_a_turn_which_would_depend_on_the_machine(
+        self, bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from aitable_ros.nodes.face_detection_node import FaceDetectionNode
+
+        budgets, load = [], FaceDetectionNode.load
+
+        def note(self, values):
+            budgets.append(values['budget_ms'])
+            return load(self, values)
+
+        monkeypatch.setattr(FaceDetectionNode, 'load', note)
+        assert run(bag, tmp_path / 'x.mcap', '--nodes', 'face_detection') == 0
+        assert budgets == [0.0]
+
     def test_two_processes_agree(self, bag: Path, processed: Path, tmp_path: Path) -> None:
         """Another process has another hash seed and other garbage in its memory."""
         command = [sys.executable, '-m', 'aitable_ros.tools.process_bag', bag, tmp_path / 'x.mcap']

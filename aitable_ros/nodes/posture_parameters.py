@@ -76,7 +76,6 @@ POSTURE_PARAMETERS: tuple[ParameterSpec, ...] = (
         'use_faces',
         True,
         'take id and head from the face that goes with the body',
-        basic=True,
     ),
     ParameterSpec(
         'use_depth',

@@ -220,7 +220,8 @@ class AttentionObserver:
         now_s = self._people.advance(seen.stamp_s)
         if self.stream.anew:
             self._presence.reset()
-        ids = [face.face_id for face in seen.faces]
+        # who waits for a turn is there, but nothing is known of them now
+        ids = [face.face_id for face in (*seen.faces, *seen.waiting)]
         blind = seen.seeing is not Seeing.CLEAR
         self.events += self._presence.update(now_s, ids, blind=blind)
         readings = [self._read(face, now_s, seen, poses.get(face.face_id)) for face in seen.faces]

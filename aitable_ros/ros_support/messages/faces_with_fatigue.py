@@ -30,8 +30,7 @@ class FacesWithFatigue:
 
     def __post_init__(self) -> None:
         self.stamp_ns = stamp_to_ns(self.faces.header.stamp)
-        self.missing = {face.face_id for face in self.faces.faces}
-        self.missing &= {face.face_id for face in faces_taken(self.faces)}
+        self.missing = {face.face_id for face in faces_taken(self.faces.faces)}
 
     def take(self, fatigue: Fatigue) -> bool:
         """Take a reading, if it belongs here."""

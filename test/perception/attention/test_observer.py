@@ -268,6 +268,20 @@ class TestObserver:
         other.reset()
         assert other.people == 0
 
+    def test_who_waits_for_a_turn_has_neither_left_nor_lost_their_zone(self) -> None:
+        observer = AttentionObserver(AttentionSettings(presence=PresenceSettings(1.0, 2.0)))
+        told = []
+        for i in range(200):
+            now = seen(i / 10, Looking(), Looking())
+            if i >= 50 and i % 5:
+                now = replace(now, faces=now.faces[:1], waiting=now.faces[1:])
+            readings = observer.observe(now, poses(now))
+            told += observer.events
+        assert [one.kind for one in told] == [EventKind.CAME, EventKind.CAME]
+        now = seen(20.0, Looking(), Looking())
+        readings = observer.observe(now, poses(now))
+        assert {one.state.zone for one in readings} == {Zone.FRONT}
+
     def test_a_late_image_tells_nothing_twice(self) -> None:
         observer, told = AttentionObserver(), []
         for stamp_s in (0.0, 1.0, 2.5, 2.4, 2.6):

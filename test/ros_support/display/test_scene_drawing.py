@@ -39,7 +39,7 @@ def drawn(image, privacy, *, waits):
     message = faces_to_message(seen, Header())
     x, y, width, height = face.xywh_px.astype(int).tolist()
     shown = draw(
-        message, image, Scene({}, {}, None), LastPlaces(), {**PARAMETERS, 'privacy': privacy}
+        message, image, Scene({}, {}, None, {}), LastPlaces(), {**PARAMETERS, 'privacy': privacy}
     )
     return shown, np.s_[y : y + height, x : x + width]
 

@@ -47,7 +47,7 @@ def test_no_more_faces_than_can_be_followed_and_only_those_with_an_id():
 
 def test_who_waits_is_told_apart_and_has_no_landmarks():
     waiting = replace(seen_face('f2'), landmarks_px=None, presence=math.nan)
-    seen = SeenFaces(1.0, (640, 480), [seen_face('f1')], 'face_mesh: test', [waiting])
+    seen = SeenFaces(1.0, (640, 480), [seen_face('f1')], 'test', waiting=[waiting])
     message = faces_to_message(seen, Header(frame_id='camera'))
     assert [face.face_id for face in message.faces] == ['f1']
     (face,) = message.waiting

@@ -33,7 +33,7 @@ def drawn(image, privacy, *, waits):
     face = seen_face()
     if waits:
         waiting = [replace(face, landmarks_px=None, presence=math.nan)]
-        seen = SeenFaces(1.0, (640, 480), [], '', waiting)
+        seen = SeenFaces(1.0, (640, 480), [], '', waiting=waiting)
     else:
         seen = SeenFaces(1.0, (640, 480), [face])
     message = faces_to_message(seen, Header())

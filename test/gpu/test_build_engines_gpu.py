@@ -31,9 +31,15 @@ from aitable_ros.model_zoo.engine_building.half_precision import probe_images
 from aitable_ros.regular_files import file_sha256
 from aitable_ros.tools.build_engines import command as build_engines
 
-MODELS = ('face_detection', 'face_mesh', 'face_attention', 'fer')
+MODELS = (
+    *('face_detection', 'face_detection_full', 'face_detection_back'),
+    *('face_mesh', 'face_attention', 'fer'),
+)
 OPTIONS = shlex.split(os.environ.get('AITABLE_BUILD_OPTIONS', ''))
-LOGITS = {'face_detection': 'scores', 'face_mesh': 'presence', 'face_attention': 'presence'}
+LOGITS = {
+    **dict.fromkeys(('face_detection', 'face_detection_full', 'face_detection_back'), 'scores'),
+    **{'face_mesh': 'presence', 'face_attention': 'presence'},
+}
 # of the largest value: on plain pictures BlazeFace's values are far beyond those on faces, and
 # what FP16's 11 bits lose adds up over its layers
 TOLERANCE = 0.05

@@ -72,9 +72,8 @@ def built(engines_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('engines')
     for name in MODELS:
         for suffix in ('tflite', 'onnx', 'json'):
-            for path in engines_dir.glob(
-                f'{name}*.{suffix}'
-            ):  # face_attention has an original, too
+            # face_attention has an original, too
+            for path in engines_dir.glob(f'{name}*.{suffix}'):
                 shutil.copyfile(path, folder / path.name)
     assert _build(folder, *MODELS, '--optimization-level', '0', '--max-batch', '4') == 0
     return folder

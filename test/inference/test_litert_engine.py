@@ -60,7 +60,7 @@ def test_outputs_are_those_of_the_network_for_each_image_of_the_batch(
     assert [*outputs] == [output.name for output in CONTRACTS[name].outputs]
     for index, image in enumerate(images):
         for tensor, expected in _reference(name, engine.path, image).items():
-            # LiteRT rounds what meets fer's weights to eight bits: the last digit of a pixel counts
+            # LiteRT rounds what meets fer's weights to eight bits: a pixel's last digit counts
             limit = 0.01 if name == 'fer' else 1e-3
             np.testing.assert_allclose(outputs[tensor][index], expected, rtol=1e-4, atol=limit)
 

@@ -43,7 +43,7 @@ class EmotionSettings:
     """
     How expressions are read.
 
-    :param max_rate_hz: images per second that the network is run on; 0: all [Hz].
+    :param max_rate_hz: images per second that the network is run on for a face; 0: all [Hz].
     :param crop_scale: side of the crop of EmoNet or EmotiEffLib over that of the tight landmark
         box; 0: the network's own.
     :param neutral_bonus: how much more often than others faces are taken to be neutral, in
@@ -82,6 +82,7 @@ class _Person:
     def __init__(self, smoothing_s: float) -> None:
         self.smoother = EmotionSmoother(smoothing_s)
         self.neutral = NeutralFaceLearner()
+        self.limit = RateLimit()
 
 
 class EmotionObserver:
@@ -115,7 +116,6 @@ class EmotionObserver:
         self.without_image = 0
         """How many images were due, but not at hand."""
         self._geometry = GeometryExpression()
-        self._limit = RateLimit()
         self.settings = settings or EmotionSettings()
         self._people = People(self._new_person, self.settings.forget_after_s)
         self.adopt(self.settings)
@@ -175,7 +175,7 @@ class EmotionObserver:
 
     def continue_from(self, previous: EmotionObserver) -> None:
         """Go on with the people of an observer that is not used any more."""
-        self._people, self._limit = previous._people, previous._limit
+        self._people = previous._people
         self._people.make = self._new_person
         self.adopt(self.settings)
 
@@ -186,7 +186,6 @@ class EmotionObserver:
     def reset(self) -> None:
         """Forget everybody."""
         self._people.clear()
-        self._limit.reset()
 
     def observe(self, seen: SeenFaces, look: Look) -> list[EmotionReading]:
         """
@@ -194,37 +193,37 @@ class EmotionObserver:
 
         :param seen: its faces.
         :param look: called where a network looks at them.
-        :returns: one reading per face; none where it is not this image's turn (a network runs
-            ``max_rate_hz`` times a second) or the image is not at hand.
+        :returns: one reading per face; none of those whose turn it is not (a network looks
+            at each ``max_rate_hz`` times a second), or where the image is not at hand.
         :raises InferenceError: when the engine fails.
         """
         seen = replace(seen, stamp_s=self._people.advance(seen.stamp_s))
         if self.stream.anew:
-            self._limit.reset()
-        people = [self._people.see(face.face_id, face.tracked_s) for face in seen.faces]
-        if not people:
-            return []
+            for person in self._people:
+                person.limit.reset()
+        people = [(face, self._people.see(face.face_id, face.tracked_s)) for face in seen.faces]
         if self.network is None:
             estimates: Sequence[EmotionEstimate] = [
-                self._read_landmarks(face, person, seen.stamp_s)
-                for face, person in zip(seen.faces, people)
+                self._read_landmarks(face, person, seen.stamp_s) for face, person in people
             ]
         else:
-            if not self._limit.is_due(seen.stamp_s):
-                return []
-            image = look()
+            # each at its own time: faces that take turns are not in every image
+            people = [(face, one) for face, one in people if one.limit.is_due(seen.stamp_s)]
+            image = look() if people else None
             if image is None:
-                self.without_image += 1
+                self.without_image += bool(people)
                 return []
-            self._limit.take(seen.stamp_s, self.settings.max_rate_hz)
+            faces = [face for face, _ in people]
+            for _, person in people:
+                person.limit.take(seen.stamp_s, self.settings.max_rate_hz)
             if isinstance(self.network, LearnedExpression):
-                learners = [person.neutral for person in people]
-                estimates = self.network.run(image, seen.faces, learners, seen.stamp_s)
+                learners = [person.neutral for _, person in people]
+                estimates = self.network.run(image, faces, learners, seen.stamp_s)
             else:
-                estimates = self.network.run(image, seen.faces)
+                estimates = self.network.run(image, faces)
         return [
             EmotionReading(face, self._finish(face, person, estimate, seen.stamp_s))
-            for face, person, estimate in zip(seen.faces, people, estimates)
+            for (face, person), estimate in zip(people, estimates)
         ]
 
     def observe_still(self, seen: SeenFaces, image: npt.NDArray[np.uint8]) -> list[EmotionReading]:
@@ -234,13 +233,12 @@ class EmotionObserver:
         :param image: (H, W, 3) uint8 RGB.
         :raises InferenceError: when the engine fails.
         """
-        kept = self._people, self._limit
+        kept = self._people
         self._people = People(self._new_person, self.settings.forget_after_s)
-        self._limit = RateLimit()
         try:
             return self.observe(seen, lambda: image)
         finally:
-            self._people, self._limit = kept
+            self._people = kept
 
     def _new_person(self) -> _Person:
         return _Person(self.settings.smoothing_s)

@@ -73,6 +73,16 @@ def test_a_network_looks_at_its_rate_at_all_faces_at_once():
     assert found[0][1].estimate.label == 'surprise'
 
 
+def test_faces_that_take_turns_are_read_all_of_them():
+    observer, _ = with_network(max_rate_hz=5.0)
+    read = []
+    for i in range(60):  # every sixth image would always have the same face
+        found = observer.observe(seen(i / 30, seen_face(face_id=f'f{i % 2}')), lambda: IMAGE)
+        read += [one.face.face_id for one in found]
+    assert read.count('f0') == pytest.approx(10, abs=1)
+    assert read.count('f1') == pytest.approx(10, abs=1)
+
+
 def test_an_image_that_is_not_at_hand_is_counted_and_the_next_one_due():
     observer, _ = with_network(max_rate_hz=5.0)
     assert observer.observe(seen(0.0, seen_face()), lambda: None) == []

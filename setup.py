@@ -25,7 +25,11 @@ setup(
     # The interface package and colcon's build, install and log folders lie beside the Python
     # package: name what belongs to it.
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
-    package_data={PACKAGE: ['py.typed', 'perception/faces/*.npz', 'perception/emotion/*.json', 'web/page/*']},
+    package_data={
+        PACKAGE: [
+            *('py.typed', 'perception/faces/*.npz', 'perception/emotion/*.json', 'web/page/*'),
+        ]
+    },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),

@@ -54,8 +54,8 @@ class EmotionNode(FacesInputNode):
         ParameterSpec(
             'max_rate',
             5.0,
-            'how often the network looks at a face; 0: in every image. A CPU takes a core for 0.1 to '
-            '0.2 s per face with EmoNet, 1 ms with the reading expression [Hz]',
+            'how often the network looks at a face; 0: in every image. A CPU takes a core for 0.1 '
+            'to 0.2 s per face with EmoNet, 1 ms with the reading expression [Hz]',
             (0.0, 1000.0),
             dynamic=True,
             basic=True,

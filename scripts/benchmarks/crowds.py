@@ -192,7 +192,7 @@ def live(seconds: float, budget_ms: float) -> None:
         parameters.write_text(json.dumps(tree), encoding='utf-8')
         workload = Workload(('face_detection',), ('faces',), 1)
         log = (Path(folder) / 'log').open('w')
-        with Nodes(workload, Side('crowd'), parameters, log):
+        with Nodes(workload, Side('crowd'), log, (parameters,)):
             end_s = time.monotonic() + 60.0
             while not answers and time.monotonic() < end_s:
                 show(0)

@@ -57,14 +57,16 @@ class Side:
     composed: bool = True
     root: Path = ROOT
 
-    def commands(self, nodes: Sequence[str]) -> list[list[str]]:
+    def commands(self, nodes: Sequence[str], files: Sequence[Path] = ()) -> list[list[str]]:
         """
         Make the command lines that start the nodes.
 
         :param nodes: their names.
+        :param files: of parameters, beside those that are shipped.
         """
-        file = self.root / 'config' / 'aitable.yaml'
-        shared = ['--ros-args', '-r', f'__ns:=/{self.name}', '--params-file', str(file)]
+        shared = ['--ros-args', '-r', f'__ns:=/{self.name}']
+        for file in (self.root / 'config' / 'aitable.yaml', *files):
+            shared += ['--params-file', str(file)]
         modules = [[f'{node}_node', *shared] for node in nodes]
         if self.composed:
             modules = [['component_container', *shared, '-p', f'components:=[{",".join(nodes)}]']]
@@ -97,7 +99,9 @@ class Nodes:
     :param log: file that gets their output.
     """
 
-    def __init__(self, workload: Workload, side: Side, log: Any) -> None:
+    def __init__(
+        self, workload: Workload, side: Side, log: Any, files: Sequence[Path] = ()
+    ) -> None:
         self.workload = workload
         self.side = side
         self._processes = [
@@ -109,7 +113,7 @@ class Nodes:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-            for command in side.commands(workload.nodes)
+            for command in side.commands(workload.nodes, files)
         ]
 
     @property

@@ -22,6 +22,7 @@ import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,6 +38,11 @@ Cut = tuple[Image, npt.NDArray[np.float32]]
 """A picture of 240 x 240 with a face of about 100 pixels in its middle, and its mask."""
 
 
+def rgb(frame: Any) -> Image:
+    """Give a frame of a video as RGB."""
+    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+
+
 def cut(picture: Image, middle: tuple[float, float], width_px: float) -> Cut:
     """Cut a head out."""
     scale = 100.0 / width_px
@@ -46,7 +52,8 @@ def cut(picture: Image, middle: tuple[float, float], width_px: float) -> Cut:
     mask = np.zeros((240, 240), np.float32)
     cv2.ellipse(mask, (120, 108), (75, 98), 0.0, 0.0, 360.0, 1.0, -1)
     head = cv2.warpAffine(picture, matrix, (240, 240), borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(head, np.uint8), cv2.GaussianBlur(mask, (0, 0), 4.0)
+    soft = np.asarray(cv2.GaussianBlur(mask, (0, 0), 4.0), np.float32)
+    return np.asarray(head, np.uint8), soft
 
 
 def paste(image: npt.NDArray[np.float32], head: Cut, x: float, y: float, width_px: float) -> None:
@@ -77,7 +84,7 @@ def filmed(path: Path, middle: tuple[float, float], width_px: float) -> Iterator
         there, frame = capture.read()
         if not there:
             break
-        heads.append(cut(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), middle, width_px))
+        heads.append(cut(rgb(frame), middle, width_px))
     while True:
         yield from heads
         yield from heads[-2:0:-1]
@@ -161,7 +168,7 @@ def main() -> int:
     if options.video is not None:
         there, first = cv2.VideoCapture(str(options.video)).read()
         assert there, f'{options.video} cannot be read'
-        (face, *_) = load().observe_still(cv2.cvtColor(first, cv2.COLOR_BGR2RGB)).faces
+        (face, *_) = load().observe_still(rgb(first)).faces
         x, y, width, height = face.xywh_px.tolist()
         middle = (x + width / 2, y + height / 2)
         pairs['video'] = lambda: (filmed(options.video, middle, width), mirrored(astronaut()))

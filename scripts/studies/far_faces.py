@@ -72,14 +72,15 @@ class Head:
         scale = width_px / self.width_px
         middle = np.array(self.middle_px) - (left, upper)
         while scale < 0.5:  # as a camera does: every pixel of the original counts
-            cut = cv2.resize(cut, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            half = cv2.resize(cut, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            cut = np.asarray(half, np.uint8)
             scale, middle = 2 * scale, middle / 2 - 0.25
         wide = width_px / scale
         cx, cy = middle.tolist()
         mask = np.zeros(cut.shape[:2], np.float32)
         axes = (round(0.72 * wide), round(0.95 * wide))
         cv2.ellipse(mask, (round(cx), round(cy - 0.1 * wide)), axes, 0, 0, 360, 1.0, -1)
-        mask = cv2.GaussianBlur(mask, (0, 0), 0.06 * wide)
+        mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), 0.06 * wide), np.float32)
         matrix = cv2.getRotationMatrix2D((cx, cy), tilt_deg, scale)
         matrix[:, 2] += (x - cx, y - cy)
         size = onto.shape[1::-1]
@@ -111,7 +112,7 @@ def heads(folder: Path, observer: FaceObserver) -> list[Head]:
 def backgrounds(folder: Path) -> list[Image]:
     """Give pictures without people."""
     return [
-        cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+        np.asarray(cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
         for picture in (data.coffee(), data.rocket(), read_picture(folder / 'background.jpg'))
     ]
 

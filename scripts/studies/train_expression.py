@@ -131,8 +131,8 @@ def look(items: Iterator[tuple[Path, str, str]]) -> Faces:
             continue
         if max(picture.shape) < 100:  # crops to the face itself, which no detector would find
             large = cv2.resize(picture, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
-            picture = cv2.copyMakeBorder(large, *[64] * 4, cv2.BORDER_REPLICATE)
-            picture = np.ascontiguousarray(picture, np.uint8)
+            larger = cv2.copyMakeBorder(large, 64, 64, 64, 64, cv2.BORDER_REPLICATE)
+            picture = np.ascontiguousarray(larger, np.uint8)
         found = observer.observe_still(picture).faces
         face = max(found, key=lambda one: float(one.xywh_px[2]), default=None)
         points = None if face is None else face.landmarks_px

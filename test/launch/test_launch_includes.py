@@ -86,7 +86,7 @@ def generate_launch_description():
                     'container': '/my_container',
                     'params_file': 'none',
                     'emotion': 'false',
-                    'emotion_backend': 'onnxruntime',
+                    'face_detection_backend': 'onnxruntime',
                 }.items(),
             ),
         ]

@@ -103,7 +103,7 @@ class Card:
         cursor = x
         if self.tag:
             cursor = draw_text(canvas, self.tag, cursor, y, unit, MUTED) + self.gap
-        known = self.headline not in ('unknown', face.face_id)
+        known = self.headline not in ('uncertain', 'unknown', face.face_id)
         cursor = draw_text(canvas, self.headline, cursor, y, unit, INK if known else MUTED)
         if self.figure:
             draw_text(canvas, self.figure, cursor + self.gap, y, unit, MUTED)

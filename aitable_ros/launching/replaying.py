@@ -176,10 +176,13 @@ def _process(setup: Setup) -> list[Action]:
     nodes = [name for name in PERCEIVING if values[name] == 'true']
     if not nodes:
         raise ValueError('there is nothing to run: every node is switched off')
-    chosen = {name: setup.overrides(name).get('backend') for name in nodes}
-    backends = {name: {'backend': backend} for name, backend in chosen.items() if backend}
+    given_here = {name: setup.overrides(name) for name in nodes}
+    chosen = {
+        name: {key: values[key] for key in ('backend', 'reading') if key in values}
+        for name, values in given_here.items()
+    }
     images = Choice.read(setup).images
-    file, cleaning = setup.write(backends)
+    file, cleaning = setup.write({name: one for name, one in chosen.items() if one})
     files = []
     for number, given in enumerate(setup.parameter_files()):
         # what substitutions made of it lives no longer than `given`

@@ -7,7 +7,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 from launch import Action
 from launch.actions import ExecuteProcess, LogInfo, RegisterEventHandler, Shutdown, TimerAction
@@ -176,11 +176,10 @@ def _process(setup: Setup) -> list[Action]:
     nodes = [name for name in PERCEIVING if values[name] == 'true']
     if not nodes:
         raise ValueError('there is nothing to run: every node is switched off')
-    given_here = {name: setup.overrides(name) for name in nodes}
-    chosen = {
-        name: {key: values[key] for key in ('backend', 'reading') if key in values}
-        for name, values in given_here.items()
-    }
+    chosen: dict[str, dict[str, Any]] = {}
+    for name in nodes:
+        overrides = setup.overrides(name)
+        chosen[name] = {key: overrides[key] for key in ('backend', 'reading') if key in overrides}
     images = Choice.read(setup).images
     file, cleaning = setup.write({name: one for name, one in chosen.items() if one})
     files = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from launch import Action
 from launch.actions import ExecuteProcess, LogInfo, RegisterEventHandler, Shutdown, TimerAction

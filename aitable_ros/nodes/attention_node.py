@@ -26,14 +26,16 @@ from aitable_ros.perception.attention.observer import AttentionObserver, Attenti
 from aitable_ros.perception.head.head_pose import HeadPose
 from aitable_ros.perception.maths.rotation import rotate
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
-from aitable_ros.ros_support.messages.attention import (
+from aitable_ros.ros_support.messages.alerts import (
     alert_to_message,
+    face_signs,
+    posture_signs,
+)
+from aitable_ros.ros_support.messages.attention import (
     attention_to_message,
     event_to_message,
-    face_signs,
     gaze_frame,
     head_pose_from,
-    posture_signs,
 )
 from aitable_ros.ros_support.messages.face_transforms import FaceTransforms
 from aitable_ros.ros_support.messages.faces_with_fatigue import FacesAndFatigue, FacesWithFatigue
@@ -107,8 +109,8 @@ class AttentionNode(FacesInputNode):
 
     def start(self) -> None:
         """Subscribe to what the others publish."""
-        self._faces = self.create_subscription(FaceArray, 'faces', self._take_faces, 10)
         self._others = [
+            self.create_subscription(FaceArray, 'faces', self._take_faces, 10),
             self.create_subscription(Fatigue, 'fatigue', self._take_fatigue, 30),
             self.create_subscription(Posture, 'posture', self.offer, 10),
         ]

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from rclpy.publisher import Publisher
@@ -21,6 +21,7 @@ from aitable_ros.perception.maths.settings import Settings
 from aitable_ros.ros_support.frames.frame_hub import Frame
 from aitable_ros.ros_support.messages.results import faces_to_message
 from aitable_ros.ros_support.node.diagnostics import order_values
+from aitable_ros.ros_support.node.hand_over import give
 from aitable_ros.ros_support.node.managed_node import ManagedNode
 from aitable_ros.ros_support.parameters.from_settings import settings_from, settings_parameters
 from aitable_ros.ros_support.parameters.network_parameters import (
@@ -135,6 +136,7 @@ class FaceDetectionNode(ManagedNode):
         self._publisher = self.create_publisher(FaceArray, 'faces', 10)
         self.loaded: FaceObserver | None = None
         self._face_count = 0
+        self._end_giving: Callable[[], None] = lambda: None
 
     def load(self, values: Mapping[str, Any]) -> FaceObserver:
         """Load BlazeFace and the attention mesh."""
@@ -173,7 +175,12 @@ class FaceDetectionNode(ManagedNode):
 
     def start(self) -> None:
         """Subscribe to the images."""
+        self._end_giving = give(self, self._publisher)
         self.subscribe_to_frames(self.offer)
+
+    def stop(self) -> None:
+        """Hand no faces over any more."""
+        self._end_giving()
 
     def adapt(self) -> None:
         """Follow a change of the image transport."""
@@ -182,7 +189,7 @@ class FaceDetectionNode(ManagedNode):
     def results(self, item: Frame) -> Iterator[tuple[Publisher, Any]]:
         """Find the faces of one frame."""
         assert self.loaded is not None
-        seen = self.loaded.observe(item.rgb(), item.stamp_ns * 1e-9, item.header.frame_id)
+        seen = self.loaded.observe(item.pixels(), item.stamp_ns * 1e-9, item.header.frame_id)
         self.tell_order(self.loaded.stream)
         if seen is None:
             return

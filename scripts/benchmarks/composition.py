@@ -31,6 +31,7 @@ import json
 import os
 import statistics
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -43,6 +44,7 @@ from measured_nodes import (
     Nodes,
     Side,
     Workload,
+    cpu_s,
     pss_mb,
     take_cpus,
 )
@@ -145,6 +147,28 @@ def _ratio(quotients: Sequence[float]) -> str:
     return f'{middle:.3f} (quartiles {low:.3f} and {high:.3f} of {len(quotients)} rounds)'
 
 
+def starts(camera: Camera, workload: Workload, sides: Sequence[Side], count: int, log: Any) -> str:
+    """
+    Start each side so many times in turns, alone, with warm files.
+
+    :returns: a line of the table: time and CPU time until each topic has answered an image.
+    """
+    found: dict[str, list[tuple[float, float]]] = {side.name: [] for side in sides}
+    for index in range(count):
+        for side in sides if index % 2 == 0 else reversed(sides):
+            begun_s = time.monotonic()
+            with Nodes(workload, side, log) as nodes:
+                camera.wait_for(nodes)
+                found[side.name].append((time.monotonic() - begun_s, cpu_s(nodes.pids)))
+    one, other = (np.array(found[side.name]) for side in sides)
+    middle = np.median(one / other, axis=0)
+    said = [' / '.join(f'{value:.2f} s' for value in np.median(a, axis=0)) for a in (one, other)]
+    return (
+        f'until the first answers, time / CPU time, {count} starts of each: {" and ".join(said)}; '
+        f'ratio {middle[0]:.3f} / {middle[1]:.3f}'
+    )
+
+
 def compare(
     camera: Camera,
     workload: Workload,
@@ -194,6 +218,7 @@ def main() -> int:
     parser.add_argument('--seconds', type=float, default=3.0, help='of a round (default 3)')
     parser.add_argument('--settle', type=float, default=1.0, help='before each (default 1)')
     parser.add_argument('--rounds', type=int, default=15, help='of each side (default 15)')
+    parser.add_argument('--starts', type=int, default=0, help='so many of each side (default 0)')
     parser.add_argument('--cpus', type=int, default=2, help='CPUs to use (default 2; 0: all)')
     parser.add_argument(
         '--workloads', nargs='+', choices=WORKLOADS, default=['default'], help='what runs'
@@ -239,6 +264,8 @@ def main() -> int:
                     cpu_ms = ([found.cpu_ms for found in of_side] for of_side in rounds.values())
                     title = f'{name}, {size} bgr8'
                     tables.append(table(title, figures, memory_mb, ratios(*cpu_ms)))
+                    if options.starts:
+                        tables[-1] += '\n' + starts(camera, workload, sides, options.starts, log)
     print(
         f'{cpus} CPUs, {options.rate:g} Hz, {options.rounds} rounds of {options.seconds:g} s each '
         'in turns'

@@ -222,7 +222,7 @@ def run_camera(size: str, rate_hz: float) -> None:
             subscribers = link.publisher.get_subscription_count()
             if subscribers == order['image_subscribers']:
                 link.publish(images[0])
-            time.sleep(0.1)
+            time.sleep(0.02)
             missing = [topic for topic in order['results'] if not link.age_ms[topic]]
             if subscribers == order['image_subscribers'] and not missing:
                 return {}

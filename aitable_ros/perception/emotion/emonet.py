@@ -42,7 +42,7 @@ from aitable_ros.perception.faces.landmarks import (
 )
 from aitable_ros.perception.faces.pipeline import TrackedFace
 from aitable_ros.perception.images.checks import check_image
-from aitable_ros.perception.images.roi import RotatedRoi
+from aitable_ros.perception.images.roi import RotatedRoi, in_rows
 from aitable_ros.perception.maths.settings import Settings, setting
 
 INPUT_SIZE_PX = 256
@@ -315,7 +315,7 @@ class EmoNet:
         :raises InferenceError: when the engine fails or gives other shapes than declared.
         """
         check_image(image)
-        image = np.ascontiguousarray(image)
+        image = in_rows(image)
         unknown = EmotionEstimate.unknown(self.engine.backend, self.model, self.engine.name)
         estimates = [unknown] * len(faces)
         size = self.size_px

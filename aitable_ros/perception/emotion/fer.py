@@ -32,7 +32,7 @@ from aitable_ros.perception.faces.landmarks import LEFT_EYE_OUTER_CORNER, RIGHT_
 from aitable_ros.perception.faces.mesh import landmark_box
 from aitable_ros.perception.faces.pipeline import TrackedFace
 from aitable_ros.perception.images.checks import check_image
-from aitable_ros.perception.images.roi import RotatedRoi
+from aitable_ros.perception.images.roi import RotatedRoi, in_rows
 
 INPUT_SIZE_PX = 64
 """Side of the network's input."""
@@ -120,7 +120,7 @@ class Fer:
         :raises InferenceError: when the engine fails or gives other shapes than declared.
         """
         check_image(image)
-        image = np.ascontiguousarray(image)
+        image = in_rows(image)
         result = np.full((len(faces), len(CLASSES)), np.nan)
         crops: dict[int, npt.NDArray[np.uint8]] = {}
         for index, face in enumerate(faces):

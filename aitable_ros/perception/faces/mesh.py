@@ -11,7 +11,6 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
 from aitable_ros.inference.engine import Engine, InferenceError
 from aitable_ros.perception.faces.landmarks import (
@@ -25,6 +24,7 @@ from aitable_ros.perception.faces.landmarks import (
 from aitable_ros.perception.images.checks import check_float32, check_image
 from aitable_ros.perception.images.roi import RotatedRoi
 from aitable_ros.perception.images.ssd import Detection
+from aitable_ros.perception.maths.logistic import expit
 
 INPUT_SIZE_PX = 192
 """Side of FaceMesh's input."""

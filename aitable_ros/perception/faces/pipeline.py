@@ -35,7 +35,7 @@ from aitable_ros.perception.faces.tracker import FaceObservation, FaceTracker
 from aitable_ros.perception.faces.turns import Turns
 from aitable_ros.perception.images.checks import check_float32, check_image
 from aitable_ros.perception.images.image_stream import ImageStream
-from aitable_ros.perception.images.roi import RotatedRoi
+from aitable_ros.perception.images.roi import RotatedRoi, in_rows
 from aitable_ros.perception.images.ssd import Detection, iou_matrix
 
 _NEARER = 1.5
@@ -182,7 +182,7 @@ class FacePipeline:
         if gap_s is None:
             self._forget()
             gap_s = 0.0
-        image = np.ascontiguousarray(image)
+        image = in_rows(image)
 
         interval_s = self.settings.redetect_interval_s
         looks = gap_s > self.settings.max_gap_s or stamp_s - self._detected_s >= interval_s
@@ -238,7 +238,7 @@ class FacePipeline:
         :raises InferenceError: when an engine fails.
         """
         check_image(image)
-        faces = self._detect(np.ascontiguousarray(image), [], math.nan)
+        faces = self._detect(in_rows(image), [], math.nan)
         return [
             _name(face, f'f{i}', 0.0, detector_keypoints=True) for i, face in enumerate(faces, 1)
         ]

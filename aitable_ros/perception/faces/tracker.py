@@ -9,16 +9,19 @@ import zlib
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from aitable_ros.perception.images.ssd import iou_matrix
 from aitable_ros.perception.maths.settings import Settings, setting
 
 _IMPOSSIBLE = 1e6
 """Cost of a pair that must not be associated; far above the sum of any possible costs."""
+
+_TRIED = 4
+"""Of so many faces all pairings are tried: that takes less than importing SciPy."""
 
 
 @dataclass(frozen=True)
@@ -312,8 +315,24 @@ class FaceTracker:
                 overlap = float(iou_matrix(shifted[None], box[None])[0, 0])
                 if distance <= reach or overlap >= max(settings.min_iou, 1e-9):
                     costs[i, j] = distance + 1.0 - overlap
+        return [(i, tracks[j]) for i, j in _assigned(costs) if costs[i, j] < _IMPOSSIBLE]
+
+
+def _assigned(costs: npt.NDArray) -> list[tuple[int, int]]:
+    """Pair rows with columns so that the sum of the costs is least."""
+    if max(costs.shape) > _TRIED:
+        from scipy.optimize import linear_sum_assignment  # 43 MB, 0.3 s
+
         rows, columns = linear_sum_assignment(costs)
-        return [(int(i), tracks[j]) for i, j in zip(rows, columns) if costs[i, j] < _IMPOSSIBLE]
+        return list(zip(rows.tolist(), columns.tolist()))
+    if costs.shape[0] > costs.shape[1]:
+        return [(i, j) for j, i in _assigned(costs.T)]
+    given = costs.tolist()
+    chosen = min(
+        permutations(range(costs.shape[1]), costs.shape[0]),
+        key=lambda columns: sum(row[j] for row, j in zip(given, columns)),
+    )
+    return list(enumerate(chosen))
 
 
 def _measure(observation: FaceObservation) -> tuple[npt.NDArray, npt.NDArray]:

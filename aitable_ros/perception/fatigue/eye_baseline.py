@@ -144,6 +144,7 @@ class EyeBaseline:
         self._weights = np.zeros((count, _BINS))
         self._bin_observed_s = [0.0] * count
         self._bin_open_ear = [math.nan] * count
+        self._open_ear: float | None = math.nan
         self._observed_s = 0.0
         self._last_s = math.nan
         self._above_s = 0.0
@@ -202,6 +203,7 @@ class EyeBaseline:
         self._bin_observed_s[i] += weight_s
         self._observed_s += weight_s
         self._bin_open_ear[i] = _percentile(weights, settings.percentile)
+        self._open_ear = None
         return False
 
     @property
@@ -215,7 +217,9 @@ class EyeBaseline:
     @property
     def open_ear(self) -> float:
         """EAR of the open eye of an upright head; NaN before the first sample."""
-        return self.open_ear_at(0.0)
+        if self._open_ear is None:  # asked for many times for each sample
+            self._open_ear = self.open_ear_at(0.0)
+        return self._open_ear
 
     def open_ear_at(self, pitch_rad: float) -> float:
         """

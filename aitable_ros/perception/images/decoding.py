@@ -112,7 +112,9 @@ _SHOWN = 40
 _BITS_IN_USE = (10, 12, 14, 16)
 
 
-def image_to_rgb(msg: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray[np.uint8]:
+def image_to_rgb(
+    msg: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS, contiguous: bool = True
+) -> npt.NDArray[np.uint8]:
     """
     Convert a raw or compressed image message to RGB.
 
@@ -135,6 +137,7 @@ def image_to_rgb(msg: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArr
     :param msg: the message; it is not changed.
     :param max_pixels: images of more pixels (width * height) are refused before they are
         decoded or copied.
+    :param contiguous: False: of a ``bgr8`` message a view will do that reads it backwards.
     :returns: (H, W, 3) uint8 RGB, C-contiguous and always read-only: of a tightly packed
         ``rgb8`` message it is a view of the message's own data, which cannot be resized while
         the view lives and must not be written to.
@@ -142,7 +145,7 @@ def image_to_rgb(msg: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArr
     :raises UnsupportedEncodingError: when nothing here can convert the encoding.
     """
     if hasattr(msg, 'encoding'):
-        rgb = _raw_to_rgb(msg, max_pixels)
+        rgb = _raw_to_rgb(msg, max_pixels, contiguous)
     else:
         rgb = _compressed_to_rgb(msg, max_pixels)
     rgb.flags.writeable = False
@@ -169,7 +172,7 @@ def to_8_bits(samples: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
     return (native >> (bits - 8)).astype(np.uint8)
 
 
-def _raw_to_rgb(msg: Any, max_pixels: int) -> npt.NDArray[np.uint8]:
+def _raw_to_rgb(msg: Any, max_pixels: int, contiguous: bool) -> npt.NDArray[np.uint8]:
     width, height, step = int(msg.width), int(msg.height), int(msg.step)
     encoding = str(msg.encoding)
     if encoding not in SUPPORTED_ENCODINGS:  # of which nothing is known, nor whether it is sound
@@ -198,6 +201,8 @@ def _raw_to_rgb(msg: Any, max_pixels: int) -> npt.NDArray[np.uint8]:
         samples = to_8_bits(samples)
     if layout.to_rgb is None:
         return np.ascontiguousarray(samples)
+    if layout.to_rgb == cv2.COLOR_BGR2RGB and not contiguous:
+        return samples[..., ::-1]
     return _to_rgb(samples, layout.to_rgb, what)
 
 

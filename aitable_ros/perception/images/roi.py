@@ -88,7 +88,8 @@ class RotatedRoi:
         """
         Sample the region bilinearly.
 
-        :param image: (H, W, 3) uint8.
+        :param image: (H, W, 3) uint8; also with the channels in reverse order in memory, as a view
+            of BGR pixels has them, which costs nothing: then the crop is turned round.
         :param out_size: side of the crop [px].
         :param border: what lies outside of the image: ``cv2.BORDER_REPLICATE`` (MediaPipe's
             choice for landmarks) or ``cv2.BORDER_CONSTANT`` (zero; its choice for detection).
@@ -97,6 +98,9 @@ class RotatedRoi:
         """
         to_image = self.to_image(out_size)
         sampling = to_image
+        is_reversed = is_view_of_bgr(image)
+        if is_reversed:
+            image = image[..., ::-1]
         stride = -(-max(image.shape[:2]) // _MAX_SIDE_PX)
         if stride > 1:
             image = np.ascontiguousarray(image[::stride, ::stride])
@@ -109,4 +113,16 @@ class RotatedRoi:
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=border,
         )
+        if is_reversed:
+            crop = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB, dst=crop)
         return crop, to_image  # type: ignore[return-value]
+
+
+def is_view_of_bgr(image: npt.NDArray) -> bool:
+    """Tell whether an RGB image is BGR in memory, read backwards."""
+    return image.strides[-1] < 0
+
+
+def in_rows(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return an image as :meth:`RotatedRoi.crop` takes it without a copy, copied if need be."""
+    return image if is_view_of_bgr(image) else np.ascontiguousarray(image)

@@ -11,11 +11,11 @@ from typing import ClassVar
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit
 
 from aitable_ros.inference.engine import Engine, InferenceError
 from aitable_ros.perception.images.checks import check_image
 from aitable_ros.perception.images.roi import RotatedRoi
+from aitable_ros.perception.maths.logistic import expit, logit
 
 NMS_IOU = 0.3
 """Boxes that overlap more than this are one object."""
@@ -183,7 +183,7 @@ class SsdDetector:
         self._engine = engine
         self.input_size_px = engine.inputs[0].shape[1]
         self._anchors_px = anchor_centres(self.grids) * self.input_size_px
-        self._min_logit = float(logit(min_score))
+        self._min_logit = logit(min_score)
 
     def detect(
         self, image: npt.NDArray[np.uint8], roi: RotatedRoi | None = None

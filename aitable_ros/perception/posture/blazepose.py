@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
 from aitable_ros.inference.engine import Engine, InferenceError
 from aitable_ros.perception.images.checks import check_image
 from aitable_ros.perception.images.roi import RotatedRoi
 from aitable_ros.perception.images.ssd import SsdDetector
+from aitable_ros.perception.maths.logistic import expit
 from aitable_ros.perception.posture.body_keypoints import (
     KEYPOINT_COUNT,
     BodyKeypoints,

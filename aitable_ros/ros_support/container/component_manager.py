@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import gc
 import inspect
 import threading
 import time
@@ -34,6 +33,7 @@ from aitable_ros.ros_support.container.request import (
     severity,
     traceback_of,
 )
+from aitable_ros.ros_support.process.executor import collect
 
 
 class ComponentManager:
@@ -173,7 +173,7 @@ class ComponentManager:
                 self._destroy(departure)
             else:
                 left.append(departure.name)
-        gc.collect()
+        collect()
         return tuple(left)
 
     def _construct(
@@ -205,7 +205,7 @@ class ComponentManager:
             problem = ComponentError(f'{request.plugin}: {brief(error)}', details)
         if problem is not None:
             # outside of the handler, where nothing holds the half-made node any more
-            gc.collect()
+            collect()
             raise problem
         if not isinstance(node, Node):
             raise ComponentError(f'{request.plugin} made a {type(node).__name__}, not a node')
@@ -246,7 +246,7 @@ class ComponentManager:
         if destroyed:
             # since the last time the executor, too, has let go of them; nodes are full of
             # cycles, and hold images and networks
-            gc.collect()
+            collect()
         gone = [d for d in destroyed if d.is_gone()]
         with self._lock:
             for departure in gone:

@@ -44,11 +44,12 @@ class PluginRegistry:
         :raises ComponentError: when the package has no such plugin (the message lists those that
             there are), or its module raises.
         """
-        for name, entry_point in self._plugins().items():
-            if package and not _belongs_to(entry_point, package):
-                continue
-            if plugin and plugin in (name, name.partition('::')[2], f'{package}::{name}'):
-                return _import(entry_point)
+        for plugins in (lambda: self._own, self._plugins) if plugin else ():
+            for name, entry_point in plugins().items():  # all that is installed takes a while
+                if package and not _belongs_to(entry_point, package):
+                    continue
+                if plugin in (name, name.partition('::')[2], f'{package}::{name}'):
+                    return _import(entry_point)
         raise ComponentError(self._why_not_found(package, plugin))
 
     def _plugins(self) -> dict[str, EntryPoint]:

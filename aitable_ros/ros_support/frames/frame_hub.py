@@ -59,12 +59,24 @@ class Frame:
         :raises ImageConversionError: when the message is malformed or of an unknown encoding;
             the same error for everyone who asks.
         """
+        return self._converted(contiguous=True)
+
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """
+        Give the pixels to those who only cut regions out of them: BGR images are not converted.
+
+        :returns: (H, W, 3) uint8 RGB, not to be written to; of a BGR image a view of the message.
+        :raises ImageConversionError: as :meth:`rgb`.
+        """
+        return self._converted(contiguous=False)
+
+    def _converted(self, *, contiguous: bool) -> npt.NDArray[np.uint8]:
         with self._lock:
             if self._error is not None:
                 raise self._error
-            if self._rgb is None:
+            if self._rgb is None or (contiguous and not self._rgb.flags.c_contiguous):
                 try:
-                    self._rgb = message_to_rgb(self.message)
+                    self._rgb = message_to_rgb(self.message, contiguous=contiguous)
                 except ImageConversionError as error:
                     self._error = error
                     raise

@@ -26,19 +26,20 @@ DEFAULT_JPEG_QUALITY = 90
 _CODES = {'bgr8': cv2.COLOR_RGB2BGR, 'mono8': cv2.COLOR_RGB2GRAY}
 
 
-def message_to_rgb(msg: Any) -> npt.NDArray[np.uint8]:
+def message_to_rgb(msg: Any, *, contiguous: bool = True) -> npt.NDArray[np.uint8]:
     """
     Convert as :func:`~aitable_ros.perception.images.decoding.image_to_rgb` does.
 
     Other encodings go through cv_bridge where that is installed.
 
     :param msg: sensor_msgs/Image or CompressedImage; it is not changed.
+    :param contiguous: as there.
     :returns: (H, W, 3) uint8 RGB, read-only.
     :raises MalformedImageError: when the message contradicts itself or cannot be decoded.
     :raises UnsupportedEncodingError: when nothing here can convert the encoding.
     """
     try:
-        return image_to_rgb(msg)
+        return image_to_rgb(msg, contiguous=contiguous)
     except UnsupportedEncodingError as error:
         if getattr(msg, 'encoding', SUPPORTED_ENCODINGS[0]) in SUPPORTED_ENCODINGS:
             raise

@@ -1,33 +1,24 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""Readings <-> messages of attention, events and alerts."""
+"""Readings <-> messages of attention and events."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from std_msgs.msg import Header
 
-from aitable_msgs.msg import Alert, Attention, Event, Fatigue, Posture
-from aitable_ros.perception.alerts.policy import AlertChange, FaceSigns, PostureSigns
-from aitable_ros.perception.attention.observer import AttentionReading
-from aitable_ros.perception.events import PersonEvent
-from aitable_ros.perception.fatigue.level import FatigueLevel
+from aitable_msgs.msg import Attention, Event, Fatigue
 from aitable_ros.perception.head.head_pose import HeadPose
 from aitable_ros.perception.maths.rotation import Quaternion, Vector, from_matrix
-from aitable_ros.perception.posture.rule import Posture as SittingPosture
 from aitable_ros.ros_support.messages.results import head_pose_of, transform
 
-_LEVELS = {int(level): level for level in FatigueLevel}
-_POSTURES = {int(state): state for state in SittingPosture}
-_EYES = {
-    Fatigue.EYES_OPEN: False,
-    Fatigue.EYES_WINK_LEFT: False,
-    Fatigue.EYES_WINK_RIGHT: False,
-    Fatigue.EYES_CLOSED: True,
-}
+if TYPE_CHECKING:
+    from aitable_ros.perception.attention.observer import AttentionReading
+    from aitable_ros.perception.events import PersonEvent
 
 
 def attention_to_message(reading: AttentionReading, header: Header) -> Attention:
@@ -56,19 +47,6 @@ def event_to_message(event: PersonEvent, header: Header) -> Event:
     )
 
 
-def alert_to_message(alert: AlertChange, header: Header) -> Alert:
-    """Make the message for an alert; ``header`` is that of the image that decided."""
-    return Alert(
-        header=header,
-        person_id=alert.person,
-        cause=alert.cause,
-        level=alert.level,
-        reason=alert.reason,
-        since=time_of(alert.since_s),
-        acknowledged=bool(alert.acknowledged),
-    )
-
-
 def time_of(stamp_s: float) -> Time:
     """Give header time in seconds as a message, to microseconds; what is no such time: 0."""
     if not abs(stamp_s) < 2**31 - 1:
@@ -87,25 +65,6 @@ def head_pose_from(fatigue: Fatigue) -> HeadPose | None:
         return HeadPose(orientation, position, 0.0, 0.0, bool(fatigue.head_pose_calibrated))
     except ValueError:
         return None
-
-
-def face_signs(fatigue: Fatigue, reading: AttentionReading) -> FaceSigns:
-    """Give what the policy of alerts looks at."""
-    return FaceSigns(
-        _EYES.get(fatigue.eye_state),
-        fatigue.mar,
-        _LEVELS.get(fatigue.level, FatigueLevel.UNKNOWN),
-        fatigue.level_reason,
-        reading.state.zone,
-        reading.state.zone_s,
-        reading.reason,
-    )
-
-
-def posture_signs(posture: Posture) -> PostureSigns:
-    """Give what the policy of alerts looks at."""
-    state = _POSTURES.get(posture.state, SittingPosture.UNKNOWN)
-    return PostureSigns(state, posture.state_reason, bool(posture.still_warning))
 
 
 def gaze_of(attention: Attention | None, header: Header | None = None) -> Vector | None:

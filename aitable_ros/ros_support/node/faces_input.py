@@ -12,6 +12,7 @@ from aitable_msgs.msg import FaceArray
 from aitable_ros.perception.faces.observer import Look, SeenFaces
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
 from aitable_ros.ros_support.messages.results import FACES_TAKEN, faces_from_message
+from aitable_ros.ros_support.node.hand_over import Taker
 from aitable_ros.ros_support.node.managed_node import ManagedNode
 
 
@@ -20,7 +21,7 @@ class FacesInputNode(ManagedNode):
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
-        self._faces: Any = None
+        self._faces: Taker | None = None
         self.face_count = 0
         """How many faces the last image had."""
 
@@ -32,7 +33,7 @@ class FacesInputNode(ManagedNode):
     def start(self) -> None:
         """Subscribe to the faces, and to the images if they are needed."""
         self.adapt()
-        self._faces = self.create_subscription(FaceArray, 'faces', self.offer, 10)
+        self._faces = Taker(self, FaceArray, 'faces', self.offer)
 
     def adapt(self) -> None:
         """Receive images if they are needed."""
@@ -46,8 +47,14 @@ class FacesInputNode(ManagedNode):
         """Unsubscribe."""
         faces, self._faces = self._faces, None
         if faces is not None:
-            self.destroy_subscription(faces)
+            faces.close()
         self.frames.clear()
+
+    def rivals(self) -> str:
+        """See who publishes faces now, and say who does the same as this node."""
+        if self._faces is not None:
+            self._faces.refresh()
+        return super().rivals()
 
     def seen_in(self, message: FaceArray) -> SeenFaces:
         """Return the faces of a message, but for those that no id can be kept of."""
@@ -80,6 +87,6 @@ class FacesInputNode(ManagedNode):
 
         def look() -> Any:
             frame = self.frames.get(stamp_to_ns(header.stamp), header.frame_id)
-            return None if frame is None else frame.rgb()
+            return None if frame is None else frame.pixels()
 
         return look

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -18,6 +19,7 @@ from aitable_ros.ros_support.node.operations import NodeOperations
 from aitable_ros.ros_support.node.services import serve
 from aitable_ros.ros_support.node.worker import Worker
 from aitable_ros.ros_support.node.working_node import WorkingNode
+from aitable_ros.ros_support.process.executor import collect
 
 R = TypeVar('R')
 
@@ -347,6 +349,8 @@ def give_back_free_memory() -> None:
     threads of their own, and loading takes more than what is loaded: it would be held, after some
     reloads several times the networks' size, which a Jetson's GPU would lack, too.
     """
+    if gc.get_freeze_count():
+        collect()
     trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
     if trim is not None:
         trim(ctypes.c_size_t(0))

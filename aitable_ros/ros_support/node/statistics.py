@@ -10,8 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 
 class RateMeter:
     """Events per second over a sliding window [s] of wall-clock time."""
@@ -73,10 +71,14 @@ class LatencyMeter:
     def quantiles(self, *fractions: float) -> tuple[float, ...]:
         """Give quantiles [s], NaN while nothing was noted."""
         with self._lock:
-            values = list(self._durations_s)
-        if not values:
-            return tuple(float('nan') for _ in fractions)
-        return tuple(float(q) for q in np.quantile(values, fractions))
+            values = sorted(self._durations_s)
+        last = len(values) - 1
+        if last < 0:
+            return tuple(math.nan for _ in fractions)
+        places = [(fraction * last, int(fraction * last)) for fraction in fractions]
+        return tuple(
+            values[i] + (place - i) * (values[min(i + 1, last)] - values[i]) for place, i in places
+        )
 
 
 class RecentCounts:

@@ -21,6 +21,7 @@ from aitable_ros.ros_support.frames.image_qos import image_qos
 from aitable_ros.ros_support.node.answering import AnsweringNode
 from aitable_ros.ros_support.node.common_parameters import COMMON_PARAMETERS
 from aitable_ros.ros_support.node.diagnostics import NodeDiagnostics
+from aitable_ros.ros_support.node.hand_over import publish
 from aitable_ros.ros_support.node.health import HealthLimits, Level
 from aitable_ros.ros_support.node.hooks import NodeHooks
 from aitable_ros.ros_support.node.worker import Worker
@@ -45,6 +46,7 @@ class WorkingNode(NodeHooks, AnsweringNode, LifecycleNode):
         self._values_loaded: Mapping[str, Any] = self.values
         self._worker: Worker[Any] | None = None
         self._enabled = True
+        self._rivals: tuple[Mapping[str, int], str] = ({}, '')
         self._frame_subscription: tuple[Any, FrameSubscription] | None = None
         self.meters = NodeDiagnostics(self)
         self.input_rate = self.meters.input_rate
@@ -118,7 +120,7 @@ class WorkingNode(NodeHooks, AnsweringNode, LifecycleNode):
         # integers: stamps may be before 1970, which rclpy's Time does not know
         clock = self.get_clock()
         for publisher, message in self._work(item):
-            publisher.publish(message)
+            publish(publisher, message)
             header = getattr(message, 'header', None)
             # several messages of one image are one result
             if header is not None and header.stamp != noted:
@@ -130,18 +132,22 @@ class WorkingNode(NodeHooks, AnsweringNode, LifecycleNode):
 
     def rivals(self) -> str:
         """Say who does the same as this node, or as what it listens to; empty: nobody."""
-        me = (self.get_name(), self.get_namespace())
-        # nodes that were destroyed keep their name for a while, but not their publishers
-        reporting = self.get_publishers_info_by_topic('/diagnostics')
-        same = sum((one.node_name, one.node_namespace) == me for one in reporting) - 1
-        found = [f'{same} more of this name' * (same > 0)]
         topics = {s.topic_name for s in self.subscriptions if s.topic_name.endswith('/faces')}
         if self._frame_subscription is not None:
             topics.add(self.resolve_topic_name(self._frame_subscription[0][0]))
-        for topic in sorted(topics):
-            count = self.count_publishers(topic)
-            found.append(f'{count} publishers on {topic}' * (count > 1))
-        return '; '.join(filter(None, found))
+        # nodes that were destroyed keep their name for a while, but not their publishers
+        counts = {
+            topic: self.count_publishers(topic) for topic in ('/diagnostics', *sorted(topics))
+        }
+        if counts != self._rivals[0]:  # to ask who they are takes ten times as long
+            me = (self.get_name(), self.get_namespace())
+            reporting = self.get_publishers_info_by_topic('/diagnostics')
+            same = sum((one.node_name, one.node_namespace) == me for one in reporting) - 1
+            found = [f'{same} more of this name' * (same > 0)]
+            for topic in sorted(topics):
+                found.append(f'{counts[topic]} publishers on {topic}' * (counts[topic] > 1))
+            self._rivals = counts, '; '.join(filter(None, found))
+        return self._rivals[1]
 
     def tell_order(self, stream: StreamOrder) -> None:
         """Log what is odd about the order of the images, after one was observed."""

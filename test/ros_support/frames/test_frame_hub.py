@@ -61,9 +61,9 @@ def test_deserialised_once_per_frame_whatever_the_number_of_nodes(graph, publish
 def test_converted_once(graph, publish, monkeypatch):
     conversions = []
 
-    def count(message):
+    def count(message, **how):
         conversions.append(message)
-        return real(message)
+        return real(message, **how)
 
     real = frame_hub.message_to_rgb
     monkeypatch.setattr(frame_hub, 'message_to_rgb', count)

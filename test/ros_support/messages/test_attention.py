@@ -25,8 +25,10 @@ from aitable_ros.perception.events import EventKind, PersonEvent
 from aitable_ros.perception.faces.observer import SeenFaces
 from aitable_ros.perception.images.seeing import Seeing
 from aitable_ros.perception.maths.rotation import rotate
-from aitable_ros.ros_support.messages.attention import (
+from aitable_ros.ros_support.messages.alerts import (
     alert_to_message,
+)
+from aitable_ros.ros_support.messages.attention import (
     event_to_message,
     gaze_of,
     gaze_orientation,

@@ -1,0 +1,148 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""Results that go from node to node inside a process without being sent."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from rclpy.context import Context
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy
+from rclpy.subscription import Subscription
+
+
+class _Topic:
+    """Who gives and who takes a topic inside this process."""
+
+    def __init__(self) -> None:
+        self.givers: tuple[Publisher, ...] = ()
+        self.takers: tuple[Taker, ...] = ()
+
+
+_topics: WeakKeyDictionary[Context, dict[str, _Topic]] = WeakKeyDictionary()
+_given: dict[Publisher, _Topic] = {}
+_lock = threading.RLock()
+
+
+def _topic(context: Context, name: str) -> _Topic:
+    return _topics.setdefault(context, {}).setdefault(name, _Topic())
+
+
+class Taker:
+    """
+    A node's share in a topic: by a ROS subscription, or straight from the nodes of its process.
+
+    The latter while all that publish the topic are of this process and context: then nothing is
+    serialised, sent and deserialised again.
+
+    :param node: subscribes, in its executor's thread; so does :meth:`refresh`.
+    :param message_type: class of the messages.
+    :param topic: resolved against the node.
+    :param callback: gets the messages, from any thread: it must return at once, and not change
+        them.
+    :param depth: of the subscription.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        message_type: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        depth: int = 10,
+    ) -> None:
+        self.topic_name = node.resolve_topic_name(topic)
+        self._node = node
+        self._message_type = message_type
+        self._callback = callback
+        self._depth = depth
+        self._subscription: Subscription | None = None
+        self.straight = False
+        """Whether messages come straight from nodes of this process."""
+        with _lock:
+            shared = _topic(node.context, self.topic_name)
+            shared.takers = (*shared.takers, self)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Go with who publishes now; to be called now and then."""
+        node = self._node
+        with _lock:
+            shared = _topic(node.context, self.topic_name)
+            if self not in shared.takers:
+                return
+            givers = len(shared.givers)
+            self.straight = 0 < givers == node.count_publishers(self.topic_name)
+            if self.straight:
+                self._unsubscribe()
+            elif self._subscription is None:
+                self._subscription = node.create_subscription(
+                    self._message_type, self.topic_name, self._callback, self._depth
+                )
+
+    def take(self, message: Any) -> None:
+        """Get a message of a node of this process."""
+        if self.straight:
+            self._callback(message)
+
+    def close(self) -> None:
+        """Stop receiving; calling it again does nothing."""
+        with _lock:
+            shared = _topic(self._node.context, self.topic_name)
+            shared.takers = tuple(one for one in shared.takers if one is not self)
+            self.straight = False
+            self._unsubscribe()
+
+    def _unsubscribe(self) -> None:
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            self._node.destroy_subscription(subscription)
+
+
+def give(node: Node, publisher: Publisher) -> Callable[[], None]:
+    """
+    Hand what is published by :func:`publish` to the takers of this process from now on.
+
+    :param node: the publisher's, in its executor's thread.
+    :param publisher: of it.
+    :returns: what ends it, in that thread, too; calling it again does nothing.
+    """
+    shared = _topic(node.context, publisher.topic_name)
+
+    def change(add: tuple[Publisher, ...]) -> None:
+        with _lock:
+            others = tuple(one for one in shared.givers if one is not publisher)
+            shared.givers = (*others, *add)
+            _given.pop(publisher, None)
+            _given.update(dict.fromkeys(add, shared))
+            if node.context.ok():
+                for taker in shared.takers:
+                    taker.refresh()
+
+    change((publisher,))
+    return lambda: change(())
+
+
+def publish(publisher: Any, message: Any) -> None:
+    """
+    Hand a message to the takers of this process, and send it to whoever subscribes.
+
+    What nobody subscribes to is not serialised, but for what is kept for those who come later.
+
+    :param publisher: of a node, or what hands over by itself.
+    :param message: nobody may change it any more.
+    """
+    given = _given.get(publisher)
+    for taker in () if given is None else given.takers:
+        taker.take(message)
+    if (
+        not isinstance(publisher, Publisher)  # it sends nothing
+        or publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+        or publisher.get_subscription_count()
+    ):
+        publisher.publish(message)

@@ -7,12 +7,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
 MAX_TEXT_BYTES = 1 << 20
 """Largest catalog or record that is read."""
+
+_KEPT = 64
+_digests: dict[tuple[int, ...], str] = {}
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -57,12 +61,24 @@ def read_json(path: Path) -> Any:
 
 def file_sha256(path: Path) -> str:
     """
-    Return the SHA-256 of a file, in hex.
+    Return the SHA-256 of a file, in hex; of one that did not change, as it was computed before.
 
     :raises OSError: when it cannot be read or is no regular file.
     """
-    digest = hashlib.sha256()
     with open_regular(path) as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        status = os.fstat(file.fileno())
+        known = (
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        )
+        if known not in _digests:
+            digest = hashlib.sha256()
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+            if len(_digests) >= _KEPT:
+                _digests.clear()
+            _digests[known] = digest.hexdigest()
+        return _digests[known]

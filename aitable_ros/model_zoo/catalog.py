@@ -209,13 +209,15 @@ def _parse(text: str) -> Any:
     """
     import yaml  # not at the top: the contracts alone need nothing but NumPy
 
+    loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)  # ten times as fast
+
     depth = 0
-    for event in yaml.parse(text, yaml.SafeLoader):
+    for event in yaml.parse(text, loader):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent) or depth > _MAX_DEPTH:
             raise ValueError('aliases, or nested too deep')
-    return yaml.safe_load(text)
+    return yaml.load(text, loader)
 
 
 def _join(contract: ModelSpec, entry: Any, where: str) -> ModelSpec:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.inference.engine import InferenceError
+from aitable_ros.inference.on_demand import on_demand
 from aitable_ros.inference.selection import AUTO, Load, Selection, close_all, describe, opened
 from aitable_ros.perception.faces.detector import FaceDetector
 from aitable_ros.perception.faces.face_views import FaceViewer, ViewSettings
@@ -155,8 +156,15 @@ class FaceObserver:
             selections = selections or stack.enter_context(opened(load, LIGHT_NETWORKS))
             why_near = ''
             for name in DETECTORS[detector]:
+
+                def again(name: str = name) -> Selection:
+                    return load((name,))[0]
+
                 try:
-                    selections = (*selections, *stack.enter_context(opened(load, (name,))))
+                    (larger,) = stack.enter_context(opened(load, (name,)))
+                    # of several, those that images of this size do not need take no memory
+                    several = len(DETECTORS[detector]) > 1
+                    selections = (*selections, on_demand(larger, again) if several else larger)
                 except InferenceError as error:
                     if detector != AUTO:
                         raise

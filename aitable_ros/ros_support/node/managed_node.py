@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -19,7 +18,7 @@ from aitable_ros.ros_support.node.operations import NodeOperations
 from aitable_ros.ros_support.node.services import serve
 from aitable_ros.ros_support.node.worker import Worker
 from aitable_ros.ros_support.node.working_node import WorkingNode
-from aitable_ros.ros_support.process.executor import collect
+from aitable_ros.ros_support.process.executor import collect_what_was_spared
 
 R = TypeVar('R')
 
@@ -349,8 +348,7 @@ def give_back_free_memory() -> None:
     threads of their own, and loading takes more than what is loaded: it would be held, after some
     reloads several times the networks' size, which a Jetson's GPU would lack, too.
     """
-    if gc.get_freeze_count():
-        collect()
+    collect_what_was_spared()
     trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
     if trim is not None:
         trim(ctypes.c_size_t(0))

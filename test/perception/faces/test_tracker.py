@@ -10,8 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
 
-from aitable_ros.perception.faces.tracker import FaceObservation, FaceTracker, TrackerSettings
+from aitable_ros.perception.faces.tracker import (
+    FaceObservation,
+    FaceTracker,
+    TrackerSettings,
+    _assigned,
+)
 
 FRAME_S = 1.0 / 30.0
 
@@ -224,3 +230,19 @@ def test_whatever_comes_every_observation_gets_one_id_of_its_own(steps):
                 highest = identity.number
             known.add(identity.face_id)
             assert identity.tracked_s >= 0.0
+
+
+@given(
+    st.integers(1, 5).flatmap(
+        lambda columns: st.lists(
+            st.lists(st.floats(0, 10), min_size=columns, max_size=columns), min_size=1, max_size=5
+        )
+    )
+)
+def test_pairs_cost_as_little_as_scipys(costs):
+    given_costs = np.array(costs)
+    pairs = _assigned(given_costs)
+    assert len(pairs) == min(given_costs.shape)
+    assert len(set(np.transpose(pairs)[0])) == len(set(np.transpose(pairs)[1])) == len(pairs)
+    least = given_costs[linear_sum_assignment(given_costs)].sum()
+    assert sum(given_costs[pair] for pair in pairs) == pytest.approx(least)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aitable_ros.perception.images.roi import RotatedRoi
+from aitable_ros.perception.images.roi import RotatedRoi, in_rows
 
 
 def gradient(height: int, width: int) -> np.ndarray:
@@ -105,3 +105,14 @@ def test_region_far_outside_gives_the_border_and_no_error():
     image = gradient(50, 50)
     crop, _ = RotatedRoi(1e7, -1e7, 10.0).crop(image, 8, border=cv2.BORDER_CONSTANT)
     assert not crop.any()
+
+
+@pytest.mark.parametrize('border', [cv2.BORDER_REPLICATE, cv2.BORDER_CONSTANT])
+def test_bgr_pixels_read_backwards_give_the_same_crop(border):
+    image = np.random.default_rng(1).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    view = np.ascontiguousarray(image[..., ::-1])[..., ::-1]
+    roi = RotatedRoi(70.0, 20.0, 37.3, 0.4)
+    out = np.empty((48, 48, 3), np.uint8)
+    roi.crop(view, 48, border=border, out=out)
+    np.testing.assert_array_equal(out, roi.crop(image, 48, border=border)[0])
+    assert in_rows(view) is view

@@ -13,10 +13,12 @@ import rclpy
 from rclpy.qos import QoSProfile
 from ros_fixtures import image_message, until
 from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 
 from aitable_ros.perception.images.decoding import MalformedImageError
 from aitable_ros.ros_support.frames import frame_hub
-from aitable_ros.ros_support.frames.frame_hub import InProcessPublisher, share_frames
+from aitable_ros.ros_support.frames.frame_hub import Frame, InProcessPublisher, share_frames
+from aitable_ros.ros_support.frames.image_conversion import rgb_to_image
 
 RELIABLE = QoSProfile(depth=50)
 PICTURE = np.arange(48 * 64 * 3, dtype=np.uint32).astype(np.uint8).reshape(48, 64, 3)
@@ -76,6 +78,16 @@ def test_converted_once(graph, publish, monkeypatch):
             np.testing.assert_array_equal(frame.rgb(), PICTURE)
             assert not frame.rgb().flags.writeable
     assert len(conversions) == 4
+
+
+def test_bgr_is_converted_only_for_those_who_need_rows():
+    frame = Frame(rgb_to_image(PICTURE, Header(), 'bgr8'))
+    pixels = frame.pixels()
+    np.testing.assert_array_equal(pixels, PICTURE)
+    assert np.shares_memory(pixels, np.frombuffer(frame.message.data, np.uint8))
+    assert not pixels.flags.writeable
+    assert frame.rgb().flags.c_contiguous
+    assert frame.pixels() is frame.rgb()
 
 
 def test_the_others_go_on_when_the_node_that_receives_leaves(graph, publish):

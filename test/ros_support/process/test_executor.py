@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import pytest
 
@@ -21,8 +23,10 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from std_msgs.msg import String
 
 from aitable_ros.ros_support.process.executor import (
+    collect_what_was_spared,
     make_executor,
     quiet_shutdown,
+    spare_what_stays,
     spin_executor,
 )
 
@@ -224,3 +228,22 @@ def test_a_home_folder_that_cannot_be_used_is_one_line(change, line):
     assert told.startswith('error: ')
     assert line in told
     assert 'ROS_LOG_DIR' in told
+
+
+def test_collections_pass_over_what_stays_until_everything_is_looked_at():
+    class Cycle:
+        def __init__(self):
+            self.me = self
+
+    frozen = gc.get_freeze_count()
+    cycle = Cycle()
+    gone = weakref.ref(cycle)
+    spare_what_stays()
+    spare_what_stays()
+    assert gc.get_freeze_count() > frozen
+    del cycle
+    gc.collect()
+    assert gone() is not None
+    collect_what_was_spared()
+    assert gone() is None
+    assert gc.get_freeze_count() == 0

@@ -175,7 +175,8 @@ class FaceDetectionNode(ManagedNode):
 
     def start(self) -> None:
         """Subscribe to the images."""
-        self._end_giving = give(self, self._publisher)
+        if self.hands_over:
+            self._end_giving = give(self, self._publisher)
         self.subscribe_to_frames(self.offer)
 
     def stop(self) -> None:

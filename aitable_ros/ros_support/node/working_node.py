@@ -34,6 +34,8 @@ class WorkingNode(NodeHooks, AnsweringNode, LifecycleNode):
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         self.released = False
+        self.hands_over = True
+        """Whether results may go straight to the other nodes of this process."""
         super().__init__(name, **kwargs)
         self.params = ParameterTable(self, (*COMMON_PARAMETERS, *self.PARAMETERS), self._check)
         self.frames = FrameBuffer()

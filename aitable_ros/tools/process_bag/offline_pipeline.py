@@ -241,7 +241,8 @@ class OfflinePipeline:
             )
         except Exception as error:
             raise PipelineError(f'{name}: {_one_line(error)}') from error
-        # before it is activated, since its subscriptions are made with it
+        # before it is activated, since its subscriptions are made with it; all results come here
+        setattr(node, 'hands_over', False)  # noqa: B010
         setattr(node, 'offer', lambda item: self._inbox.append((node, item)))  # noqa: B010
         self._nodes[name] = node
         done = node.trigger_configure()

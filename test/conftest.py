@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,14 @@ from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.model_zoo.catalog import load_catalog
 from aitable_ros.model_zoo.download import MEDIAPIPE, Wheel, fetch_wheel, read_member
 from aitable_ros.model_zoo.store import SOURCES, WHEELS, ensure_models
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that use DDS in one process, whatever else runs beside them (pytest -n)."""
+    uses_ros = functools.cache(lambda path: 'rclpy' in path.read_text(encoding='utf-8'))
+    for item in items:
+        if uses_ros(item.path):
+            item.add_marker(pytest.mark.xdist_group('ros'))
 
 
 @pytest.fixture(scope='module', autouse=True)

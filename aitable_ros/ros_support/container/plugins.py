@@ -6,10 +6,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from functools import reduce
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from aitable_ros.ros_support.container.request import ComponentError, traceback_of
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = 'rclpy_components'
 """Entry-point group of composable Python nodes, as proposed for rclpy (ros2/rclpy#599)."""
@@ -24,14 +28,14 @@ class PluginRegistry:
     """
 
     def __init__(self, own: Mapping[str, str]) -> None:
-        self._own = {name: EntryPoint(name, value, GROUP) for name, value in own.items()}
+        self._own = dict(own)
 
     def names(self, package: str = '') -> list[str]:
         """Return the names of the known plugins, sorted; only those of a package, if given."""
         return sorted(
             name
             for name, entry_point in self._plugins().items()
-            if not package or _belongs_to(entry_point, package)
+            if not package or _belongs_to(name, entry_point, package)
         )
 
     def find(self, package: str, plugin: str) -> Callable[..., Any]:
@@ -44,17 +48,24 @@ class PluginRegistry:
         :raises ComponentError: when the package has no such plugin (the message lists those that
             there are), or its module raises.
         """
-        for plugins in (lambda: self._own, self._plugins) if plugin else ():
-            for name, entry_point in plugins().items():  # all that is installed takes a while
-                if package and not _belongs_to(entry_point, package):
-                    continue
-                if plugin in (name, name.partition('::')[2], f'{package}::{name}'):
-                    return _import(entry_point)
+        if plugin:
+            # what is installed is looked through only if need be: that takes a while
+            for plugins in (lambda: dict.fromkeys(self._own), self._plugins):
+                for name, entry_point in plugins().items():
+                    if package and not _belongs_to(name, entry_point, package):
+                        continue
+                    if plugin in (name, name.partition('::')[2], f'{package}::{name}'):
+                        value = self._own[name] if entry_point is None else entry_point.value
+                        return _import(name, value)
         raise ComponentError(self._why_not_found(package, plugin))
 
-    def _plugins(self) -> dict[str, EntryPoint]:
-        # looked up every time: a package may be installed while the container runs
-        plugins = dict(self._own)
+    def _plugins(self) -> dict[str, EntryPoint | None]:
+        """Give all plugins by their names; None: one of the own."""
+        # not at the top: it takes 25 ms; looked up every time, since a package may be installed
+        # while the container runs
+        from importlib.metadata import entry_points
+
+        plugins: dict[str, EntryPoint | None] = dict.fromkeys(self._own)
         for entry_point in entry_points(group=GROUP):
             plugins.setdefault(entry_point.name, entry_point)
         return plugins
@@ -77,9 +88,9 @@ class PluginRegistry:
         )
 
 
-def _belongs_to(entry_point: EntryPoint, package: str) -> bool:
-    distribution = entry_point.dist
-    return entry_point.name.startswith(f'{package}::') or (
+def _belongs_to(name: str, entry_point: EntryPoint | None, package: str) -> bool:
+    distribution = None if entry_point is None else entry_point.dist
+    return name.startswith(f'{package}::') or (
         distribution is not None and _normalized(distribution.name) == _normalized(package)
     )
 
@@ -89,17 +100,17 @@ def _normalized(name: str) -> str:
     return re.sub(r'[-_.]+', '-', name).lower()
 
 
-def _import(entry_point: EntryPoint) -> Callable[..., Any]:
+def _import(name: str, value: str) -> Callable[..., Any]:
+    module, _, attribute = value.partition(':')
     try:
-        factory = entry_point.load()
+        factory = reduce(getattr, filter(None, attribute.split('.')), import_module(module))
     except (Exception, SystemExit) as error:  # whatever a stranger's module does on import
         raise ComponentError(
-            f'{entry_point.name}: importing {entry_point.value} failed: '
-            f'{type(error).__name__}: {error}',
+            f'{name}: importing {value} failed: {type(error).__name__}: {error}',
             traceback_of(error),
         ) from error
     if not callable(factory):
-        raise ComponentError(f'{entry_point.name}: {entry_point.value} is not a class')
+        raise ComponentError(f'{name}: {value} is not a class')
     plugin: Callable[..., Any] = factory
     return plugin
 

@@ -88,7 +88,7 @@ class TestSelectRequirements:
         assert set(wanted) <= set(lines)
         assert {'numpy', 'scipy', 'opencv-python'}.isdisjoint(lines)
 
-    @pytest.mark.parametrize('name', ['jazzy.lock', 'ros.lock'])
+    @pytest.mark.parametrize('name', ['jazzy.lock', 'kilted.lock', 'ros.lock'])
     def test_every_locked_package_is_pinned_with_a_hash(self, name):
         lines, _ = select_requirements.parse_lock(
             (REQUIREMENTS / name).read_text(encoding='utf-8')

@@ -370,7 +370,7 @@ class TestServing:
         taken = port_of(web_monitor(graph, tmp_path))
         node = graph.make(WebMonitorNode, 'second', port=taken, token_file=str(tmp_path / 'token'))
         assert until(lambda: 'cannot be listened on' in node.notice)
-        assert node.state == 'inactive'
+        assert until(lambda: node.state == 'inactive')
 
     @pytest.mark.parametrize(
         ('parameters', 'reason'),

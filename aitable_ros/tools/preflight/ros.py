@@ -82,8 +82,12 @@ def check_transport(environment: Mapping[str, str], middleware: str) -> list[Che
             settings = ', '.join(f'{name}={value}' for name, value in chosen.items())
             settings += ' (yours; docs/transport.md says what images need)'
             if reach == 'LOCALHOST':
-                what = 'ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST undoes the transports that you chose'
-                do = 'unset it (no network:=local), or choose config/fastdds.xml: docs/transport.md'
+                what = (
+                    'ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST undoes the transports that you chose'
+                )
+                do = (
+                    'unset it (no network:=local), or choose config/fastdds.xml: docs/transport.md'
+                )
                 problems.append((what, do))
     domain = environment.get('ROS_DOMAIN_ID', '') or '0'
     if not domain.isdecimal() or int(domain) > MAX_DOMAIN_ID:

@@ -82,13 +82,8 @@ def check_transport(environment: Mapping[str, str], middleware: str) -> list[Che
             settings = ', '.join(f'{name}={value}' for name, value in chosen.items())
             settings += ' (yours; docs/transport.md says what images need)'
             if reach == 'LOCALHOST':
-                what = (
-                    'ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST undoes the transports that you chose'
-                )
-                do = (
-                    'unset it (no network:=local), or choose config/fastdds.xml: docs/transport.md'
-                )
-                problems.append((what, do))
+                what = 'ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST undoes the transports chosen'
+                problems.append((what, 'unset it (no network:=local): docs/transport.md'))
     domain = environment.get('ROS_DOMAIN_ID', '') or '0'
     if not domain.isdecimal() or int(domain) > MAX_DOMAIN_ID:
         what = f'ROS_DOMAIN_ID is {domain!r}'

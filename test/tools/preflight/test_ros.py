@@ -74,7 +74,7 @@ class TestRos:
                 },
                 'rmw_fastrtps_cpp',
                 Status.WARNING,
-                'LOCALHOST undoes the transports that you chose',
+                'LOCALHOST undoes the transports chosen',
             ),
             (
                 {'FASTRTPS_DEFAULT_PROFILES_FILE': '/nowhere.xml'},

@@ -81,6 +81,14 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
             install='part of JetPack; elsewhere pip install tensorrt',
             gate='aitable_ros.inference.tensorrt.gate',
         ),
+        'tensorrt_rtx': Backend(
+            module='aitable_ros.inference.tensorrt.rtx_engine',
+            engine='TensorRtRtxEngine',
+            suffix='.rtx',
+            runtimes=('tensorrt_rtx', 'tensorrt_rtx_bindings'),
+            install='pip install tensorrt-rtx-cu13, for desktop RTX cards',
+            gate='aitable_ros.inference.tensorrt.rtx_gate',
+        ),
         'ncnn': Backend(
             module='aitable_ros.inference.ncnn_engine',
             engine='NcnnEngine',

@@ -53,6 +53,8 @@ class LoadedPlan:
         self.log = log
         self._runtime: Any = None
         self.engine: Any = None
+        self.runtime_config: Any = None
+        """How execution contexts are made; None: as by default."""
         self.tensors: tuple[EngineTensor, ...] = ()
 
     def load(self, plan: bytes, path: Path, device: object, *, allow_host_code: bool) -> None:
@@ -84,6 +86,7 @@ class LoadedPlan:
 
     def free(self) -> None:
         """Free the engine, then the runtime; calling it again does nothing."""
+        self.runtime_config = None
         self.engine = None
         self._runtime = None
 

@@ -105,6 +105,8 @@ class PlanBuilder:
     Drives TensorRT through one build.
 
     :param trt: TensorRT's module; :func:`check_options` has found nothing against it.
+    :param device: whose GPU measures kernels; None: see
+        :class:`~aitable_ros.model_zoo.engine_building.rtx_builder.RtxPlanBuilder`.
     :param batches: of :func:`~aitable_ros.model_zoo.engine_building.build_options.batch_profiles`.
     :param watch: told how far it is, where TensorRT says so; from any thread.
     """
@@ -112,14 +114,14 @@ class PlanBuilder:
     def __init__(
         self,
         trt: Any,
-        device: CudaDevice,
+        device: CudaDevice | None,
         options: BuildOptions,
         network: PreparedNetwork,
         batches: Sequence[Sequence[int]],
         watch: Watch,
     ) -> None:
         self._trt = trt
-        self._device = device
+        self._device: Any = device
         self._options = options
         self._prepared = network
         self._batches = batches

@@ -19,6 +19,7 @@ from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.tensorrt.cuda import open_device
 from aitable_ros.inference.tensorrt.gate import local_gpu
+from aitable_ros.inference.tensorrt.gpu_support import trouble_on
 from aitable_ros.inference.tensorrt.runtime import load_tensorrt
 from aitable_ros.inference.tensorrt.sidecar import (
     EngineSidecar,
@@ -209,6 +210,8 @@ def build(request: BuildRequest, report: Report, watch: Watch) -> EngineSidecar 
     gpu = local_gpu()
     if isinstance(gpu, str):
         raise EngineBuildError(gpu)
+    if trouble := trouble_on(gpu.compute_capability, trt.__version__):
+        raise EngineBuildError(trouble)
     source, prepared = request.prepare(typed=needs_typed_graph(trt, options), report=report)
     batches = batch_profiles(options, dynamic=prepared.dynamic)
     key = engine_key(

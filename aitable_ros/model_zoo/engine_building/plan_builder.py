@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from aitable_ros.inference.engine import one_line
 from aitable_ros.inference.tensorrt.cuda import CudaDevice
+from aitable_ros.inference.tensorrt.gpu_support import explain_unsupported
 from aitable_ros.inference.tensorrt.runtime import TensorRtLog, log_of
 from aitable_ros.model_zoo.engine_building.build_options import BuildOptions, EngineBuildError
 from aitable_ros.model_zoo.engine_building.network_preparation import PreparedNetwork
@@ -150,6 +151,8 @@ class PlanBuilder:
                     'not enough memory: close other programs, or lower --workspace-mib or'
                     f' --max-batch; {said}'
                 ) from error
+            if cure := explain_unsupported(said):
+                raise EngineBuildError(f'{cure} [{said}]') from error
             raise
 
     def _build(self, timing_cache: bytes, stack: ExitStack) -> Plan:

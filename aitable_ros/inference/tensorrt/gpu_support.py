@@ -59,6 +59,6 @@ def explain_unsupported(said: str) -> str:
     if capability == '87':
         return f'this TensorRT has no kernels for Orin: {_WAY_OUT}'
     return (
-        f'this TensorRT has no kernels for compute capability {capability[:-1]}.{capability[-1]}: a'
-        ' newer one may have them, for a new GPU, or an older one, for an old GPU'
+        'this TensorRT has no kernels for compute capability'
+        f' {capability[:-1]}.{capability[-1]}: a newer one may, for a new GPU, or an older one'
     )

@@ -38,7 +38,7 @@ def test_orin_needs_jetpack_s_own_or_10_16_1(capability, version, from_pip, fine
             ' not supported by this TensorRT release.)',
             'no kernels for Orin: on a Jetson Orin use',
         ),
-        ('Target GPU SM 120 is not supported by this TensorRT release.', 'compute capability 12.0: a newer'),
+        ('Target GPU SM 120 is not supported by this TensorRT release.', '12.0: a newer one may'),
         ('Error Code 1: Internal Error (Unsupported SM: 0x601)', 'compute capability 6.1'),
         ('Error Code 2: OutOfMemory', ''),
     ],

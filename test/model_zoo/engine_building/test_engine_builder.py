@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tensorrt_builder import ORIN, Bench, toy
+from tensorrt_builder import ORIN, Bench
+from toy_network import toy
 
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.tensorrt.sidecar import read_sidecar, sidecar_path

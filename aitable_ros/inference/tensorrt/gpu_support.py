@@ -4,8 +4,9 @@
 Which TensorRT has kernels for which GPU: Orin's, 8.7, is where people are caught.
 
 NVIDIA's release notes: JetPack's own packages have them. Of those for SBSA (server) systems, which
-pip installs on any aarch64 machine, 10.7 refuses SM 87, 10.13.3 has no kernels for it, and 10.16.1
-is the first that runs there, on JetPack 7.2.
+pip, and NVIDIA's apt repository for servers, install on any aarch64 machine, 10.7 refuses SM 87,
+10.13.3 has no kernels for it (isaac-ros-cli#22), and 10.16.1 is the first that runs there, on
+JetPack 7.2.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ ORIN = '8.7'
 """Compute capability of all Orin modules."""
 
 FIRST_FOR_ORIN = (10, 16, 1)
-"""The first TensorRT from pip with kernels for Orin."""
+"""The first TensorRT for SBSA systems with kernels for Orin."""
+
+FIRST_FOR_SERVERS_ALONE = (10, 13)
+"""From here on to :data:`FIRST_FOR_ORIN` there is none for Jetsons, wherever it came from."""
 
 _WAY_OUT = (
     "on a Jetson Orin use JetPack's own TensorRT (JetPack 6: pip uninstall tensorrt"
@@ -38,11 +42,10 @@ def trouble_on(capability: str, version: str, *, from_pip: bool | None = None) -
     if from_pip is None:
         from_pip = any(map(importlib.util.find_spec, ('tensorrt_libs', 'tensorrt_lean_libs')))
     numbers = tuple(map(int, re.findall(r'\d+', version)[:3]))
-    if capability != ORIN or not from_pip or numbers >= FIRST_FOR_ORIN:
+    for_servers = from_pip or numbers >= FIRST_FOR_SERVERS_ALONE
+    if capability != ORIN or not for_servers or numbers >= FIRST_FOR_ORIN:
         return ''
-    return (
-        f'TensorRT {version} from pip has no kernels for Orin (compute capability 8.7): {_WAY_OUT}'
-    )
+    return f'TensorRT {version} for servers has no kernels for Orin: {_WAY_OUT}'
 
 
 def explain_unsupported(said: str) -> str:

@@ -18,6 +18,7 @@ from aitable_ros.inference.tensorrt.gpu_support import explain_unsupported, trou
         ('8.7', '10.16.1.11', True, True),
         ('8.7', '11.4.1', True, True),
         ('8.7', '10.3.0', False, True),  # of JetPack 6
+        ('8.7', '10.13.3.9', False, False),  # of apt, for servers
         ('8.6', '10.7.0', True, True),
     ],
 )
@@ -25,7 +26,7 @@ def test_orin_needs_jetpack_s_own_or_10_16_1(capability, version, from_pip, fine
     trouble = trouble_on(capability, version, from_pip=from_pip)
     assert (trouble == '') is fine
     if not fine:
-        assert trouble.startswith(f'TensorRT {version} from pip has no kernels for Orin')
+        assert trouble.startswith(f'TensorRT {version} for servers has no kernels for Orin')
         assert 'python3-libnvinfer' in trouble
         assert '10.16.1.11' in trouble
 

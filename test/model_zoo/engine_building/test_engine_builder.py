@@ -46,6 +46,11 @@ class TestRefusals:
         with pytest.raises(EngineBuildError, match='no CUDA device can be used'):
             bench.build()
 
+    def test_a_tensorrt_without_kernels_for_this_gpu(self, bench):
+        bench.trt.__version__ = '10.13.3.9'
+        with pytest.raises(EngineBuildError, match=r'10\.13\.3\.9 for servers has no kernels'):
+            bench.build()
+
     def test_another_network(self, bench):
         bench.write(toy(output='sum'))
         with pytest.raises(

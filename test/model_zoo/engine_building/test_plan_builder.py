@@ -216,6 +216,11 @@ class TestRefusals:
             ('Requested size was 900 bytes: could not be allocated', 'not enough memory: close'),
             ('Error Code 2: OutOfMemory', 'not enough memory: close other programs'),
             (
+                'Error Code 9: API Usage Error (Target GPU SM 87 is not supported by this TensorRT'
+                ' release.)',
+                r'no kernels for Orin: .* 10\.16\.1\.11 .*\[TensorRT: Error Code 9: API Usage',
+            ),
+            (
                 'Could not find any implementation for node',
                 'could not build the engine: TensorRT: Could',
             ),

@@ -3,9 +3,9 @@
 """
 The names of TensorRT's API, and its log, with its real bindings.
 
-With those that are installed, TensorRT-RTX's among them, and with the lean runtime's of 10.x and 11.x, whose wheels import
-without a GPU. These are installed into the cache folder on first use (two times 45 MB); where
-there is no network that is skipped, except in CI.
+With those that are installed, TensorRT-RTX's among them, and with the lean runtime's of 10.x and
+11.x, whose wheels import without a GPU. These are installed into the cache folder on first use
+(two times 45 MB); where there is no network that is skipped, except in CI.
 """
 
 from __future__ import annotations

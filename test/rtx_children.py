@@ -28,6 +28,15 @@ from aitable_ros.model_zoo.engine_building.network_preparation import (
 from aitable_ros.model_zoo.engine_building.rtx_builder import RtxPlanBuilder
 
 
+def _write_emonet(path, spec):
+    from aitable_ros.model_zoo.emonet.network import EmoNet
+    from aitable_ros.model_zoo.emonet.onnx_writer import build_onnx
+
+    state = EmoNet(spec.outputs[0].shape[1]).state_dict()
+    model = build_onnx({key: value.numpy() for key, value in state.items()}, spec)
+    path.write_bytes(model.SerializeToString())
+
+
 def build_every_way(name, folder, ways):
     """
     Build a network's plan in several ways; yield what came of each.
@@ -41,6 +50,8 @@ def build_every_way(name, folder, ways):
     few = half_precision.probe_images
     half_precision.probe_images = lambda shape: few(shape)[:1]  # not what is tested here
     spec = CONTRACTS[name]
+    if name.startswith('emonet'):
+        _write_emonet(Path(folder, f'{name}.onnx'), spec)
     source = find_source(name, Path(folder), spec=spec)
     pictures = Path(folder) / f'{name}.pictures'
     pictures.mkdir(exist_ok=True)
@@ -54,7 +65,7 @@ def build_every_way(name, folder, ways):
         plain = prepare(source, options_for(name, form=form, precision='fp32'), typed=True)
         written = NetworkSource(plain.model, source.origin)
         for precision in precisions:
-            few_ways = ways == 'own' or (ways == 'every one' and form != 'plain')
+            few_ways = ways == 'own' or (ways == 'every one' and form != 'dense')
             if few_ways and precision != 'fp16':
                 continue
             options = options_for(

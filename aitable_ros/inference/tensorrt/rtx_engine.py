@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
+import os
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,7 @@ class TensorRtRtxEngine(TensorRtEngine):
 
     def _open(self, *args: Any) -> None:
         super()._open(*args)
-        with self._failing('cannot be loaded'), self._device:
-            self._keep_kernels()
+        self._keep_kernels()
 
     def _make_runtime_config(self) -> Any:
         trt, engine = self._plan.trt, self._plan.engine
@@ -66,24 +65,25 @@ class TensorRtRtxEngine(TensorRtEngine):
         return config
 
     def _keep_kernels(self) -> None:
-        """Write what was compiled since the file was read."""
-        content = bytes(self._cache.serialize() or b'')
-        if content in (b'', self._cached):
-            return
+        """Write what was compiled since the file was read; what goes wrong is no obstacle."""
         path = self.cache_path
+        half = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
         try:
-            with tempfile.NamedTemporaryFile(
-                dir=path.parent, prefix=f'.{path.name}.', delete=False
-            ) as file:
-                file.write(content)
-            Path(file.name).replace(path)
-        except OSError as error:  # as in a container whose engines are read-only
+            with self._device:
+                content = bytes(self._cache.serialize() or b'')
+            if content in (b'', self._cached):
+                return
+            half.write_bytes(content)
+            half.replace(path)
+            self._cached = content
+        except Exception as error:  # as in a container whose engines are read-only
             _log.info('%s: its kernels are compiled at each start: %s', self, error)
-        self._cached = content
+            with contextlib.suppress(OSError):
+                half.unlink(missing_ok=True)
 
     def _close(self) -> None:
         if self._cache is not None:
-            with contextlib.suppress(Exception), self._device:  # the device may fail
-                self._keep_kernels()
-        self._cache = None
+            self._keep_kernels()
         super()._close()
+        with contextlib.suppress(Exception), self._device:  # which may fail
+            self._cache = None

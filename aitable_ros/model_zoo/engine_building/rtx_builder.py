@@ -183,5 +183,7 @@ def build_rtx(request: RtxBuildRequest, report: Report, watch: Watch) -> EngineS
         built_at=datetime.now(timezone.utc).isoformat(timespec='seconds'),
         targets=targets,
     )
-    write_engine(request.engine_path, plan.content, record, report)
+    path = request.engine_path
+    write_engine(path, plan.content, record, report)
+    path.with_name(f'{path.name}.cache').unlink(missing_ok=True)  # kernels of the one before
     return record

@@ -119,11 +119,14 @@ def test_kernels_are_compiled_once_and_kept_beside_the_engine(gpu, played, engin
     assert sorted(engine_path.parent.iterdir()) == [engine_path, cache]
 
 
-def test_a_folder_that_cannot_be_written_is_no_obstacle(gpu, played, engine_path, monkeypatch):
-    def refuse(**kwargs):
+@pytest.mark.parametrize('step', ['write_bytes', 'replace'])
+def test_a_folder_that_cannot_be_written_is_no_obstacle(
+    gpu, played, engine_path, monkeypatch, step
+):
+    def refuse(self, other):
         raise PermissionError('Permission denied')
 
-    monkeypatch.setattr(rtx_engine.tempfile, 'NamedTemporaryFile', refuse)
+    monkeypatch.setattr(rtx_engine.Path, step, refuse)
     with TensorRtRtxEngine(SPEC, engine_path) as engine:
         assert_right(engine, images(1))
     assert [path.name for path in engine_path.parent.iterdir()] == ['toy.rtx']

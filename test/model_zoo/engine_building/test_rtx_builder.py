@@ -104,8 +104,11 @@ class TestCommand:
         return main(['fer', '--rtx', '--engines-dir', str(folder), *arguments])
 
     def test_builds_and_records_what_it_was_built_for(self, folder, capsys):
-        assert self.build(folder, '--compute-capabilities', '8.9,8.6') == 0
         engine = folder / 'fer.rtx'
+        compiled = folder / 'fer.rtx.cache'
+        compiled.write_bytes(b'kernels of another plan')
+        assert self.build(folder, '--compute-capabilities', '8.9,8.6') == 0
+        assert not compiled.exists()
         record = read_sidecar(engine)
         assert engine.read_bytes().startswith(b'vtrt')
         assert (record.gpu, record.targets) == (None, ('8.6', '8.9'))

@@ -6,13 +6,13 @@
 #
 # With a ROS 2 environment sourced: installs into .venv the Python packages that rosdep does not
 # know (only those that are missing) and builds both packages with colcon into build/ and install/.
-# Without: makes .venv with ROS 2 Jazzy from PyPI (requirements/jazzy.lock) and generates
-# aitable_msgs into .ros/install.
+# Without: makes .venv with ROS 2 from PyPI (requirements/jazzy.lock) and generates aitable_msgs
+# into .ros/install. --distro kilted: with Kilted instead of Jazzy; it stays so in this clone.
 #
 # Either way the environment to work in ends up in .ros/env.bash, which ros_env.sh sources.
 set -euo pipefail
 
-readonly MIN_PYTHON=10 MAX_PYTHON=13  # Python 3.x for which the lock file has ROS wheels
+readonly MIN_PYTHON=10 MAX_PYTHON=13  # Python 3.x for which the lock files have ROS wheels
 readonly MIN_CMAKE=3.16
 readonly MIN_GLIBC=2.28
 
@@ -28,6 +28,9 @@ if ! flock --nonblock "$lock_fd"; then
   echo 'aitable: another setup is running in this folder; waiting for it' >&2
   flock "$lock_fd"
 fi
+
+# The distribution from PyPI: as asked for, as before, or Jazzy.
+distro=$(cat "$state/distro" 2>/dev/null || echo jazzy)
 
 say() { printf 'aitable: %s\n' "$*" >&2; }
 
@@ -214,12 +217,13 @@ build_messages_only() {
 setup_from_pypi() {
   local python python_version python_minor python_headers python_has_venv python_of_system
   choose_python
-  local lock=$root/requirements/jazzy.lock
+  printf '%s\n' "$distro" >"$state/distro"
+  local lock=$root/requirements/$distro.lock
   local wanted
   wanted=$({ printf '%s\n' pypi "$python_version" "$venv"
     cat "$lock" "$root/scripts/maintenance/patch_ros_wheels.py"; } | hash_of)
   if ! venv_is "$wanted"; then
-    say "no ROS 2 environment is sourced: setting up ROS 2 Jazzy from PyPI in .venv (once)"
+    say "no ROS 2 environment is sourced: setting up ROS 2 ${distro^} from PyPI in .venv (once)"
     : >"$log"
     check_system
     make_venv "$python"
@@ -249,7 +253,7 @@ export PYTHONPATH="\$(_aitable_without "\$_aitable_foreign" "\${PYTHONPATH:-}")"
 export LD_LIBRARY_PATH="\$(_aitable_without "\$_aitable_foreign" "\${LD_LIBRARY_PATH:-}")"
 export PATH="\$(_aitable_without "\$_aitable_foreign" "\$PATH")"
 unset COLCON_PREFIX_PATH _aitable_foreign
-export AITABLE_ROS_ENV=pypi ROS_DISTRO=jazzy ROS_VERSION=2 ROS_PYTHON_VERSION=3
+export AITABLE_ROS_ENV=pypi ROS_DISTRO=$distro ROS_VERSION=2 ROS_PYTHON_VERSION=3
 export VIRTUAL_ENV=$(printf %q "$venv")
 _aitable_root=$(printf %q "$root")
 export AMENT_PREFIX_PATH="\$_aitable_root/.ros/install:\$VIRTUAL_ENV"
@@ -352,7 +356,13 @@ write_env() {
   mv "$state/env.bash.new" "$state/env.bash"
 }
 
+case "$*" in
+  '') ;;
+  '--distro jazzy' | '--distro kilted') distro=$2 ;;
+  *) die "unknown arguments: $*" 'usage: scripts/setup.sh [--distro jazzy|kilted]' ;;
+esac
 if [[ ${AITABLE_ROS_ENV:-} != pypi && -n ${ROS_DISTRO:-} ]]; then
+  (($# == 0)) || die "--distro is for machines without ROS; here ROS 2 $ROS_DISTRO is sourced."
   if python3 -c 'import rclpy' 2>"$state/rclpy.log"; then
     setup_on_ros
     exit

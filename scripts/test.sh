@@ -7,8 +7,8 @@
 #   scripts/test.sh                 ruff, mypy, package.xml and all tests
 #   scripts/test.sh -k tracker      only pytest, with these arguments
 #   scripts/test.sh --colcon        ruff, mypy, and the tests through `colcon build && colcon test`
-#   scripts/test.sh --optional      with PyTorch and ncnn (requirements/optional.txt), which a part
-#                                   of the tests needs; goes with the others
+#   scripts/test.sh --optional      with PyTorch, ncnn and TensorRT-RTX (requirements/optional.txt),
+#                                   which a part of the tests needs; goes with the others
 #   scripts/test.sh --help          this text
 set -euo pipefail
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)

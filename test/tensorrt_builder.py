@@ -1,81 +1,39 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
 """
-TensorRT's builder, played: it refuses on demand, and has the names of a version and no others.
+TensorRT's real parser and builder, those of TensorRT-RTX, under the names of other versions.
 
-It parses the ONNX graph into layers and, instead of a plan, gives what it was told, as JSON. The
-names are those of the bindings of 8.5.3, 8.6.0, 10.3.0 and 11.4.0. That what is built runs and
-agrees is for test/gpu, on a real GPU, with the one version that is there.
+Networks are parsed and plans built in earnest, without a GPU. What TensorRT until 10 had beside
+that is noted down and nothing more: the flags for precision, layers that are held in FP32, the
+calibrator, the timing cache. That engines of these versions run and agree is for test/gpu.
 """
 
 from __future__ import annotations
 
 import enum
-import json
 import types
 
-import numpy as np
-import onnx
-from onnx import TensorProto
-from tensorrt_fixtures import ORIN, Speaker
+import pytest
+from tensorrt_fixtures import ORIN
+from toy_network import TOY, toy
 
-from aitable_ros.inference.engine import DYNAMIC, TensorSpec
-from aitable_ros.inference.model_spec import ModelSpec
-from aitable_ros.model_zoo.conversion.onnx_graph import GraphBuilder
-from aitable_ros.model_zoo.engine_building import engine_builder
+from aitable_ros.inference.tensorrt.runtime import log_of
+from aitable_ros.model_zoo.engine_building import engine_builder, plan_builder
 from aitable_ros.model_zoo.engine_building.build_options import BuildOptions
 from aitable_ros.model_zoo.engine_building.engine_builder import BuildRequest, build
 
-_UNTIL_10 = ('FP16', 'INT8', 'OBEY_PRECISION_CONSTRAINTS', 'TF32')
-BUILDER_FLAGS = {
-    '8.5.3': _UNTIL_10,
-    '8.6.0': (*_UNTIL_10, 'VERSION_COMPATIBLE'),
-    '10.3.0': (*_UNTIL_10, 'VERSION_COMPATIBLE'),
-    '11.4.0': ('TF32', 'VERSION_COMPATIBLE'),
-}
+rtx = pytest.importorskip(
+    'tensorrt_rtx_bindings', reason='needs TensorRT-RTX: scripts/test.sh --optional'
+)
+
 NETWORK_FLAGS = {
     '8.5.3': ('EXPLICIT_BATCH',),
     '8.6.0': ('EXPLICIT_BATCH',),
     '10.3.0': ('EXPLICIT_BATCH', 'STRONGLY_TYPED'),
     '11.4.0': ('STRONGLY_TYPED',),
 }
-VERSIONS = tuple(BUILDER_FLAGS)
-
-UINT8, FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)
-TOY = ModelSpec(
-    'toy',
-    (TensorSpec('image', (DYNAMIC, 4, 4, 3), UINT8),),
-    (TensorSpec('mean', (DYNAMIC, 1), FLOAT32),),
-    tflite_outputs={'conv2d_1': 'mean'},
-)
-HEAD = ['Conv_4', 'Reshape_5']
-
-
-def toy(batch=DYNAMIC, output='mean', scale=1.0, open_shape=False):
-    """
-    Return two convolutions, as far as TensorRT's part is concerned a network.
-
-    :param scale: of the first one's weights; 1,000 brings its values near to FP16's end.
-    :param open_shape: compute the output's shape in the graph, as PyTorch's exporter likes to.
-    """
-    builder = GraphBuilder()
-    pixels = builder.node('Cast', ['image'], to=TensorProto.FLOAT)
-    planes = builder.node('Transpose', [pixels], perm=[0, 3, 1, 2])
-    weights = np.random.default_rng(0).normal(0, scale, (5, 3, 3, 3)).astype(np.float32)
-    features = builder.node('Conv', [planes, builder.constant(weights)], kernel_shape=[3, 3])
-    positive = builder.node('Relu', [features])
-    kernel = builder.constant(np.full((1, 5, 2, 2), 0.05, np.float32))
-    head = builder.node('Conv', [positive, kernel], kernel_shape=[2, 2])
-    shape = builder.constant(np.array([0, 1], np.int64))
-    if open_shape:
-        sizes = builder.node('Shape', [head])
-        first = builder.node('Gather', [sizes, builder.constant(np.array([0], np.int64))])
-        one = builder.constant(np.array([1], np.int64))
-        shape = builder.node('Concat', [first, one], axis=0)
-    builder.node('Reshape', [head, shape], output=output)
-    inputs = (TensorSpec('image', (batch, 4, 4, 3), UINT8),)
-    outputs = (TensorSpec(output, (batch, 1), FLOAT32),)
-    return builder.model('toy', inputs, outputs)
+VERSIONS = tuple(NETWORK_FLAGS)
+_ONLY_UNTIL_10 = ('FP16', 'INT8', 'OBEY_PRECISION_CONSTRAINTS')
 
 
 class Bench:
@@ -87,6 +45,8 @@ class Bench:
         self.lines, self.progress = [], []
         monkeypatch.setattr(engine_builder, 'load_tensorrt', lambda: self.trt)
         monkeypatch.setattr(engine_builder, 'local_gpu', lambda: ORIN)
+        # in one process it speaks to the first log alone
+        monkeypatch.setattr(plan_builder, 'log_of', lambda trt: log_of(rtx))
         self.write(toy())
 
     def write(self, model):
@@ -99,60 +59,118 @@ class Bench:
         return build(self.request(**options), self.lines.append, self.progress.append)
 
     def told(self, **options):
-        """Build, and return what the builder was told, which the plan consists of."""
+        """Build, and return what the builder was told."""
         assert self.build(**options) is not None
-        return json.loads(self.engine.read_bytes())
+        assert self.engine.read_bytes().startswith(b'vtrt')
+        return self.trt.told
+
+    def say(self, text, severity='ERROR'):
+        log_of(rtx).logger.log(rtx.ILogger.Severity.__members__[severity], text)
+
+
+class Layer:
+    """A layer that the parser made; what is asked of it beside is noted down."""
+
+    def __init__(self, real):
+        self.real, self.precision, self.output_types = real, None, {}
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+
+    def set_output_type(self, index, dtype):
+        self.output_types[index] = dtype
+
+
+class Network:
+    def __init__(self, real, flags, trt):
+        self.real, self.flags, self._trt, self._layers = real, flags, trt, None
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+
+    @property
+    def layers(self):
+        if self._layers is None:
+            found = map(self.real.get_layer, range(self.real.num_layers))
+            self._layers = [Layer(one) for one in found if one.name != self._trt.loses_layer]
+        return self._layers
+
+    @property
+    def num_layers(self):
+        return len(self.layers)
+
+    def get_layer(self, index):
+        return self.layers[index]
 
 
 def make(version, gpu):
-    """Return the module, as of one version."""
+    """Return the module, as of one version; refuses a build, or loses a layer, on demand."""
     trt = types.ModuleType('tensorrt')
-    trt.__version__, trt.float32, trt.speaker = version, 'FLOAT', Speaker(trt)
-    trt.BuilderFlag = enum.Enum('BuilderFlag', BUILDER_FLAGS[version], start=0)
+    vars(trt).update({name: getattr(rtx, name) for name in dir(rtx) if name[0] != '_'})
+    trt.__version__, trt.refuses_build, trt.loses_layer, trt.told = version, '', '', {}
+    until_10 = not version.startswith('11')
+    flags = [name for name in dir(rtx.BuilderFlag) if name.isupper()]
+    if version == '8.5.3':
+        flags.remove('VERSION_COMPATIBLE')
+    trt.BuilderFlag = enum.Enum('BuilderFlag', [*flags, *_ONLY_UNTIL_10 * until_10], start=0)
     trt.NetworkDefinitionCreationFlag = enum.IntEnum('N', NETWORK_FLAGS[version], start=0)
-    trt.TacticSource = enum.IntEnum('TacticSource', ('CUDNN', 'JIT_CONVOLUTIONS'), start=2)
-    trt.MemoryPoolType = enum.Enum('MemoryPoolType', ('WORKSPACE',))
-    trt.LayerType = enum.Enum('LayerType', ('CONSTANT', 'OTHER'))
     preview = ('PROFILE_SHARING_0806',) if version != '8.5.3' else ('OTHER_0805',)
     trt.PreviewFeature = enum.Enum('PreviewFeature', preview)
-    trt.refuses_build, trt.parser_errors, trt.loses_layer = '', [], ''
-    if hasattr(trt.BuilderFlag, 'INT8'):
+    if until_10:
         trt.IInt8EntropyCalibrator2 = type('IInt8EntropyCalibrator2', (), {})
-    if version.startswith(('10', '11')):
-        trt.IProgressMonitor = type('IProgressMonitor', (), {})
+    if version.startswith('8'):
+        del trt.IProgressMonitor
 
     class Config:
+        """The real configuration, and what it has no name for."""
+
         if version != '8.5.3':
-            builder_optimization_level = 3
+            builder_optimization_level = property(
+                lambda self: self.real.builder_optimization_level,
+                lambda self, level: setattr(self.real, 'builder_optimization_level', level),
+            )
 
-        def __init__(self):
-            self.flags, self.told, self.profiles = {'TF32'}, {}, []
+        def __init__(self, real):
+            vars(self).update(real=real, flags={'TF32'}, noted={}, profiles=[])
+            real.set_flag(rtx.BuilderFlag.TF32)
 
-        def clear_flag(self, flag):
-            self.flags.discard(flag.name)
+        def __getattr__(self, name):
+            return getattr(self.real, name)
+
+        def __setattr__(self, name, value):
+            if name == 'int8_calibrator':
+                self.noted[name] = value
+            elif name == 'progress_monitor':
+                self.real.progress_monitor = value
+            else:
+                super().__setattr__(name, value)
 
         def set_flag(self, flag):
             self.flags.add(flag.name)
+            # no plan for other versions is built here
+            if flag.name not in (*_ONLY_UNTIL_10, 'VERSION_COMPATIBLE'):
+                self.real.set_flag(getattr(rtx.BuilderFlag, flag.name))
+
+        def clear_flag(self, flag):
+            self.flags.discard(flag.name)
+            self.real.clear_flag(getattr(rtx.BuilderFlag, flag.name))
 
         def get_flag(self, flag):
             return flag.name in self.flags
 
-        def set_memory_pool_limit(self, pool, size):
-            self.told[pool.name] = size
-
         def set_tactic_sources(self, sources):
-            self.told['tactics'] = sources
+            self.noted['tactics'] = sources
             return True
 
         def set_preview_feature(self, feature, on):
-            self.told[feature.name] = on
+            self.noted[feature.name] = on
 
         def set_calibration_profile(self, profile):
-            self.told['calibration'] = profile.shapes
+            self.noted['calibration'] = [list(map(int, s)) for s in profile.get_shape('image')]
 
         def add_optimization_profile(self, profile):
-            self.profiles.append(profile.shapes)
-            return len(self.profiles) - 1
+            self.profiles.append([list(map(int, s)) for s in profile.get_shape('image')])
+            return self.real.add_optimization_profile(profile)
 
         def create_timing_cache(self, content):
             return types.SimpleNamespace(content=content, serialize=lambda: content + b'+')
@@ -160,84 +178,37 @@ def make(version, gpu):
         def set_timing_cache(self, cache, ignore_mismatch):
             return cache.content != b'damaged'
 
-    class Profile:
-        def __init__(self):
-            self.shapes = {}
-
-        def set_shape(self, name, low, opt, high):
-            self.shapes[name] = [list(low), list(opt), list(high)]
-
     class Builder:
-        if not version.startswith('11'):
+        if until_10:
             platform_has_fast_fp16 = platform_has_fast_int8 = True
-        create_builder_config = staticmethod(Config)
-        create_optimization_profile = staticmethod(Profile)
 
         def __init__(self, logger):
             gpu.require_context()
-            assert logger is trt.speaker.loggers[-1]
+            self.real = rtx.Builder(logger)
+            self.create_optimization_profile = self.real.create_optimization_profile
+
+        def create_builder_config(self):
+            return Config(self.real.create_builder_config())
 
         def create_network(self, flags):
-            return types.SimpleNamespace(flags=flags)
+            return Network(self.real.create_network(0), flags, trt)
 
         def build_serialized_network(self, network, config):
             gpu.require_context()
             if trt.refuses_build:
-                trt.speaker.say(trt.refuses_build)
+                log_of(rtx).logger.log(rtx.ILogger.Severity.ERROR, trt.refuses_build)
                 return None
             _calibrate(network, config)
-            monitor = getattr(config, 'progress_monitor', None)
-            if monitor is not None:
-                monitor.phase_start('Building', None, 2)
-                monitor.phase_start('Timing', 'Building', 4)
-                assert monitor.step_complete('Timing', 0) is True
-                monitor.step_complete('Building', 0)
-                monitor.phase_finish('Timing')
-                monitor.phase_finish('Building')
-            return _plan(network, config)
+            trt.told = _told(network, config)
+            return self.real.build_serialized_network(network.real, config.real)
 
-    class Parser:
-        def __init__(self, network, logger):
-            self.network = network
-            self.num_errors = len(trt.parser_errors)
-            self.get_error = lambda index: trt.parser_errors[index]
-
-        def parse(self, content):
-            _read(self.network, onnx.load_model_from_string(content), trt)
-            return not trt.parser_errors
-
-    trt.IBuilderConfig, trt.Builder, trt.OnnxParser = Config, Builder, Parser
+    trt.IBuilderConfig, trt.Builder = Config, Builder
+    trt.OnnxParser = lambda network, logger: rtx.OnnxParser(network.real, logger)
     return trt
 
 
-def _read(network, model, trt):
-    values = [*onnx.shape_inference.infer_shapes(model).graph.value_info, *model.graph.output]
-    elements = {value.name: value.type.tensor_type.elem_type for value in values}
-    names = {TensorProto.FLOAT: 'FLOAT', TensorProto.FLOAT16: 'HALF'}
-    network.layers = []
-    for node in model.graph.node:
-        dtypes = [names.get(elements.get(name), 'OTHER') for name in node.output]
-        layer = types.SimpleNamespace(name=node.name, op_type=node.op_type, precision=None)
-        layer.type = trt.LayerType['CONSTANT' if node.op_type == 'Constant' else 'OTHER']
-        layer.outputs = [types.SimpleNamespace(dtype=dtype) for dtype in dtypes]
-        layer.num_outputs, layer.get_output = len(dtypes), layer.outputs.__getitem__
-        layer.output_types = {}
-        layer.set_output_type = layer.output_types.__setitem__
-        if node.name != trt.loses_layer:
-            network.layers.append(layer)
-    network.inputs = [
-        types.SimpleNamespace(
-            name=entry.name,
-            shape=tuple(d.dim_value or -1 for d in entry.type.tensor_type.shape.dim),
-        )
-        for entry in model.graph.input
-    ]
-    network.num_layers, network.get_layer = len(network.layers), network.layers.__getitem__
-    network.num_inputs, network.get_input = len(network.inputs), network.inputs.__getitem__
-
-
 def _calibrate(network, config):
-    calibrator = getattr(config, 'int8_calibrator', None)
+    calibrator = config.noted.pop('int8_calibrator', None)
     if calibrator is None:
         return
     assert calibrator.read_calibration_cache() is None
@@ -245,24 +216,25 @@ def _calibrate(network, config):
     while (pointers := calibrator.get_batch(['image'])) is not None:
         assert len(pointers) == 1
     # From a batch TensorRT takes as many as the network has, or the profile where that is open.
-    (batch,) = {tensor.shape[0] for tensor in network.inputs}
+    batch = network.get_input(0).shape[0]
     if batch < 1:
-        batch = config.told['calibration']['image'][1][0]
+        batch = config.noted['calibration'][1][0]
     assert size == batch
 
 
-def _plan(network, config):
-    held = sorted(layer.name for layer in network.layers if layer.precision == 'FLOAT')
+def _told(network, config):
+    held = sorted(layer.name for layer in network.layers if layer.precision is not None)
     assert held == sorted(layer.name for layer in network.layers if layer.output_types)
-    told = {
+    outputs = [one.get_output(i) for one in network.layers for i in range(one.num_outputs)]
+    return {
         'network_flags': network.flags,
         'flags': sorted(config.flags),
         'held': held,
-        'dtypes': sorted({output.dtype for layer in network.layers for output in layer.outputs}),
-        'operators': sorted({layer.op_type for layer in network.layers}),
-        'inputs': {tensor.name: list(tensor.shape) for tensor in network.inputs},
+        'dtypes': sorted({output.dtype.name for output in outputs}),
+        'layers': sorted({layer.type.name for layer in network.layers}),
+        'input': list(network.get_input(0).shape),
         'profiles': config.profiles,
         'level': getattr(config, 'builder_optimization_level', None),
-        **config.told,
+        'workspace': config.real.get_memory_pool_limit(rtx.MemoryPoolType.WORKSPACE),
+        **config.noted,
     }
-    return json.dumps(told).encode()

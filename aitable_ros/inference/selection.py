@@ -81,6 +81,14 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
             install='part of JetPack; elsewhere pip install tensorrt',
             gate='aitable_ros.inference.tensorrt.gate',
         ),
+        'tensorrt_rtx': Backend(
+            module='aitable_ros.inference.tensorrt.rtx_engine',
+            engine='TensorRtRtxEngine',
+            suffix='.rtx',
+            runtimes=('tensorrt_rtx', 'tensorrt_rtx_bindings'),
+            install='pip install tensorrt-rtx-cu13, for desktop RTX cards',
+            gate='aitable_ros.inference.tensorrt.rtx_gate',
+        ),
         'ncnn': Backend(
             module='aitable_ros.inference.ncnn_engine',
             engine='NcnnEngine',
@@ -117,6 +125,14 @@ class Skipped:
         return f'{self.backend}: {self.reason}'
 
 
+def list_skipped(skipped: Iterable[Skipped]) -> str:
+    """Say why each was passed over, and what holds for several, as of no GPU, once."""
+    names: dict[str, list[str]] = {}
+    for one in skipped:
+        names.setdefault(one.reason, []).append(one.backend)
+    return '; '.join(f'{", ".join(backends)}: {reason}' for reason, backends in names.items())
+
+
 @dataclass(frozen=True)
 class Selection:
     """
@@ -140,7 +156,7 @@ class Selection:
         """Say in one line what runs from which file, and why each earlier backend does not."""
         line = f'{self.engine.name} runs on {self.backend} ({self.path})'
         if self.skipped:
-            line += '; skipped: ' + '; '.join(map(str, self.skipped))
+            line += f'; skipped: {list_skipped(self.skipped)}'
         return line
 
     @property
@@ -217,7 +233,7 @@ def load_engine(
             known = _is_known(spec, engine.path)
             return Selection(engine, name, engine.path, tuple(skipped), known)
         skipped.append(Skipped(name, reason))
-    reasons = '; '.join(map(str, skipped)) or 'its chain of backends is empty'
+    reasons = list_skipped(skipped) or 'its chain of backends is empty'
     raise NoBackendError(f'{spec.name} has no working backend: {reasons}', skipped)
 
 

@@ -127,8 +127,9 @@ class ComponentContainer(AnsweringNode, Node):
 
     def destroy_node(self) -> None:
         """Destroy the composed nodes and the container itself."""
-        self.close()
-        self._importing.stop()
+        if hasattr(self, '_importing'):  # Kilted destroys also one whose constructor raised
+            self.close()
+            self._importing.stop()
         super().destroy_node()
 
     def _request_for(self, name: str) -> ComponentRequest:

@@ -26,6 +26,8 @@ from aitable_ros.inference.selection import (
     Backend,
     NoBackendError,
     Selection,
+    Skipped,
+    list_skipped,
     load_engine,
 )
 from aitable_ros.inference.tensorrt import gate as tensorrt_gate
@@ -79,6 +81,16 @@ def test_the_chain_s_order_decides(spec: ModelSpec, folder: Path) -> None:
     assert (chosen.backend, chosen.skipped) == ('onnxruntime', ())
     assert chosen.path == folder / 'face_mesh.onnx'
     _check_runs(chosen)
+
+
+def test_a_reason_that_holds_for_several_is_told_once() -> None:
+    skipped = (
+        Skipped('tensorrt', 'there is no GPU'),
+        Skipped('tensorrt_rtx', 'there is no GPU'),
+        Skipped('litert', 'not installed'),
+    )
+    told = 'tensorrt, tensorrt_rtx: there is no GPU; litert: not installed'
+    assert list_skipped(skipped) == told
 
 
 def test_a_missing_file_is_skipped_with_the_command_that_brings_it(

@@ -33,15 +33,15 @@ def written(tmp_path: Path):
 def test_the_package_s_own_catalog_has_every_model(catalog: dict[str, ModelSpec]) -> None:
     assert set(catalog) == set(CONTRACTS)
     for name, spec in catalog.items():
-        assert spec.chain[0] == 'tensorrt'
+        assert spec.chain[:2] == ('tensorrt', 'tensorrt_rtx')
         if name.startswith('pose_'):  # LiteRT cannot leave out the segmentation mask
-            assert spec.chain[1:] == ('onnxruntime', 'litert')
+            assert spec.chain[2:] == ('onnxruntime', 'litert')
         elif name in SOURCES:
-            assert spec.chain[1:] == ('litert', 'onnxruntime')
+            assert spec.chain[2:] == ('litert', 'onnxruntime')
         elif name.startswith('emotieff'):
-            assert spec.chain[1:] == ('onnxruntime',)
+            assert spec.chain[2:] == ('onnxruntime',)
         else:
-            assert spec.chain[1:] == ('ncnn', 'onnxruntime', 'pytorch')
+            assert spec.chain[2:] == ('ncnn', 'onnxruntime', 'pytorch')
     assert {name for name, spec in catalog.items() if spec.required} == {
         'face_detection',
         'face_mesh',

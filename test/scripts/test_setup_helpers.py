@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -88,7 +89,7 @@ class TestSelectRequirements:
         assert set(wanted) <= set(lines)
         assert {'numpy', 'scipy', 'opencv-python'}.isdisjoint(lines)
 
-    @pytest.mark.parametrize('name', ['jazzy.lock', 'ros.lock'])
+    @pytest.mark.parametrize('name', ['jazzy.lock', 'kilted.lock', 'ros.lock'])
     def test_every_locked_package_is_pinned_with_a_hash(self, name):
         lines, _ = select_requirements.parse_lock(
             (REQUIREMENTS / name).read_text(encoding='utf-8')
@@ -97,6 +98,41 @@ class TestSelectRequirements:
         for package, text in lines.items():
             assert '==' in text[0], package
             assert any('--hash=sha256:' in line for line in text), package
+
+
+def test_kilted_s_lock_has_what_jazzy_s_list_wants_by_its_names_and_else_the_same_versions():
+    script, wanted = REQUIREMENTS / 'kilted.sed', REQUIREMENTS / 'jazzy.in'
+    renamed = subprocess.run(
+        ['sed', '-f', str(script), str(wanted)], capture_output=True, text=True, check=True
+    ).stdout
+    assert 'jazzy' not in renamed
+    jazzy, kilted = (
+        {
+            name: lines[0].split('==')[1].split()[0]
+            for name, lines in select_requirements.parse_lock(
+                (REQUIREMENTS / f'{distro}.lock').read_text(encoding='utf-8')
+            )[0].items()
+        }
+        for distro in ('jazzy', 'kilted')
+    )
+    names = set(select_requirements.requirement_names(renamed))
+    assert names <= set(kilted)
+    assert any(name.startswith('ros-kilted-') for name in names)
+    others = {name for name in jazzy if not name.startswith('ros-')}
+    assert {name: kilted.get(name) for name in others} == {name: jazzy[name] for name in others}
+
+
+@pytest.mark.parametrize('arguments', [['--distro', 'humble'], ['--distro'], ['kilted']])
+def test_setup_refuses_what_it_does_not_know(tmp_path, arguments):
+    shutil.copytree(SCRIPTS, tmp_path / 'scripts')
+    result = subprocess.run(
+        ['bash', str(tmp_path / 'scripts' / 'setup.sh'), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert '[--distro jazzy|kilted]' in result.stderr
 
 
 class TestPatchRosWheels:

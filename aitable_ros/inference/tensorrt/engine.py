@@ -10,7 +10,7 @@ import logging
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from aitable_ros.inference.tensorrt.prepared_batch import (
     RunMemory,
     workspace_bytes,
 )
-from aitable_ros.inference.tensorrt.runtime import load_tensorrt, log_of
+from aitable_ros.inference.tensorrt.runtime import MODULES, load_tensorrt, log_of
 from aitable_ros.inference.tensorrt.tensors import bind_tensors
 
 MAX_PREPARED_BATCHES = 8
@@ -109,6 +109,7 @@ class TensorRtEngine(Engine):
     """
 
     backend = 'tensorrt'
+    modules: Sequence[str] = MODULES
 
     def __init__(
         self,
@@ -138,7 +139,7 @@ class TensorRtEngine(Engine):
         self._use_graphs = cuda_graph
         self._prepared: OrderedDict[int, PreparedBatch] = OrderedDict()
         try:
-            trt = load_tensorrt()
+            trt = load_tensorrt(self.modules)
             self._plan = LoadedPlan(trt, log_of(trt))
             content = read_plan(self.path)
             self._device: CudaDevice = open_device(device)
@@ -149,6 +150,7 @@ class TensorRtEngine(Engine):
         try:
             with self._failing('cannot be loaded'), self._device:
                 self._plan.load(content, self.path, self._device, allow_host_code=allow_host_code)
+                self._plan.runtime_config = self._make_runtime_config()
                 spec = self._plan.complete(spec)
                 self.inputs, self.outputs = spec.inputs, spec.outputs
                 bindings = bind_tensors(spec, self._plan.tensors)
@@ -163,6 +165,10 @@ class TensorRtEngine(Engine):
             self._closed = True
             self._close()
             raise
+
+    def _make_runtime_config(self) -> Any:
+        """Return how TensorRT makes contexts, where it makes the graphs itself; None elsewhere."""
+        return None
 
     @property
     def max_batch(self) -> int:
@@ -300,7 +306,7 @@ class TensorRtEngine(Engine):
             # Also what TensorRT puts off until the first run would be missing in the record.
             prepared.enqueue()
             self._memory.stream.synchronize()
-            if self._use_graphs:
+            if self._use_graphs and self._plan.runtime_config is None:
                 self._record(prepared, size)
         except BaseException:
             self._forget(size)

@@ -31,7 +31,7 @@ _MULTIPROCESSORS = 16
 _CAPABILITY_MAJOR = 75
 _CAPABILITY_MINOR = 76
 
-_FILE_TO_BLAME = re.compile(
+FILE_TO_BLAME = re.compile(
     r'built for another|truncated|damaged|is empty|not this network|implicit batch|no optimisation'
 )
 
@@ -79,14 +79,7 @@ def settings(spec: ModelSpec, path: Path) -> dict[str, Any]:
         how_to_load['mapped_memory'] = True
     if record is None:
         return how_to_load
-    if sha256 != record.engine_sha256:
-        size = path.stat().st_size
-        how = (
-            f'truncated: {size} of {record.engine_size} bytes'
-            if size < record.engine_size
-            else 'damaged: its sha256 is not the one recorded'
-        )
-        raise InferenceError(f'{path} is {how} ({build})')
+    check_undamaged(path, sha256, record, build)
     gpu = local_gpu()
     if isinstance(gpu, Gpu) and gpu != record.gpu:
         raise InferenceError(
@@ -97,18 +90,47 @@ def settings(spec: ModelSpec, path: Path) -> dict[str, Any]:
             f'{path} was built for another TensorRT version: {record.tensorrt}; here is'
             f' {trt.__version__} ({build})'
         )
-    onnx = path.with_suffix('.onnx')
-    if _was_replaced(onnx, record):
-        raise InferenceError(
-            f'{path} is out of date: it was built from another {onnx.name} than is there now'
-            f' ({build})'
-        )
+    check_source(path, record, build)
     if record.version_compatible and not allowed:
         raise InferenceError(
             f'{path} is version-compatible and so carries code that would run in this process;'
             f' {_way_to_allow(spec, path, sha256)}'
         )
     return how_to_load
+
+
+def check_undamaged(path: Path, sha256: str, record: EngineSidecar, build: str) -> None:
+    """
+    Compare an engine file with its record.
+
+    :param sha256: of the file.
+    :param build: the command that builds it.
+    :raises InferenceError: when it is not the recorded one.
+    """
+    if sha256 == record.engine_sha256:
+        return
+    size = path.stat().st_size
+    how = (
+        f'truncated: {size} of {record.engine_size} bytes'
+        if size < record.engine_size
+        else 'damaged: its sha256 is not the one recorded'
+    )
+    raise InferenceError(f'{path} is {how} ({build})')
+
+
+def check_source(path: Path, record: EngineSidecar, build: str) -> None:
+    """
+    Check that an engine was built from the ONNX file that is beside it.
+
+    :param build: the command that builds it.
+    :raises InferenceError: when that was replaced since.
+    """
+    onnx = path.with_suffix('.onnx')
+    if _was_replaced(onnx, record):
+        raise InferenceError(
+            f'{path} is out of date: it was built from another {onnx.name} than is there now'
+            f' ({build})'
+        )
 
 
 def _was_replaced(onnx: Path, record: EngineSidecar) -> bool:
@@ -143,7 +165,7 @@ def advice(spec: ModelSpec, path: Path, reason: str) -> str:
         with contextlib.suppress(OSError):
             return f'{reason}; {_way_to_allow(spec, path, file_sha256(path))}'
     command = build_command(spec.name, path.parent, brought=spec.is_open)
-    if _FILE_TO_BLAME.search(reason) and command not in reason:
+    if FILE_TO_BLAME.search(reason) and command not in reason:
         return f'{reason} ({command})'
     return reason
 

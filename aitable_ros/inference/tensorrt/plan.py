@@ -11,6 +11,7 @@ from typing import Any
 
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.model_spec import DYNAMIC, ModelSpec, TensorSpec
+from aitable_ros.inference.tensorrt.gpu_support import explain_unsupported
 from aitable_ros.inference.tensorrt.runtime import (
     DTYPES,
     TensorRtLog,
@@ -53,6 +54,8 @@ class LoadedPlan:
         self.log = log
         self._runtime: Any = None
         self.engine: Any = None
+        self.runtime_config: Any = None
+        """How execution contexts are made; None: as by default."""
         self.tensors: tuple[EngineTensor, ...] = ()
 
     def load(self, plan: bytes, path: Path, device: object, *, allow_host_code: bool) -> None:
@@ -74,9 +77,9 @@ class LoadedPlan:
         self.engine = self._runtime.deserialize_cuda_engine(plan)
         if self.engine is None:
             said = self.log.quote(mark)
+            why = explain_unsupported(said) or explain_refusal(plan, said)
             raise InferenceError(
-                f'{path}: {explain_refusal(plan, said)} [TensorRT {self.trt.__version__};'
-                f' {device}; {said}]'
+                f'{path}: {why} [TensorRT {self.trt.__version__}; {device}; {said}]'
             )
         if getattr(self.engine, 'has_implicit_batch_dimension', False):
             raise InferenceError('it was built with an implicit batch dimension; rebuild it')
@@ -84,6 +87,7 @@ class LoadedPlan:
 
     def free(self) -> None:
         """Free the engine, then the runtime; calling it again does nothing."""
+        self.runtime_config = None
         self.engine = None
         self._runtime = None
 

@@ -125,7 +125,7 @@ class PreparedBatch:
             if done is None or done is False:
                 raise InferenceError(f'{what} failed for batch {size}: {log.quote(mark)}')
 
-        self._context = _create_context(self._plan.engine, self._plan.trt)
+        self._context = _create_context(self._plan)
         check(self._context, 'creating an execution context')
         self._context.device_memory = int(memory.workspace)
         if self._context.active_optimization_profile != profile:
@@ -200,13 +200,16 @@ class PreparedBatch:
             self.outputs.clear()
 
 
-def _create_context(engine: Any, trt: Any) -> Any:
+def _create_context(plan: LoadedPlan) -> Any:
     """Create an execution context that is given its workspace."""
+    engine = plan.engine
+    if plan.runtime_config is not None:
+        return engine.create_execution_context(runtime_config=plan.runtime_config)
     # The older name first here and below: a newer runtime reaches a version-compatible plan
     # through the plan's own, older one.
     if hasattr(engine, 'create_execution_context_without_device_memory'):  # until 10
         return engine.create_execution_context_without_device_memory()
-    strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+    strategy = plan.trt.ExecutionContextAllocationStrategy.USER_MANAGED
     return engine.create_execution_context(strategy)
 
 

@@ -13,7 +13,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -24,6 +24,9 @@ from aitable_ros.inference.engine import InferenceError
 MODULES = ('tensorrt', 'tensorrt_lean', 'tensorrt_lean_bindings')
 """Where TensorRT is looked for, in this order. The lean runtime, which runs engines but cannot
 build any, is ``tensorrt_lean``; its wheels from PyPI call it ``tensorrt_lean_bindings``."""
+
+RTX_MODULES = ('tensorrt_rtx', 'tensorrt_rtx_bindings')
+"""Where TensorRT-RTX is looked for: another product, with plans of its own; 1.6 or later."""
 
 DTYPES: Mapping[str, np.dtype] = MappingProxyType(
     {
@@ -122,14 +125,15 @@ class TensorRtLog:
         return 'TensorRT: ' + ' | '.join(' '.join(text.split()) for text in told[-_QUOTED_LINES:])
 
 
-def load_tensorrt() -> Any:
+def load_tensorrt(modules: Sequence[str] = MODULES) -> Any:
     """
-    Import TensorRT's module, see :data:`MODULES`.
+    Import TensorRT's module.
 
+    :param modules: :data:`MODULES` or :data:`RTX_MODULES`.
     :raises InferenceError: when there is none, it cannot be imported, or it is older than 8.5.
     """
     broken: list[str] = []
-    for name in MODULES:
+    for name in modules:
         try:
             module: Any = importlib.import_module(name)
         except ModuleNotFoundError as error:
@@ -144,10 +148,11 @@ def load_tensorrt() -> Any:
                 broken.append(f'{name} {module.__version__} is too old: 8.5 or later is needed')
             else:
                 broken.append(f'{name} is not TensorRT: it has no Runtime')
-    nothing = (
-        f'none of the modules {", ".join(MODULES)} is there: TensorRT is a part of JetPack;'
-        ' elsewhere pip install tensorrt'
-    )
+    nothing = f'none of the modules {", ".join(modules)} is there: '
+    if modules == RTX_MODULES:
+        nothing += 'pip install tensorrt-rtx-cu13'
+    else:
+        nothing += 'TensorRT is a part of JetPack; elsewhere pip install tensorrt'
     raise InferenceError('; '.join(broken) or nothing)
 
 
@@ -181,7 +186,7 @@ def create_runtime(trt: Any, log: TensorRtLog) -> Any:
 _PLAN_START = b'ftrt\0\0\0\0'  # tag and layout 0: what trtexec --getPlanVersionOnly looks for
 _VERSION_AT = slice(24, 28)  # and where it then finds the version
 _SIZE_AT = slice(16, 24)  # seen in plans of 8.6, which TensorRT checks against the file's size
-_OLD_PLAN_START = b'ptrt'  # until 8.5
+_OTHER_PLAN_STARTS = (b'ptrt', b'vtrt')  # until 8.5; of TensorRT-RTX
 
 
 def plan_of_file(content: bytes) -> bytes:
@@ -246,7 +251,7 @@ def explain_refusal(plan: bytes, reason: str) -> str:
     declared = int.from_bytes(plan[_SIZE_AT], 'little')
     if plan.startswith(_PLAN_START) and len(plan) < declared:
         return f'the file is truncated: the plan has {declared} bytes, {len(plan)} are there'
-    known = plan.startswith((_PLAN_START[:4], _OLD_PLAN_START))
+    known = plan.startswith((_PLAN_START[:4], *_OTHER_PLAN_STARTS))
     if not known and re.search('magic', reason, re.IGNORECASE):
         return 'the file is damaged or not a TensorRT plan'
     for pattern, words in _REFUSALS:

@@ -57,7 +57,7 @@ class EngineSidecar:
         or, where precision is part of the graph, before that was put in.
     :param onnx_source: where that model came from.
     :param tensorrt: version of TensorRT.
-    :param gpu: the GPU.
+    :param gpu: the GPU; None: any of ``targets``.
     :param precision: ``fp32``, ``fp16`` or ``int8``.
     :param inputs: the network's inputs, as ``image uint8[N,192,192,3]``.
     :param outputs: its outputs.
@@ -68,6 +68,7 @@ class EngineSidecar:
     :param fp32_layers: layers held in FP32 although the engine is of lower precision.
     :param build_seconds: how long TensorRT took.
     :param built_at: date and time, ISO 8601.
+    :param targets: of TensorRT-RTX, the compute capabilities that run it, as ``8.6``.
     """
 
     model: str
@@ -77,7 +78,7 @@ class EngineSidecar:
     onnx_sha256: str
     onnx_source: str
     tensorrt: str
-    gpu: Gpu
+    gpu: Gpu | None
     precision: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -88,6 +89,7 @@ class EngineSidecar:
     fp32_layers: tuple[str, ...] = ()
     build_seconds: float = 0.0
     built_at: str = ''
+    targets: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return the file's text."""
@@ -106,9 +108,10 @@ class EngineSidecar:
                 raise ValueError('not a record of this format')
             known = {entry.name for entry in dataclasses.fields(cls)}
             values = {key: value for key, value in values.items() if key in known}
-            values['gpu'] = Gpu(**values['gpu'])
+            if values['gpu'] is not None:
+                values['gpu'] = Gpu(**values['gpu'])
             values['batches'] = tuple(tuple(map(int, batch)) for batch in values['batches'])
-            for name in ('inputs', 'outputs', 'flags', 'fp32_layers'):
+            for name in ('inputs', 'outputs', 'flags', 'fp32_layers', 'targets'):
                 values[name] = tuple(map(str, values.get(name, ())))
             record = cls(**values)
         except (LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:

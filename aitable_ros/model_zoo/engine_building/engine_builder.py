@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.tensorrt.cuda import open_device
 from aitable_ros.inference.tensorrt.gate import local_gpu
+from aitable_ros.inference.tensorrt.gpu_support import trouble_on
 from aitable_ros.inference.tensorrt.runtime import load_tensorrt
 from aitable_ros.inference.tensorrt.sidecar import (
     EngineSidecar,
@@ -208,6 +210,8 @@ def build(request: BuildRequest, report: Report, watch: Watch) -> EngineSidecar 
     gpu = local_gpu()
     if isinstance(gpu, str):
         raise EngineBuildError(gpu)
+    if trouble := trouble_on(gpu.compute_capability, trt.__version__):
+        raise EngineBuildError(trouble)
     source, prepared = request.prepare(typed=needs_typed_graph(trt, options), report=report)
     batches = batch_profiles(options, dynamic=prepared.dynamic)
     key = engine_key(
@@ -244,28 +248,13 @@ def build(request: BuildRequest, report: Report, watch: Watch) -> EngineSidecar 
         outputs=tuple(map(str, prepared.outputs)),
         batches=batches,
         version_compatible=options.version_compatible,
-        options={
-            'workspace_mib': options.workspace_mib,
-            'optimization_level': options.optimization_level,
-            'strongly_typed': prepared.typed,
-            'form': options.form,
-            'fp32_first': options.fp32_first,
-            'tactic_sources': list(options.tactic_sources),
-            'calibration_images': prepared.images_sha256,
-        },
+        options=build_settings(options, prepared),
         flags=plan.flags,
         fp32_layers=prepared.fp32_nodes,
         build_seconds=round(plan.seconds, 1),
         built_at=datetime.now(timezone.utc).isoformat(timespec='seconds'),
     )
-    path = request.engine_path
-    try:
-        with locked(path.parent, report):
-            write_together({path: plan.content, sidecar_path(path): record.to_json().encode()})
-    except OSError as error:
-        raise EngineBuildError(
-            f'{path} ({megabytes(len(plan.content))}) cannot be written: {error.strerror or error}'
-        ) from error
+    write_engine(request.engine_path, plan.content, record, report)
     if plan.timing_cache:
         try:
             with locked(cache_path.parent, report):
@@ -274,6 +263,34 @@ def build(request: BuildRequest, report: Report, watch: Watch) -> EngineSidecar 
             reason = error.strerror or error
             report(f'{cache_path} cannot be written: {reason}; the next build takes longer')
     return record
+
+
+def build_settings(options: BuildOptions, prepared: PreparedNetwork) -> dict[str, Any]:
+    """Return the builder's other settings, as they are recorded beside an engine."""
+    return {
+        'workspace_mib': options.workspace_mib,
+        'optimization_level': options.optimization_level,
+        'strongly_typed': prepared.typed,
+        'form': options.form,
+        'fp32_first': options.fp32_first,
+        'tactic_sources': list(options.tactic_sources),
+        'calibration_images': prepared.images_sha256,
+    }
+
+
+def write_engine(path: Path, plan: bytes, record: EngineSidecar, report: Report) -> None:
+    """
+    Write an engine with its record, both or neither.
+
+    :raises EngineBuildError: when they cannot be written.
+    """
+    try:
+        with locked(path.parent, report):
+            write_together({path: plan, sidecar_path(path): record.to_json().encode()})
+    except OSError as error:
+        raise EngineBuildError(
+            f'{path} ({megabytes(len(plan))}) cannot be written: {error.strerror or error}'
+        ) from error
 
 
 def timing_cache_path(engines_dir: Path, tensorrt: str, gpu: Gpu) -> Path:

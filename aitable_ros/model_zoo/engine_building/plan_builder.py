@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from aitable_ros.inference.engine import one_line
 from aitable_ros.inference.tensorrt.cuda import CudaDevice
+from aitable_ros.inference.tensorrt.gpu_support import explain_unsupported
 from aitable_ros.inference.tensorrt.runtime import TensorRtLog, log_of
 from aitable_ros.model_zoo.engine_building.build_options import BuildOptions, EngineBuildError
 from aitable_ros.model_zoo.engine_building.network_preparation import PreparedNetwork
@@ -105,6 +106,8 @@ class PlanBuilder:
     Drives TensorRT through one build.
 
     :param trt: TensorRT's module; :func:`check_options` has found nothing against it.
+    :param device: whose GPU measures kernels; None: see
+        :class:`~aitable_ros.model_zoo.engine_building.rtx_builder.RtxPlanBuilder`.
     :param batches: of :func:`~aitable_ros.model_zoo.engine_building.build_options.batch_profiles`.
     :param watch: told how far it is, where TensorRT says so; from any thread.
     """
@@ -112,14 +115,14 @@ class PlanBuilder:
     def __init__(
         self,
         trt: Any,
-        device: CudaDevice,
+        device: CudaDevice | None,
         options: BuildOptions,
         network: PreparedNetwork,
         batches: Sequence[Sequence[int]],
         watch: Watch,
     ) -> None:
         self._trt = trt
-        self._device = device
+        self._device: Any = device
         self._options = options
         self._prepared = network
         self._batches = batches
@@ -148,6 +151,8 @@ class PlanBuilder:
                     'not enough memory: close other programs, or lower --workspace-mib or'
                     f' --max-batch; {said}'
                 ) from error
+            if cure := explain_unsupported(said):
+                raise EngineBuildError(f'{cure} [{said}]') from error
             raise
 
     def _build(self, timing_cache: bytes, stack: ExitStack) -> Plan:

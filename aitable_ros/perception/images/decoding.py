@@ -181,7 +181,7 @@ def _raw_to_rgb(msg: Any, max_pixels: int, contiguous: bool) -> npt.NDArray[np.u
         )
     what = f'{encoding or "unnamed"} image of {width}x{height} pixels'
     _check_size(width, height, max_pixels, what)
-    data = _bytes_of(msg.data)
+    data = bytes_of(msg.data)
     if encoding in _SEMI_PLANAR:
         return _semi_planar_to_rgb(data, width, height, step, _SEMI_PLANAR[encoding], what)
     layout = _LAYOUTS[encoding]
@@ -226,7 +226,7 @@ def _compressed_to_rgb(msg: Any, max_pixels: int) -> npt.NDArray[np.uint8]:
     what = f"compressed image ('{declared[:_SHOWN]}')"
     if 'compressedDepth' in declared:
         raise UnsupportedEncodingError(f'{what}: this is a depth image, not a picture')
-    data = _bytes_of(msg.data)
+    data = bytes_of(msg.data)
     if data.size == 0:
         raise MalformedImageError(f'{what}: no data')
     head = data[: len(PNG_SIGNATURE)].tobytes()
@@ -282,7 +282,15 @@ def _to_rgb(pixels: npt.NDArray[np.uint8], code: int, what: str) -> npt.NDArray[
     return np.asarray(rgb, np.uint8)
 
 
-def _bytes_of(data: Any) -> npt.NDArray[np.uint8]:
+def bytes_of(data: Any) -> npt.NDArray[np.uint8]:
+    """
+    Return what a field ``uint8[]`` holds.
+
+    :param data: array.array, whose memory it is; or, from Lyrical on, ``rosidl_buffer.Buffer`` of
+        memory that is not the CPU's, which is copied.
+    """
+    if hasattr(data, 'to_array'):
+        data = data.to_array()
     # np.frombuffer refuses an empty buffer.
     return np.frombuffer(data, np.uint8) if len(data) else np.empty(0, np.uint8)
 

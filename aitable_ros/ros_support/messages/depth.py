@@ -12,6 +12,7 @@ from aitable_ros.perception.images.decoding import (
     DEFAULT_MAX_PIXELS,
     MalformedImageError,
     UnsupportedEncodingError,
+    bytes_of,
 )
 from aitable_ros.perception.posture.distance import DepthImage
 
@@ -47,6 +48,6 @@ def depth_from_message(msg: Image, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> D
             f'depth image of {width} x {height} pixels, {msg.encoding}, step {step}: '
             f'{len(msg.data)} bytes of data'
         )
-    rows = np.frombuffer(msg.data, np.uint8).reshape(height, step)
+    rows = bytes_of(msg.data).reshape(height, step)
     values = np.ndarray((height, width), dtype, rows, strides=(step, dtype.itemsize))
     return DepthImage(values, unit_m)

@@ -63,8 +63,9 @@ class AnsweringNode(Node):
 
         return super().create_service(srv_type, srv_name, handle, **kwargs)
 
+    # Any: rclpy's own signature is another one in each distribution
     def create_timer(
-        self, timer_period_sec: float, callback: Callable[[], Any], *args: Any, **kwargs: Any
+        self, timer_period_sec: float, callback: Any, *args: Any, **kwargs: Any
     ) -> Any:
         """Make a timer whose callback may fail in peace when the process is ending."""
 

@@ -27,7 +27,7 @@ def gpu_memory_bytes(selections: Iterable[Selection]) -> tuple[int, int] | None:
     torch: Any = sys.modules.get('torch')
     try:
         for selection in selections:
-            if selection.backend == 'tensorrt' and cuda is not None:
+            if selection.backend.startswith('tensorrt') and cuda is not None:
                 # the engine has opened it already: the same object is returned
                 free, total = cuda.open_device().memory_bytes()
                 return total - free, total

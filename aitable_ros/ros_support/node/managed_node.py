@@ -261,9 +261,11 @@ class ManagedNode(WorkingNode):
         if self.released:
             return
         self.released = True
-        self.operations.close()
-        self._attempt('destroying', self._pause)
-        self._attempt('destroying', self._free)
+        # Kilted's context destroys also nodes whose constructor raised
+        if hasattr(self, '_swap'):
+            self.operations.close()
+            self._attempt('destroying', self._pause)
+            self._attempt('destroying', self._free)
         super().destroy_node()
 
     def _autostart(self) -> None:

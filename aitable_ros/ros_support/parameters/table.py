@@ -180,13 +180,21 @@ class ParameterTable:
         Take parameters as another process sets them.
 
         :returns: what is to be set.
-        :raises ValueError: when one names a file outside of the folders that are allowed.
+        :raises ValueError: when one is of another type, or names a file outside of the folders
+            that are allowed.
         """
+        parameters = [self._as_declared(parameter) for parameter in parameters]
         for parameter in parameters:
             spec = self.specs.get(parameter.name)
             if spec is not None and spec.no_file is not None and isinstance(parameter.value, str):
                 self._check_file(spec, parameter.value)
-        return [self._as_declared(parameter) for parameter in parameters]
+            # rclpy would say "expected '2' got '4'", from Kilted on
+            if spec is not None and parameter.type_ not in (
+                Parameter.Type.NOT_SET,
+                Parameter.Type.from_parameter_value(spec.default),
+            ):
+                raise ValueError(_wrong_type(spec, parameter))
+        return parameters
 
     def _check_file(self, spec: ParameterSpec, value: str) -> None:
         start = self._started_with[spec.name]

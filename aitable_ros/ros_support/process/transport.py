@@ -21,7 +21,8 @@ from pathlib import Path
 from aitable_ros.paths import share_dir
 
 PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
-"""Where Fast DDS 2 (Humble, Jazzy) and Fast DDS 3 (Kilted and later) look for the file."""
+"""Where Fast DDS 2 (Humble, Jazzy) and Fast DDS 3 (Kilted and later) look for the file. Fast DDS 3
+warns at every start where the older one is set."""
 
 _SEGMENT = re.compile('/dev/shm/fast(rtps|dds)_[0-9a-f]+')
 
@@ -53,7 +54,20 @@ def transport_settings(environment: MutableMapping[str, str]) -> dict[str, str]:
         return {}
     if not environment.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp').startswith('rmw_fastrtps'):
         return {}
-    return {name: str(profile_file()) for name in PROFILE_VARIABLES}
+    names = profile_variables(environment)
+    return {name: str(profile_file()) for name in names}
+
+
+def profile_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """
+    Return those of :data:`PROFILE_VARIABLES` that the distribution reads.
+
+    :param environment: whose ROS_DISTRO says which one it is; without, it may be either.
+    """
+    distro = environment.get('ROS_DISTRO')
+    if not distro:
+        return PROFILE_VARIABLES
+    return PROFILE_VARIABLES[:1] if distro in ('humble', 'jazzy') else PROFILE_VARIABLES[1:]
 
 
 def local_settings(environment: Mapping[str, str]) -> dict[str, str]:

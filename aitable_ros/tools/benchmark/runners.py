@@ -74,7 +74,7 @@ class EngineRunner(Runner):
     def __init__(self, opening: Opening) -> None:
         spec, folder = SPECS[opening.model], Path(opening.engines_dir)
         self.label = opening.label
-        on_tensorrt = self.label == 'tensorrt'
+        on_tensorrt = self.label.startswith('tensorrt')
         file = folder / f'{spec.name}{BACKENDS[self.label].suffix}'
         if opening.allow_host_code and on_tensorrt and file.is_file():
             spec = dataclasses.replace(spec, host_code_sha256=file_sha256(file))

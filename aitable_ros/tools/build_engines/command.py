@@ -13,7 +13,7 @@ from pathlib import Path
 from aitable_ros import paths
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.tensorrt.gate import local_gpu
-from aitable_ros.inference.tensorrt.runtime import load_tensorrt
+from aitable_ros.inference.tensorrt.runtime import MODULES, RTX_MODULES, load_tensorrt
 from aitable_ros.inference.tensorrt.sidecar import EngineSidecar, Gpu, read_sidecar
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.model_zoo.engine_building.build_options import (
@@ -27,6 +27,11 @@ from aitable_ros.model_zoo.engine_building.build_options import (
 from aitable_ros.model_zoo.engine_building.engine_builder import (
     BuildRequest,
     trtexec_command,
+)
+from aitable_ros.model_zoo.engine_building.rtx_builder import (
+    BY_DEFAULT,
+    RtxBuildRequest,
+    targets_for,
 )
 from aitable_ros.model_zoo.files import ModelFilesError, megabytes, print_report, write_atomically
 from aitable_ros.model_zoo.store import SOURCES, ensure_models
@@ -73,18 +78,16 @@ def _requests(arguments: argparse.Namespace, folder: Path) -> list[BuildRequest]
             )
         if not name or Path(name).name != name or name.startswith('.'):
             raise EngineBuildError(f'{name!r} cannot be the name of a file')
+    if arguments.compute_capabilities and not arguments.rtx:
+        raise EngineBuildError('--compute-capabilities goes with --rtx')
     given = {field.name: getattr(arguments, field.name) for field in fields(BuildOptions)}
-    return [
-        BuildRequest(
-            name,
-            folder,
-            options_for(name, **given),
-            CONTRACTS.get(name),
-            arguments.onnx,
-            force=arguments.force,
-        )
-        for name in names
-    ]
+    targets = targets_for(arguments.compute_capabilities) if arguments.rtx else ()
+    requests = []
+    for name in names:
+        options, spec = options_for(name, **given), CONTRACTS.get(name)
+        own = name, folder, options, spec, arguments.onnx, arguments.force
+        requests.append(RtxBuildRequest(*own, targets) if arguments.rtx else BuildRequest(*own))
+    return requests
 
 
 def _available(folder: Path) -> list[str]:
@@ -102,7 +105,7 @@ def _describe(request: BuildRequest, arguments: argparse.Namespace) -> int:
     """Print what would be built, without TensorRT, and save the ONNX file if asked to."""
     try:
         source, prepared = request.prepare(
-            typed=arguments.strongly_typed,
+            typed=arguments.strongly_typed or arguments.rtx,
             report=lambda line: print_report(f'{request.name}: {line}'),
         )
         batches = batch_profiles(request.options, dynamic=prepared.dynamic)
@@ -123,15 +126,19 @@ def _describe(request: BuildRequest, arguments: argparse.Namespace) -> int:
     kept = f', {len(prepared.fp32_nodes)} layers in FP32' if prepared.fp32_nodes else ''
     print(f'  precision {request.options.precision}{kept}')
     print(f'  batches   {" and ".join("-".join(map(str, b)) for b in batches) or "fixed"}')
+    if isinstance(request, RtxBuildRequest):
+        print(f'  for       compute capability {", ".join(request.targets)}')
+        return 0
     print(f'  trtexec   {trtexec_command(request.name, prepared, request.options, batches)}')
     return 0
 
 
 def _table(requests: Sequence[BuildRequest], folder: Path) -> str:
     gpu = local_gpu()
+    rtx = any(isinstance(request, RtxBuildRequest) for request in requests)
     try:
-        version = str(load_tensorrt().__version__)
-        tensorrt = f'TensorRT {version}'
+        version = str(load_tensorrt(RTX_MODULES if rtx else MODULES).__version__)
+        tensorrt = f'TensorRT{"-RTX" if rtx else ""} {version}'
     except InferenceError as error:
         version, tensorrt = '', str(error)
     rows = [('ENGINE', 'SIZE', 'PRECISION', 'BATCH', 'TENSORRT', 'GPU', 'STATE')]
@@ -144,12 +151,16 @@ def _table(requests: Sequence[BuildRequest], folder: Path) -> str:
             rows.append((path.name, size, '-', '-', '-', '-', state))
             continue
         largest = str(max((batch[-1] for batch in record.batches), default=1))
-        what = (record.precision, largest, record.tensorrt, record.gpu.name)
+        what = (record.precision, largest, record.tensorrt, _for(record))
         rows.append((path.name, size, *what, _state(path, record, gpu, version)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ['  '.join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows]
     here = f'This machine: {gpu}; {tensorrt}'
     return '\n'.join([f'Engines folder: {folder}', *(line.rstrip() for line in lines), here])
+
+
+def _for(record: EngineSidecar) -> str:
+    return record.gpu.name if record.gpu is not None else ' '.join(record.targets)
 
 
 def _state(path: Path, record: EngineSidecar, gpu: Gpu | str, version: str) -> str:
@@ -159,7 +170,7 @@ def _state(path: Path, record: EngineSidecar, gpu: Gpu | str, version: str) -> s
         return 'is damaged'
     if isinstance(gpu, str) or not version:
         return 'cannot run here'
-    if gpu != record.gpu:
+    if gpu != record.gpu and gpu.compute_capability not in record.targets:
         return 'is for another GPU'
     if not record.version_compatible and version != record.tensorrt:
         return 'is for another TensorRT'
@@ -247,6 +258,20 @@ def _parser() -> argparse.ArgumentParser:
         metavar='NAME[,NAME]',
         type=lambda names: tuple(names.replace(',', ' ').split()),
         help="use only these of TensorRT's sources of kernels, as JIT_CONVOLUTIONS",
+    )
+    how.add_argument(
+        '--rtx',
+        action='store_true',
+        help='build for TensorRT-RTX instead (<model>.rtx, in seconds, also without a GPU): for'
+        ' desktop RTX cards',
+    )
+    how.add_argument(
+        '--compute-capabilities',
+        metavar='N.N[,N.N]',
+        default=(),
+        type=lambda names: tuple(names.replace(',', ' ').split()),
+        help="with --rtx, the kinds of GPU that shall run it (default: this machine's, or without"
+        f' one {", ".join(BY_DEFAULT)}; 7.5 has to be named)',
     )
     parser.add_argument('--force', action='store_true', help='build also what is up to date')
     parser.add_argument('--verbose', action='store_true', help="show TensorRT's messages")

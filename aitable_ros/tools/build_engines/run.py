@@ -21,6 +21,7 @@ from aitable_ros.inference.engine import one_line
 from aitable_ros.model_zoo.engine_building.build_options import EngineBuildError
 from aitable_ros.model_zoo.engine_building.engine_builder import BuildRequest, build
 from aitable_ros.model_zoo.engine_building.plan_builder import Progress
+from aitable_ros.model_zoo.engine_building.rtx_builder import RtxBuildRequest, build_rtx
 from aitable_ros.model_zoo.files import held, megabytes, print_report
 
 HEARTBEAT_S = 10.0
@@ -98,12 +99,18 @@ def _work(messages: Connection, request: BuildRequest, verbose: bool) -> None:
     """Build; runs in the process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     set_up_logging(verbose)
+
+    def report(line: str) -> None:
+        messages.send(('line', line))
+
+    def watch(progress: Progress) -> None:
+        messages.send(('progress', progress))
+
     try:
-        record = build(
-            request,
-            lambda line: messages.send(('line', line)),
-            lambda progress: messages.send(('progress', progress)),
-        )
+        if isinstance(request, RtxBuildRequest):
+            record = build_rtx(request, report, watch)
+        else:
+            record = build(request, report, watch)
     except EngineBuildError as error:
         messages.send(('failed', str(error)))
     except MemoryError:

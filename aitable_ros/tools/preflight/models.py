@@ -14,7 +14,13 @@ import numpy as np
 from aitable_ros import paths
 from aitable_ros.inference.engine import DYNAMIC, InferenceError
 from aitable_ros.inference.model_spec import ModelSpec
-from aitable_ros.inference.selection import AUTO, NoBackendError, load_engine
+from aitable_ros.inference.selection import (
+    AUTO,
+    NoBackendError,
+    Skipped,
+    list_skipped,
+    load_engine,
+)
 from aitable_ros.model_zoo.catalog import CatalogError, load_catalog
 from aitable_ros.tools.preflight.check import PROBE_TIMEOUT_S, Check, Status
 from aitable_ros.tools.support.isolation import Outcome, run_isolated
@@ -56,7 +62,7 @@ def _check_model(spec: ModelSpec, file: str | None, folder: Path) -> Check:
         status, summary = Status.ERROR, f'loading and running it {ended}: {", ".join(results)}'
         advice = 'name a backend that works in the parameter `backend`, and repair the other'
     elif found['ok']:
-        skipped = '; '.join(f'{entry["backend"]}: {entry["reason"]}' for entry in found['skipped'])
+        skipped = list_skipped(Skipped(**entry) for entry in found['skipped'])
         status = Status.WARNING if skipped else Status.OK
         advice = f'not on a better one: {skipped}' if skipped else ''
         summary = f'runs on {found["backend"]} ({found["path"]})'

@@ -68,6 +68,7 @@ def check_transport(environment: Mapping[str, str], middleware: str) -> list[Che
     """
     transport = importlib.import_module('aitable_ros.ros_support.process.transport')
     problems: list[tuple[str, str]] = []
+    reach = environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', '')
     settings = 'its own settings (docs/transport.md is about Fast DDS)'
     if middleware.startswith('rmw_fastrtps'):
         chosen = {n: environment[n] for n in transport.USER_VARIABLES if environment.get(n)}
@@ -80,11 +81,13 @@ def check_transport(environment: Mapping[str, str], middleware: str) -> list[Che
         if any(Path(value) != ours for value in chosen.values()):
             settings = ', '.join(f'{name}={value}' for name, value in chosen.items())
             settings += ' (yours; docs/transport.md says what images need)'
+            if reach == 'LOCALHOST':
+                what = 'ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST undoes the transports chosen'
+                problems.append((what, 'unset it (no network:=local): docs/transport.md'))
     domain = environment.get('ROS_DOMAIN_ID', '') or '0'
     if not domain.isdecimal() or int(domain) > MAX_DOMAIN_ID:
         what = f'ROS_DOMAIN_ID is {domain!r}'
         problems.append((what, f'choose a number from 0 to {MAX_DOMAIN_ID}'))
-    reach = environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', '')
     if environment.get('ROS_LOCALHOST_ONLY') == '1' or reach in ('LOCALHOST', 'OFF'):
         domain += ', this machine only'
     summary = f'{middleware}, domain {domain}; {settings}'

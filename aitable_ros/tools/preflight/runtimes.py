@@ -11,7 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aitable_ros.inference.tensorrt.gate import DRIVER_LIBRARY, local_gpu
-from aitable_ros.inference.tensorrt.runtime import MODULES, load_tensorrt
+from aitable_ros.inference.tensorrt.gpu_support import trouble_on
+from aitable_ros.inference.tensorrt.rtx_gate import CAPABILITIES
+from aitable_ros.inference.tensorrt.runtime import MODULES, RTX_MODULES, load_tensorrt
+from aitable_ros.inference.tensorrt.sidecar import Gpu
 from aitable_ros.tools.preflight.check import PROBE_TIMEOUT_S, Check, Status
 from aitable_ros.tools.support.installed import is_there, version_of
 from aitable_ros.tools.support.isolation import run_isolated
@@ -63,6 +66,10 @@ RUNTIMES: Mapping[str, tuple[tuple[str, ...], str]] = {
         'primary where there is an NVIDIA GPU; must match its libraries and this Python: on a'
         ' Jetson sudo apt install tensorrt python3-libnvinfer, elsewhere pip install tensorrt',
     ),
+    'tensorrt_rtx': (
+        RTX_MODULES,
+        'for desktop RTX cards: pip install --force-reinstall tensorrt-rtx-cu13',
+    ),
     'pycuda': (
         ('pycuda.driver',),
         'TensorRT engines need it, compiled for the installed CUDA (nvcc must be in PATH):'
@@ -85,25 +92,36 @@ def check_runtime(name: str) -> list[Check]:
     """
     modules, advice = RUNTIMES[name]
     module = next((each for each in modules if is_there(each.partition('.')[0])), '')
+    if not module and name == 'tensorrt_rtx':
+        return []  # only for some GPUs
     if not module:
         return [Check(name, Status.WARNING, 'not installed', advice)]
     outcome = run_isolated(probe_runtime, name, module, timeout_s=PROBE_TIMEOUT_S)
     if outcome.messages and not outcome.failure:
-        return [Check(name, Status.OK, outcome.messages[-1])]
+        summary, trouble = outcome.messages[-1]
+        status = Status.ERROR if trouble else Status.OK
+        return [Check(name, status, summary, trouble)]
     reason = f'cannot be imported: {outcome.failure or "it ends the process"}'
     if DRIVER_LIBRARY in reason:  # the package is as it should be, the machine has no GPU
         return [Check(name, Status.WARNING, reason, 'it needs the NVIDIA driver')]
     return [Check(name, Status.ERROR, reason, advice)]
 
 
-def probe_runtime(name: str, module: str) -> Iterator[str]:
-    """Import a runtime and yield what it is."""
-    if name == 'tensorrt':
-        trt = load_tensorrt()
+def probe_runtime(name: str, module: str) -> Iterator[tuple[str, str]]:
+    """Import a runtime and yield what it is, and what stands in its way on this machine's GPU."""
+    if name.startswith('tensorrt'):
+        trt = load_tensorrt(RTX_MODULES if name == 'tensorrt_rtx' else MODULES)
         builds = hasattr(trt, 'Builder')
         kind = 'builds and runs engines' if builds else 'lean runtime: runs engines only'
-        yield f'{trt.__version__} ({trt.__name__}), {kind}'
+        gpu, trouble = local_gpu(), ''
+        if isinstance(gpu, Gpu):
+            capability = gpu.compute_capability
+            if name == 'tensorrt':
+                trouble = trouble_on(capability, trt.__version__)
+            elif capability not in CAPABILITIES:
+                kind += f', but not on compute capability {capability}'
+        yield f'{trt.__version__} ({trt.__name__}), {kind}', trouble
     else:
         importlib.import_module(module)
         package = module.partition('.')[0]
-        yield f'{package} {version_of(package) or "of unknown version"}'
+        yield f'{package} {version_of(package) or "of unknown version"}', ''

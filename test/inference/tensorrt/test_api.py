@@ -3,9 +3,9 @@
 """
 The names of TensorRT's API, and its log, with its real bindings.
 
-With those that are installed, and with the lean runtime's of 10.x and 11.x, whose wheels import
-without a GPU. These are installed into the cache folder on first use (two times 45 MB); where
-there is no network that is skipped, except in CI.
+With those that are installed, TensorRT-RTX's among them, and with the lean runtime's of 10.x and
+11.x, whose wheels import without a GPU. These are installed into the cache folder on first use
+(two times 45 MB); where there is no network that is skipped, except in CI.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def names_used():
     return used
 
 
-@pytest.fixture(params=runtime.MODULES)
+@pytest.fixture(params=(*runtime.MODULES, *runtime.RTX_MODULES))
 def real(request):
     """TensorRT's own bindings, under each name that they may have."""
     module = pytest.importorskip(request.param)
@@ -96,6 +96,8 @@ def test_the_real_log_keeps_what_tensorrt_says(real):
 def test_without_a_usable_driver_the_real_tensorrt_is_refused_not_crashed_into(real):
     if not hasattr(real, 'ExecutionContextAllocationStrategy'):
         pytest.skip('8.x crashes by itself before it answers')
+    if real.__name__ in runtime.RTX_MODULES:
+        pytest.skip('TensorRT-RTX starts without a driver')
     with contextlib.suppress(OSError):
         ctypes.CDLL('libcuda.so.1')
         pytest.skip('there is a driver here')

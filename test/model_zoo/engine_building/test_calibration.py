@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tensorrt_builder import HEAD, toy
+from toy_network import HEAD, toy
 
 from aitable_ros.model_zoo.engine_building import calibration
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tensorrt_builder import ORIN, Bench, toy
+from tensorrt_builder import ORIN, Bench
+from toy_network import toy
 
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.tensorrt.sidecar import read_sidecar, sidecar_path
@@ -43,6 +44,11 @@ class TestRefusals:
 
         monkeypatch.setattr(engine_builder, 'open_device', fail)
         with pytest.raises(EngineBuildError, match='no CUDA device can be used'):
+            bench.build()
+
+    def test_a_tensorrt_without_kernels_for_this_gpu(self, bench):
+        bench.trt.__version__ = '10.13.3.9'
+        with pytest.raises(EngineBuildError, match=r'10\.13\.3\.9 for servers has no kernels'):
             bench.build()
 
     def test_another_network(self, bench):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from tensorrt_builder import TOY, toy
+from toy_network import TOY, toy
 
 from aitable_ros.inference.engine import DYNAMIC, InferenceError, TensorSpec
 from aitable_ros.model_zoo.catalog import CONTRACTS

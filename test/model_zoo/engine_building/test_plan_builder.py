@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
-from tensorrt_builder import HEAD, VERSIONS, Bench, toy
+from tensorrt_builder import VERSIONS, Bench
 from tensorrt_fixtures import CudaError, CudaMemoryError
+from toy_network import HEAD, toy
 
 from aitable_ros.model_zoo.engine_building import half_precision
 from aitable_ros.model_zoo.engine_building.build_options import EngineBuildError
@@ -57,14 +59,14 @@ class TestPrecision:
         if _until_10(bench):
             assert {'FP16', 'INT8', 'OBEY_PRECISION_CONSTRAINTS'} <= set(told['flags'])
             assert told['held'] == HEAD
-            assert told['calibration'] == {'image': [[8, 4, 4, 3]] * 3}
+            assert told['calibration'] == [[8, 4, 4, 3]] * 3
             images = np.load(pictures / 'images.npy')
             seen = np.concatenate(bench.gpu.seen)
             np.testing.assert_array_equal(seen, np.concatenate([images, images[:5]]))
             half = [Progress('calibration', 0.5), Progress('calibration', 1.0)]
             assert bench.progress[:2] == half
         else:
-            assert {'QuantizeLinear', 'DequantizeLinear'} <= set(told['operators'])
+            assert {'QUANTIZE', 'DEQUANTIZE'} <= set(told['layers'])
         assert bench.gpu.live == []  # nothing is left on the GPU
 
     def test_int8_of_a_static_network_is_calibrated_on_every_picture(self, bench, pictures):
@@ -145,7 +147,11 @@ class TestRefusals:
             ('8.5.3', {'optimization_level': 2}, '8.5.3 has no optimization levels'),
             ('8.5.3', {'strongly_typed': True}, '8.5.3 has no strongly typed networks'),
             ('8.6.0', {'strongly_typed': True}, '8.6.0 has no strongly typed networks'),
-            ('8.6.0', {'tactic_sources': ('CUDNN', 'X')}, 'no tactic source X; it has CUDNN, JIT'),
+            (
+                '8.6.0',
+                {'tactic_sources': ('JIT_CONVOLUTIONS', 'X')},
+                'no tactic source X; it has EDGE_MASK_CONVOLUTIONS, JIT',
+            ),
         ],
         indirect=['bench'],
     )
@@ -160,10 +166,10 @@ class TestRefusals:
             version_compatible=True,
             optimization_level=1,
             workspace_mib=64,
-            tactic_sources=('CUDNN', 'JIT_CONVOLUTIONS'),
+            tactic_sources=('EDGE_MASK_CONVOLUTIONS', 'JIT_CONVOLUTIONS'),
         )
         assert 'VERSION_COMPATIBLE' in told['flags']
-        assert (told['level'], told['WORKSPACE'], told['tactics']) == (1, 64 * 2**20, 0b1100)
+        assert (told['level'], told['workspace']) == (1, 64 * 2**20)
 
     def test_the_lean_runtime_cannot_build(self, bench):
         del bench.trt.Builder
@@ -180,7 +186,7 @@ class TestRefusals:
 
     def test_a_driver_that_is_too_old(self, bench):
         def null(logger):
-            bench.trt.speaker.say('CUDA initialization failure with error: 35', 'WARNING')
+            bench.say('CUDA initialization failure with error: 35', 'WARNING')
             raise TypeError('pybind11::init(): factory function returned nullptr')
 
         bench.trt.Builder = null
@@ -190,11 +196,14 @@ class TestRefusals:
             bench.build()
 
     def test_what_the_parser_does_not_take(self, bench):
-        bench.trt.parser_errors = ['In node 7 (importX):\n no such operator', 'another']
+        model = toy()
+        model.graph.node[3].op_type, model.graph.node[3].domain = 'Conjecture', 'com.example'
+        model.opset_import.append(onnx.helper.make_opsetid('com.example', 1))
+        bench.write(model)
         with pytest.raises(
-            EngineBuildError, match=r'does not take the network: In node 7 .* operator; another$'
+            EngineBuildError, match=r'10\.3\.0 does not take the network: .*Relu_3.*Conjecture'
         ):
-            bench.build()
+            bench.build(precision='fp32')
 
     def test_a_layer_that_must_be_held_and_is_not_found(self, bench):
         bench.trt.loses_layer = 'Conv_4'
@@ -206,6 +215,11 @@ class TestRefusals:
         [
             ('Requested size was 900 bytes: could not be allocated', 'not enough memory: close'),
             ('Error Code 2: OutOfMemory', 'not enough memory: close other programs'),
+            (
+                'Error Code 9: API Usage Error (Target GPU SM 87 is not supported by this TensorRT'
+                ' release.)',
+                r'no kernels for Orin: .*10\.16\.1\.11 .*\[TensorRT: Error Code 9: API Usage',
+            ),
             (
                 'Could not find any implementation for node',
                 'could not build the engine: TensorRT: Could',
@@ -241,12 +255,16 @@ class TestRefusals:
 @every_version
 def test_one_picture_makes_the_network_static_and_more_get_a_profile_beside(bench):
     one, four = bench.told(max_batch=1), bench.told(max_batch=4)
-    assert (one['inputs'], one['profiles']) == ({'image': [1, 4, 4, 3]}, [])
-    assert four['inputs'] == {'image': [-1, 4, 4, 3]}
+    assert (one['input'], one['profiles']) == ([1, 4, 4, 3], [])
+    assert four['input'] == [-1, 4, 4, 3]
     low, high = [1, 4, 4, 3], [4, 4, 4, 3]
-    assert four['profiles'] == [{'image': [low, low, low]}, {'image': [low, high, high]}]
+    assert four['profiles'] == [[low, low, low], [low, high, high]]
 
 
 def test_progress_is_that_of_the_outermost_phase(bench):
     bench.build()
-    assert bench.progress == [Progress('Building', done) for done in (0.0, 0.5, 1.0)]
+    phases = {progress.phase for progress in bench.progress}
+    assert phases == {'Building engine'}
+    done = [progress.done for progress in bench.progress]
+    assert (done[0], done[-1], len(done) > 3) == (0.0, 1.0, True)
+    assert done == sorted(done)

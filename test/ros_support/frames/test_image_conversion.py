@@ -250,6 +250,28 @@ def test_packed_rgb8_is_a_read_only_view(rgb):
     assert np.shares_memory(converted, np.frombuffer(msg.data, np.uint8))
 
 
+class Buffer:
+    """``rosidl_buffer.Buffer`` of Lyrical, as its stub says: no buffer as Python has them."""
+
+    def __init__(self, data):
+        self._data = data
+
+    def __len__(self):
+        return len(self._data)
+
+    def to_array(self):
+        return self._data
+
+
+@pytest.mark.parametrize('make', [rgb_to_image, rgb_to_compressed])
+def test_data_in_other_memory_is_fetched(smooth_rgb, make):
+    msg = make(smooth_rgb, Header())
+    names = [name.lstrip('_') for name in msg.__slots__]
+    values = {name: getattr(msg, name) for name in names if hasattr(msg, name)}
+    elsewhere = types.SimpleNamespace(**{**values, 'data': Buffer(msg.data)})
+    np.testing.assert_array_equal(image_to_rgb(elsewhere), image_to_rgb(msg))
+
+
 @pytest.mark.parametrize('encoding', ['rgb8', 'bgr8', 'mono16', 'nv12', 'jpeg'])
 def test_result_is_read_only_whatever_the_encoding(rgb, encoding):
     if encoding == 'jpeg':

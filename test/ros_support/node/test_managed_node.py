@@ -14,6 +14,7 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.exceptions import ParameterException
 from ros_fixtures import set_parameter, until
 from std_msgs.msg import Int32
 
@@ -145,6 +146,20 @@ def test_an_error_in_a_frame_is_counted_and_the_next_one_works(graph):
     assert values['failures'] == '1'
     assert values['inputs'] == '2'
     assert values['state'] == 'active'
+
+
+def test_one_whose_constructor_raised_can_be_destroyed(graph):
+    """As Kilted's context does when it ends."""
+    half = []
+
+    class Half(Doubler):
+        def __new__(cls, *args, **kwargs):
+            half.append(super().__new__(cls))
+            return half[-1]
+
+    with pytest.raises(ParameterException, match='autostart'):
+        graph.make(Half, 'half', autostart='perhaps')
+    half[0].destroy_node()
 
 
 def test_destroying_an_active_node_frees_everything(graph):

@@ -58,7 +58,7 @@ def test_defaults_overrides_and_descriptions(make_table):
         ('count', 0, 'count'),
         ('mode', 'warp', 'one of fast, slow'),
         ('fixed', False, 'read-only'),
-        ('count', 'four', 'INTEGER'),
+        ('count', 'four', 'Wrong parameter type'),
     ],
 )
 def test_bad_values_are_refused_with_a_reason(make_table, name, value, reason):
@@ -67,6 +67,13 @@ def test_bad_values_are_refused_with_a_reason(make_table, name, value, reason):
     assert not result.successful
     assert reason in result.reason
     assert table.values() == {'rate': 30.0, 'count': 4, 'mode': 'fast', 'fixed': True}
+
+
+def test_a_wrong_type_from_outside_is_told_in_words(make_table):
+    _, table = make_table()
+    with pytest.raises(ValueError, match="count: 'four' is of type string, it has to be an int"):
+        table.from_outside([Parameter('count', value='four')])
+    assert table.from_outside([Parameter('rate', value=15)])[0].value == 15.0
 
 
 def test_an_integer_is_a_float_where_one_is_wanted(make_table):

@@ -22,10 +22,21 @@ from aitable_ros.ros_support.process.transport import (
 NAMESPACE = '{http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles}'
 
 
-def test_sets_the_shipped_profile_for_fast_dds_2_and_3():
-    environment: dict[str, str] = {}
+@pytest.mark.parametrize(
+    ('distro', 'names'),
+    [
+        ({'ROS_DISTRO': 'humble'}, PROFILE_VARIABLES[:1]),
+        ({'ROS_DISTRO': 'jazzy'}, PROFILE_VARIABLES[:1]),
+        ({'ROS_DISTRO': 'kilted'}, PROFILE_VARIABLES[1:]),
+        ({'ROS_DISTRO': 'rolling'}, PROFILE_VARIABLES[1:]),
+        ({}, PROFILE_VARIABLES),
+    ],
+)
+def test_sets_the_shipped_profile_by_the_name_that_the_distribution_reads(distro, names):
+    environment: dict[str, str] = dict(distro)
     added = configure_transport(environment)
-    assert environment == added == {name: str(profile_file()) for name in PROFILE_VARIABLES}
+    assert added == {name: str(profile_file()) for name in names}
+    assert environment == distro | added
 
 
 @pytest.mark.parametrize(
@@ -57,7 +68,8 @@ def test_a_second_call_changes_nothing():
 
 
 def test_prints_commands_for_the_shell(monkeypatch, capsys):
-    for name in (*PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS', 'RMW_IMPLEMENTATION'):
+    chosen = (*PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS', 'RMW_IMPLEMENTATION')
+    for name in (*chosen, 'ROS_DISTRO'):
         monkeypatch.delenv(name, raising=False)
     assert main() == 0
     lines = capsys.readouterr().out.splitlines()

@@ -114,7 +114,7 @@ class TestList:
     def test_shows_each_engine_s_state(
         self, tmp_path, monkeypatch, capsys, gpu, version, content, compatible, state
     ):
-        def load():
+        def load(modules):
             if version is None:
                 raise InferenceError('there is no TensorRT')
             return SimpleNamespace(__version__=version)

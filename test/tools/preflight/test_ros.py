@@ -30,10 +30,10 @@ class TestRos:
     @pytest.mark.ros
     def test_here(self) -> None:
         pytest.importorskip('rclpy')
-        environment = {**os.environ, 'ROS_DISTRO': 'jazzy', 'ROS_DOMAIN_ID': '7'}
+        environment = {'ROS_DISTRO': 'jazzy', **os.environ, 'ROS_DOMAIN_ID': '7'}
         found = {check.name: check for check in check_ros(environment)}
         assert found['ros'].status is Status.OK
-        assert found['ros'].summary.startswith('ROS 2 jazzy, rclpy ')
+        assert found['ros'].summary.startswith(f'ROS 2 {environment["ROS_DISTRO"]}, rclpy ')
         assert 'domain 7' in found['transport'].summary
         assert found['messages'].status in (Status.OK, Status.ERROR)
 
@@ -66,6 +66,15 @@ class TestRos:
                 'rmw_fastrtps_cpp',
                 Status.OK,
                 'FASTDDS_BUILTIN_TRANSPORTS=UDPv4 (yours',
+            ),
+            (
+                {
+                    'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4',
+                    'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+                },
+                'rmw_fastrtps_cpp',
+                Status.WARNING,
+                'LOCALHOST undoes the transports chosen',
             ),
             (
                 {'FASTRTPS_DEFAULT_PROFILES_FILE': '/nowhere.xml'},

@@ -26,6 +26,16 @@ int cuDeviceGetAttribute(int *v, int a, int d) { *v = a == 75 ? 8 : 7; return 0;
 """
 
 
+def _write_driver(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    compiler = shutil.which('cc') or shutil.which('gcc')
+    if compiler is None:
+        pytest.skip('needs a C compiler')
+    (folder / 'libcuda.c').write_text(source)
+    command = [compiler, '-shared', '-fPIC', '-w', '-o', 'libcuda.so.1', 'libcuda.c']
+    subprocess.run(command, check=True, cwd=folder)
+    monkeypatch.setenv('LD_LIBRARY_PATH', str(folder))
+
+
 @pytest.mark.parametrize(
     ('init', 'status', 'told'),
     [
@@ -38,13 +48,7 @@ def test_a_driver(
     init: int, status: Status, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A library that answers as NVIDIA's would, in its place."""
-    compiler = shutil.which('cc') or shutil.which('gcc')
-    if compiler is None:
-        pytest.skip('needs a C compiler')
-    (tmp_path / 'libcuda.c').write_text(LIBCUDA % init)
-    command = [compiler, '-shared', '-fPIC', '-w', '-o', 'libcuda.so.1', 'libcuda.c']
-    subprocess.run(command, check=True, cwd=tmp_path)
-    monkeypatch.setenv('LD_LIBRARY_PATH', str(tmp_path))
+    _write_driver(tmp_path, monkeypatch, LIBCUDA % init)
     (check,) = check_cuda()
     assert check.status is status
     assert told in check.summary
@@ -85,6 +89,22 @@ def test_a_tensorrt_that_works(builder: str, kind: str, modules: Callable[..., N
     modules('tensorrt', '\n'.join(lines))
     (check,) = check_runtime('tensorrt')
     assert (check.status, check.summary) == (Status.OK, f'10.3.0 (tensorrt), {kind}')
+
+
+def test_a_tensorrt_without_kernels_for_orin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modules: Callable[..., None]
+) -> None:
+    _write_driver(tmp_path, monkeypatch, LIBCUDA % 0)
+    lines = [
+        "__version__ = '10.13.3.9'",
+        'class Runtime: pass',
+        'class IExecutionContext: execute_async_v3 = None',
+    ]
+    modules('tensorrt', '\n'.join(lines))
+    (check,) = check_runtime('tensorrt')
+    assert check.status is Status.ERROR
+    assert 'has no kernels for Orin' in check.advice
+    assert 'docs/jetson.md' in check.advice
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
 #
+# shellcheck shell=bash
 # Sourced by newcomer.sh and docker/rehearse.sh: a system with nothing in it, made by mmdebstrap, and
 # commands in it. Needs root and mmdebstrap; for Ubuntu's suites also Ubuntu's keyring.
 

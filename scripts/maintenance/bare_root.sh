@@ -1,7 +1,7 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-#
 # shellcheck shell=bash
+#
 # Sourced by newcomer.sh and docker/rehearse.sh: a system with nothing in it, made by mmdebstrap, and
 # commands in it. Needs root and mmdebstrap; for Ubuntu's suites also Ubuntu's keyring.
 
@@ -15,10 +15,7 @@ make_root() {
   mmdebstrap --quiet --variant=minbase "$suite" "$folder" "${mirror/SUITE/$suite}" || return
   # the network as on this machine
   cp --remove-destination /etc/resolv.conf /etc/hosts "$folder/etc/"
-  if [[ -e /etc/ssl/certs/ca-certificates.crt ]]; then
-    mkdir -p "$folder/etc/ssl/certs"
-    cp /etc/ssl/certs/ca-certificates.crt "$folder/etc/ssl/certs/"
-  fi
+  [[ -z ${SSL_CERT_FILE:-} ]] || cp "$SSL_CERT_FILE" "$folder/certificates.crt"
 }
 
 # clone_into FOLDER: what is committed here, to /root/aitable there.
@@ -32,9 +29,12 @@ in_root() (
   folder=$1
   shift
   network=()
-  for name in PIP_CERT PIP_INDEX_URL SSL_CERT_FILE http_proxy https_proxy no_proxy; do
+  for name in PIP_INDEX_URL http_proxy https_proxy no_proxy; do
     [[ -z ${!name:-} ]] || network+=("$name=${!name}")
   done
+  # where this machine trusts further certificates
+  [[ -z ${SSL_CERT_FILE:-} ]] ||
+    network+=(PIP_CERT=/certificates.crt SSL_CERT_FILE=/certificates.crt)
   # shellcheck disable=SC2016  # expanded by the inner shell
   unshare --mount --pid --ipc --fork --kill-child bash -c '
     mkdir -p "$1/dev/shm" && mount -t proc proc "$1/proc" && mount -t tmpfs tmpfs "$1/dev/shm" || exit

@@ -166,7 +166,7 @@ def hri_face_detect(library: str) -> tuple[Picture, Video]:
         count = int(np.frombuffer(bytes(buffer), np.int32, 1)[0])
         rows = np.frombuffer(bytes(buffer), np.int16, 16 * count, 4).reshape(count, 16)
         rows = rows[rows[:, 0] > 75]
-        found = [
+        found: Found = [
             {'box': [2.0 * float(v) for v in row[1:5]], 'points': (2.0 * row[5:15]).reshape(5, 2)}
             for row in rows
         ]
@@ -270,7 +270,7 @@ def main() -> None:
         if isinstance(request, list):
             found = []
             for path in request:
-                image = cv2.imread(path)
+                image = np.asarray(cv2.imread(path), np.uint8)
                 found.append(picture(np.ascontiguousarray(image[..., ::-1])))
             answer: Any = found
         else:

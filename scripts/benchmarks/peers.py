@@ -90,16 +90,16 @@ extern "C" int* facedetect(unsigned char* buffer, unsigned char* bgr, int w, int
 def prepare(peer: Peer, folder: Path, hri: Path | None) -> tuple[Path, str, dict[str, str], float]:
     """Return the peer's Python, argument and variables, and how long making it took [s]."""
     place = folder / peer.environment
-    python, variables = place / 'bin' / 'python', dict(os.environ)
+    python, ready, variables = place / 'bin' / 'python', place / 'ready', dict(os.environ)
     for name in ('PYTHONPATH', 'LD_LIBRARY_PATH', 'VIRTUAL_ENV'):
         variables.pop(name, None)
     begin = time.perf_counter()
-    if not (place / 'ready').exists():
+    if not ready.exists():
         base = getattr(sys, '_base_executable', sys.executable)
         subprocess.run([base, '-m', 'venv', str(place)], check=True, env=variables)
         _pip(python, 'install', '--quiet', *peer.packages)
-        (place / 'ready').touch()
-    took_s = time.perf_counter() - begin
+        ready.write_text(str(time.perf_counter() - begin))
+    took_s = float(ready.read_text())
     argument = peer.argument or '-'
     if peer.environment == 'aitable':
         begin = time.perf_counter()
@@ -224,7 +224,8 @@ def sizes(folder: Path) -> Pictures:
             matrix = cv2.getRotationMatrix2D(
                 (125.0, 110.0), random.uniform(-20, 20), size / FACE_PX
             )
-            matrix[:, 2] += (random.uniform(160, 480) - 125.0, random.uniform(140, 340) - 110.0)
+            matrix[0, 2] += random.uniform(160, 480) - 125.0
+            matrix[1, 2] += random.uniform(140, 340) - 110.0
             cv2.warpAffine(
                 image, matrix, (640, 480), canvas, cv2.INTER_AREA, cv2.BORDER_TRANSPARENT
             )
@@ -263,9 +264,8 @@ def posed(ck: Path, folder: Path) -> Pictures:
         for path in sorted(part.iterdir()):
             last[path.stem.rpartition('_')[0]] = path
         for path in last.values():
-            large = cv2.resize(
-                cv2.imread(str(path)), None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC
-            )
+            small = np.asarray(cv2.imread(str(path)), np.uint8)
+            large = cv2.resize(small, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
             picture = cv2.copyMakeBorder(large, 64, 64, 64, 64, cv2.BORDER_REPLICATE)
             file = folder / f'ck_{part.name}_{path.stem}.png'
             made.paths.append(_write(file, picture[..., ::-1] if picture.ndim == 3 else picture))
@@ -335,8 +335,10 @@ def figures(found: dict[str, Found], sets: dict[str, Pictures]) -> dict[str, Any
             classes = sorted(set(truth))
             made['macro_f1'] = macro_f1(said, truth, classes)
             without = [label for label in classes if label != 'contempt']
-            kept = [(s, t) for s, t in zip(said, truth) if t != 'contempt']
-            made['macro_f1_6'] = macro_f1(*zip(*kept), without)
+            kept = [i for i, label in enumerate(truth) if label != 'contempt']
+            made['macro_f1_6'] = macro_f1(
+                [said[i] for i in kept], [truth[i] for i in kept], without
+            )
     return made
 
 

@@ -52,6 +52,8 @@ EMPTY = (
     *('retina', 'rocket', 'text'),
 )
 """Pictures of scikit-image on which nobody is to be seen."""
+NOT_CLOSED = ('open', 'squint', 'down')
+"""Eyes that are wide open, narrowed, or look down."""
 Found = list[list[dict[str, Any]]]
 
 
@@ -237,7 +239,7 @@ def sizes(folder: Path) -> Pictures:
 
 
 def eyes(mux: Path | None, pix2pix: Path | None) -> Pictures:
-    """Return the pictures of docs/eye_pictures.csv that are there: open or closed."""
+    """Return the pictures of docs/eye_pictures.csv that are there, and what the eyes are."""
     folders = {
         'muxspace/facial_expressions': mux,
         'jesusmartinoza/Open-eyes-using-Pix2Pix': pix2pix,
@@ -246,12 +248,12 @@ def eyes(mux: Path | None, pix2pix: Path | None) -> Pictures:
     with (ROOT / 'docs' / 'eye_pictures.csv').open(encoding='utf-8') as file:
         for row in csv.DictReader(file):
             folder = folders.get(row['repository'])
-            if folder is None or row['label'] not in ('open', 'closed'):
+            if folder is None or row['label'] not in ('closed', *NOT_CLOSED):
                 continue
             path = folder / row['path']
             if cv2.imread(str(path)) is not None:
                 made.paths.append(str(path))
-                made.labels.append(row['label'] == 'closed')
+                made.labels.append(row['label'])
     return made
 
 
@@ -320,13 +322,16 @@ def figures(found: dict[str, Found], sets: dict[str, Pictures]) -> dict[str, Any
     made['points'] = max(numbers, default=0)
     if 'eyes' in found:
         for name in ('eyes', 'blink'):
-            pairs = [
-                (face[name], closed)
-                for face, closed in zip(map(largest, found['eyes']), sets['eyes'].labels)
+            told = [
+                (face[name], label)
+                for face, label in zip(map(largest, found['eyes']), sets['eyes'].labels)
                 if face is not None and face.get(name) is not None
             ]
-            if pairs:
-                made[name] = [area_under_curve(*zip(*pairs)), len(pairs), len(found['eyes'])]
+            for other in NOT_CLOSED if told else ():
+                pairs = [(score, label) for score, label in told if label in ('closed', other)]
+                closed = [label == 'closed' for _, label in pairs]
+                curve = area_under_curve([score for score, _ in pairs], closed)
+                made[f'{name}_{other}'] = [curve, len(pairs)]
     if 'posed' in found:
         said = [(face or {}).get('expression') for face in map(largest, found['posed'])]
         truth = sets['posed'].labels

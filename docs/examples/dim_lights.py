@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import rclpy
@@ -50,10 +51,8 @@ class DimLights(Node):
 def main() -> None:
     """Run the node until it is interrupted."""
     rclpy.init()
-    try:
+    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
         rclpy.spin(DimLights())
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
 
 
 if __name__ == '__main__':

@@ -4,8 +4,8 @@
 Hook of mkdocs (mkdocs.yml): pages of what lies outside docs/.
 
 README.md becomes the first page, docs/README.md the list of all, and each layer of aitable_ros a
-page of its docstrings. A file that a page links to outside docs/, such as a message, becomes a page
-with its text; so every link of the sources leads somewhere on the site, too.
+page of its docstrings. A file outside docs/ that a page links to, such as a message, becomes a
+page with its text; so every link of the sources leads somewhere on the site, too.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def test_the_lights_follow_the_alerts(graph, lamp, alerts, told):
 
 @pytest.mark.models
 def test_closed_eyes_of_the_sample_lower_them(graph, lamp, engines_dir):
-    """From the camera to the lamp; here a blink suffices, of which there is one every few seconds."""
+    """From the camera to the lamp; here a blink suffices."""
     engines = {'engines_dir': str(engines_dir)}
     graph.make(FaceDetectionNode, **engines)
     graph.make(FatigueNode)

@@ -18,12 +18,12 @@ make_root() {
   [[ -z ${SSL_CERT_FILE:-} ]] || cp "$SSL_CERT_FILE" "$folder/certificates.crt"
 }
 
-# clone_into FOLDER: what is committed here, to /root/aitable there.
+# clone_into FOLDER: what is committed here, to /srv/aitable there.
 clone_into() {
-  git clone --quiet --depth 1 "file://$(git rev-parse --show-toplevel)" "$1/root/aitable"
+  git clone --quiet --depth 1 "file://$(git rev-parse --show-toplevel)" "$1/srv/aitable"
 }
 
-# in_root FOLDER COMMAND...: as its root, in /root/aitable, with nothing of this shell but how this
+# in_root FOLDER COMMAND...: as its root, in /srv/aitable, with nothing of this shell but how this
 # machine reaches the network.
 in_root() (
   folder=$1
@@ -38,7 +38,7 @@ in_root() (
   # shellcheck disable=SC2016  # expanded by the inner shell
   unshare --mount --pid --ipc --fork --kill-child bash -c '
     mkdir -p "$1/dev/shm" && mount -t proc proc "$1/proc" && mount -t tmpfs tmpfs "$1/dev/shm" || exit
-    exec chroot "$1" /usr/bin/env --chdir=/root/aitable -i "${@:2}"
+    exec chroot "$1" /usr/bin/env --chdir=/srv/aitable -i "${@:2}"
   ' in_root "$folder" HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     "${network[@]}" "$@"
 )

@@ -217,23 +217,27 @@ def sizes(folder: Path) -> Pictures:
     """Return scikit-image's astronaut in VGA images, her face so many pixels wide."""
     from skimage import data
 
-    image = np.ascontiguousarray(data.astronaut()[:250, 100:360])
+    image = data.astronaut()[:250, 100:360]
     made = Pictures([], [])
     random = np.random.default_rng(7)
     for size in SIZES_PX:
+        scale = size / FACE_PX
+        # warpAffine takes one pixel of many where it makes smaller, whatever it is asked for
+        small = cv2.resize(
+            image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else 1
+        )
         for place in range(PLACES):
             canvas = np.full((480, 640, 3), 120, np.uint8)
-            matrix = cv2.getRotationMatrix2D(
-                (125.0, 110.0), random.uniform(-20, 20), size / FACE_PX
-            )
-            matrix[0, 2] += random.uniform(160, 480) - 125.0
-            matrix[1, 2] += random.uniform(140, 340) - 110.0
+            middle = (125.0 * scale, 110.0 * scale)
+            matrix = cv2.getRotationMatrix2D(middle, random.uniform(-20, 20), 1.0)
+            matrix[0, 2] += random.uniform(160, 480) - middle[0]
+            matrix[1, 2] += random.uniform(140, 340) - middle[1]
             cv2.warpAffine(
-                image, matrix, (640, 480), canvas, cv2.INTER_AREA, cv2.BORDER_TRANSPARENT
+                small, matrix, (640, 480), canvas, cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT
             )
             path = _write(folder / f'size_{size}_{place}.png', canvas)
             made.paths.append(path)
-            centre = matrix @ np.array([125.0, 110.0, 1.0])
+            centre = matrix @ np.array([*middle, 1.0])
             made.labels.append((size, centre.tolist()))
     return made
 

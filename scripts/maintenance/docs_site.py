@@ -22,6 +22,8 @@ PAGES = {
     'README.md': 'index.md',
     'docs/README.md': 'pages.md',
     'CONTRIBUTING.md': 'contributing.md',
+    'SECURITY.md': 'security.md',
+    'QUALITY_DECLARATION.md': 'quality.md',
 }
 """Pages that have a place of their own, by their path in the repository."""
 LAYERS = (

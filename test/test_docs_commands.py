@@ -55,7 +55,8 @@ class Block(NamedTuple):
 
 def blocks() -> list[Block]:
     fence = re.compile(
-        r'^```(?:sh|bash)(?: title="Not run here: ([^"\n]+)")?\n(.*?)^```', re.MULTILINE | re.DOTALL
+        r'^```(?:sh|bash)(?: title="Not run here: ([^"\n]+)")?\n(.*?)^```',
+        re.MULTILINE | re.DOTALL,
     )
     return [
         Block(path.name, match[2], match[1])

@@ -69,8 +69,10 @@ install_packages() {
 
 build() {
   source_underlay
-  python3 "$(command -v colcon)" build --merge-install --install-base /opt/aitable \
-    --build-base /tmp/build --cmake-args -DBUILD_TESTING=OFF "-DPython3_EXECUTABLE=$(command -v python3)"
+  # not colcon_defaults.yaml, which links to the sources and to the build folder
+  COLCON_DEFAULTS_FILE=/dev/null python3 "$(command -v colcon)" build --base-paths . aitable_msgs \
+    --merge-install --install-base /opt/aitable --build-base /tmp/build --cmake-args -DBUILD_TESTING=OFF \
+    "-DPython3_EXECUTABLE=$(command -v python3)"
   rm -rf /tmp/build log
   printf 'source %q\nsource /opt/aitable/setup.bash\n' "$(underlay)" >/opt/aitable/environment.bash
 }

@@ -7,13 +7,16 @@
 # root, a volume for engines, its own /dev/shm; the health check; and Fatigue of the sample, received.
 #
 #   sudo docker/rehearse.sh [--keep DIR]
+#   sudo docker/rehearse.sh --again DIR     in what --keep left, from the build on, with what is committed now
 #
 # Needs mmdebstrap; takes what is committed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/maintenance/bare_root.sh
 
-if [[ ${1:-} == --keep ]]; then
+again=
+if [[ ${1:-} == --keep || ${1:-} == --again ]]; then
+  [[ $1 == --keep ]] || again=1
   folder=$2
 else
   folder=$(mktemp -d)
@@ -46,6 +49,7 @@ as_container() {
 }
 
 # The nodes on the sample, until Fatigue was heard; then the health check beside them.
+# shellcheck disable=SC2016  # expanded by the inner shell
 nodes_and_health() {
   as_container bash -c '
     ! touch /written 2>/dev/null || { echo "the root can be written"; exit 1; }
@@ -71,11 +75,16 @@ END
 }
 
 : >"$folder.log"
-step make_root bookworm "$folder"
-step clone_into "$folder"
-step in_root "$folder" docker/install.sh packages
+if [[ -n $again ]]; then
+  git archive HEAD | tar -x -C "$folder/srv/aitable"
+  rm -rf "$folder/opt/aitable"
+else
+  step make_root bookworm "$folder"
+  step clone_into "$folder"
+  step in_root "$folder" docker/install.sh packages
+fi
 step in_root "$folder" docker/install.sh build
 cp docker/entrypoint.sh docker/healthcheck.sh "$folder/"
-step in_root "$folder" docker/install.sh user
+[[ -n $again ]] || step in_root "$folder" docker/install.sh user
 step nodes_and_health
 grep -E '^(heard|healthy)' "$folder.log"

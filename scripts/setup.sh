@@ -131,6 +131,11 @@ choose_python() {
       'Install ROS 2 (https://docs.ros.org/en/jazzy/Installation.html) and source its setup.bash,' \
       'then run this again.'
   fi
+  if ! command -v python3 >/dev/null && is_debian && ((EUID == 0)); then
+    need_system_packages Python python3-dev python3-venv
+    choose_python
+    return
+  fi
   die "no suitable Python: 3.$MIN_PYTHON to 3.$MAX_PYTHON is needed, 64-bit x86." \
     "${seen[@]:-none was found}" \
     'Install one of them, or name it: PYTHON=/path/to/python3.12'

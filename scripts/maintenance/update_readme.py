@@ -47,7 +47,7 @@ those that people really change; [config/aitable.yaml](../config/aitable.yaml) h
 defaults, and [config/aitable_expert.yaml](../config/aitable_expert.yaml) the others. Nothing loads
 the expert file, or a copy of it with your changes, unless it is named:
 
-```sh
+```sh title="Not run here: needs ROS installed"
 ros2 launch aitable_ros aitable.launch.py params_file:=aitable.yaml,expert.yaml
 ros2 run aitable_ros fatigue --ros-args --params-file aitable.yaml --params-file expert.yaml
 ```

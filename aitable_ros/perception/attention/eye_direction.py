@@ -80,11 +80,11 @@ class EyeLook(NamedTuple):
     """
     What one eye shows.
 
-    :param direction: unit vector of the gaze in the camera's optical frame; NaN: not measured.
-    :param yaw_rad: of the eye in the head, to the person's left is positive [rad].
-    :param pitch_rad: of the eye in the head, down is positive [rad].
-    :param width_px: between the corners, were the eye turned to the camera [pixels].
-    :param aperture: how far the lids are apart at the iris, in diameters of the iris.
+    :ivar direction: unit vector of the gaze in the camera's optical frame; NaN: not measured.
+    :ivar yaw_rad: of the eye in the head, to the person's left is positive [rad].
+    :ivar pitch_rad: of the eye in the head, down is positive [rad].
+    :ivar width_px: between the corners, were the eye turned to the camera [pixels].
+    :ivar aperture: how far the lids are apart at the iris, in diameters of the iris.
     """
 
     direction: Vector

@@ -49,10 +49,10 @@ class Head(NamedTuple):
     """
     The layer.
 
-    :param weights: (features, 8) float64.
-    :param bias: (8,) float64.
-    :param rest: (15,) float64: the measures of people in general at rest.
-    :param temperature: what its logits are divided by, so that a probability of 0.8 is right
+    :ivar weights: (features, 8) float64.
+    :ivar bias: (8,) float64.
+    :ivar rest: (15,) float64: the measures of people in general at rest.
+    :ivar temperature: what its logits are divided by, so that a probability of 0.8 is right
         eight times in ten (Guo et al. 2017, 'On calibration of modern neural networks').
     """
 

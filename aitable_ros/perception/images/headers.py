@@ -31,10 +31,10 @@ class PictureHeader(NamedTuple):
     """
     What a header says.
 
-    :param width: [pixels].
-    :param height: [pixels].
-    :param grey: of PNG and JPEG: the only channel is grey.
-    :param white: of PGM and PPM: the value of white; else 0.
+    :ivar width: [pixels].
+    :ivar height: [pixels].
+    :ivar grey: of PNG and JPEG: the only channel is grey.
+    :ivar white: of PGM and PPM: the value of white; else 0.
     """
 
     width: int

@@ -18,25 +18,27 @@ from aitable_ros import __version__
 from aitable_ros.bags import (
     BagError,
     BagMessage,
-    BagReader,
     BagTarget,
     BagTopic,
     BagWriter,
 )
 from aitable_ros.bags.images import require_images
-from aitable_ros.bags.reading import CAMERA_INFO, IMAGE
+from aitable_ros.bags.reading import CAMERA_INFO, IMAGE, Recording
 from aitable_ros.bags.topics import choose_camera_info, choose_images
 from aitable_ros.bags.writing import offered_qos
 from aitable_ros.nodes.registry import WITH_NETWORKS
 from aitable_ros.tools.process_bag.offline_pipeline import (
     MalformedFrame,
     OfflinePipeline,
+    Result,
     available_nodes,
     image_inputs,
 )
 from aitable_ros.tools.process_bag.private_images import PrivateImages
 from aitable_ros.tools.process_bag.recorded_frames import SHARED_TYPES, without_computed
-from aitable_ros.tools.process_bag.rows import ResultRows
+from aitable_ros.tools.process_bag.recordings import open_recording
+from aitable_ros.tools.process_bag.rows import FACES, ResultRows
+from aitable_ros.tools.report.digest import Digest
 from aitable_ros.tools.support.tables import ReadingTable
 
 MALFORMED_SHOWN = 3
@@ -104,9 +106,10 @@ class Request:
     """
     What is to be done.
 
-    :param source: the bag to read.
+    :param source: the bag, or video, to read.
     :param target: the bag to write.
     :param nodes: names of the nodes to run; empty: all that there are.
+    :param without: nodes that do not run, also where ``nodes`` is empty.
     :param image_topic: topic of the images; empty: chosen, see
         :func:`~aitable_ros.bags.topics.choose_images`.
     :param camera_info: topic of the calibration; empty or None: see
@@ -124,6 +127,7 @@ class Request:
     :param force: replace the bag that is there.
     :param csv: file for a table of the readings; None: none is wanted.
     :param privacy: how much of people the copied images show.
+    :param name: what the table calls the source; empty: as ``source``.
     """
 
     source: Path
@@ -144,9 +148,17 @@ class Request:
     force: bool = False
     csv: Path | None = None
     privacy: str = 'none'
+    name: str = ''
+    without: tuple[str, ...] = ()
 
 
-def process_bag(request: Request, *, quiet: bool = True) -> Summary:
+def process_bag(
+    request: Request,
+    *,
+    quiet: bool = True,
+    digest: Digest | None = None,
+    recording: Recording | None = None,
+) -> Summary:
     """
     Run the nodes over a bag and write what they find.
 
@@ -155,6 +167,8 @@ def process_bag(request: Request, *, quiet: bool = True) -> Summary:
 
     :param request: what is to be done.
     :param quiet: no progress bar, no notes.
+    :param digest: takes the results, too.
+    :param recording: what is read, in the place of ``request.source``.
     :returns: what was done.
     :raises BagError: when a bag cannot be read or written, or a topic is missing.
     :raises PipelineError: when a node cannot be configured or fails.
@@ -165,7 +179,7 @@ def process_bag(request: Request, *, quiet: bool = True) -> Summary:
     _check_apart(request.source, request.target.path)
     request.target.check_free(force=request.force)
     _check_table(request)
-    with BagReader(request.source) as bag:
+    with recording or open_recording(request.source) as bag:
         images = choose_images(bag, request.image_topic)
         parameters: dict[str, Any] = {'face_detection:budget_ms': 0.0}  # nothing presses
         if images is not None:
@@ -178,7 +192,7 @@ def process_bag(request: Request, *, quiet: bool = True) -> Summary:
         if request.emotion_reading:
             parameters['emotion:reading'] = request.emotion_reading
         pipeline = OfflinePipeline(
-            request.nodes or available_nodes(),
+            [n for n in request.nodes or available_nodes() if n not in request.without],
             arguments=request.arguments,
             parameters=parameters,
             namespace=request.namespace,
@@ -191,8 +205,12 @@ def process_bag(request: Request, *, quiet: bool = True) -> Summary:
             writer = BagWriter(request.target, force=request.force, custom_data=custom_data)
             try:
                 with _table(request) as table, writer:
-                    if table is not None:
-                        run.rows = ResultRows(ReadingTable(table), str(request.source))
+                    takers: list[ReadingTable | Digest] = (
+                        [ReadingTable(table)] if table is not None else []
+                    )
+                    takers += [digest] if digest is not None else []
+                    if takers:
+                        run.rows = ResultRows(takers, request.name or str(request.source))
                     run.run(writer, quiet=quiet)
                     if table is not None:
                         table.close()  # a full disk is noticed before the bag takes its place
@@ -207,7 +225,7 @@ class _Run:
     def __init__(
         self,
         request: Request,
-        bag: BagReader,
+        bag: Recording,
         images: BagTopic | None,
         pipeline: OfflinePipeline,
     ) -> None:
@@ -271,6 +289,8 @@ class _Run:
                 changed = message.topic in originals and self._pictures.changes(message.topic)
                 if message.topic in originals and not changed:
                     self._copy(message.data, message, writer, originals)
+                for one in message.along:
+                    self._copy(one.data, one, writer, originals)
                 if message.topic in self._feeds:
                     found = self._feed(message, writer, results, progress)
                     if changed:
@@ -295,7 +315,9 @@ class _Run:
     ) -> list[Any]:
         topic, summary = message.topic, self.summary
         try:
-            found = self._pipeline.feed(self._feeds[topic], topic.type_name, message.data)
+            place, kind = self._feeds[topic], topic.type_name
+            along = [_given(one) for one in message.along]
+            found = self._pipeline.feed(place, kind, message.data, along)
         except MalformedFrame as error:
             found = []
             summary.malformed += topic is self._images
@@ -307,7 +329,8 @@ class _Run:
                     file=sys.stderr,
                 )
         if self.rows is not None:
-            self.rows.add(found)
+            given = [_given(one) for one in (message, *message.along)]
+            self.rows.add([*(one for one in given if one.type_name == FACES), *found])
         for result in found:
             writer.write(results[result.topic], message.log_time_ns, result.data)
             summary.results[result.topic] += 1
@@ -378,6 +401,10 @@ class _Run:
             begin_ns = self._bag.start_ns if start_ns is None else start_ns
             stop_ns = begin_ns + round(request.duration_s * _NS)
         return start_ns, stop_ns
+
+
+def _given(message: BagMessage) -> Result:
+    return Result(message.topic.name, message.topic.type_name, message.data)
 
 
 @contextmanager

@@ -5,14 +5,11 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from aitable_ros import __version__
 from aitable_ros.bags import (
@@ -34,6 +31,7 @@ from aitable_ros.tools.process_bag.offline_pipeline import (
     available_nodes,
     image_inputs,
 )
+from aitable_ros.tools.process_bag.outputs import check_apart, check_table, table_file
 from aitable_ros.tools.process_bag.private_images import PrivateImages
 from aitable_ros.tools.process_bag.recorded_frames import SHARED_TYPES, without_computed
 from aitable_ros.tools.process_bag.recordings import open_recording
@@ -176,9 +174,9 @@ def process_bag(
     import cv2
 
     cv2.setNumThreads(1)  # as in the nodes' own executables
-    _check_apart(request.source, request.target.path)
+    check_apart(request.source, request.target.path)
     request.target.check_free(force=request.force)
-    _check_table(request)
+    check_table(request.source, request.target.path, request.csv)
     with recording or open_recording(request.source) as bag:
         images = choose_images(bag, request.image_topic)
         parameters: dict[str, Any] = {'face_detection:budget_ms': 0.0}  # nothing presses
@@ -204,7 +202,7 @@ def process_bag(
             custom_data = {'aitable_ros': __version__, 'nodes': ' '.join(pipeline.nodes)}
             writer = BagWriter(request.target, force=request.force, custom_data=custom_data)
             try:
-                with _table(request) as table, writer:
+                with table_file(request.csv) as table, writer:
                     takers: list[ReadingTable | Digest] = (
                         [ReadingTable(table)] if table is not None else []
                     )
@@ -405,53 +403,3 @@ class _Run:
 
 def _given(message: BagMessage) -> Result:
     return Result(message.topic.name, message.topic.type_name, message.data)
-
-
-@contextmanager
-def _table(request: Request) -> Iterator[TextIO | None]:
-    """
-    Give the file of the table, which takes its place when the run has ended well.
-
-    :raises BagError: when it cannot be written.
-    """
-    if request.csv is None:
-        yield None
-        return
-    place = Path(os.path.realpath(request.csv))
-    temporary = place.with_name(f'.{place.name}.{os.getpid()}.tmp')
-    try:
-        try:
-            with temporary.open('w', encoding='utf-8', newline='') as file:
-                yield file
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise BagError(f'{request.csv} cannot be written: {error.strerror or error}') from error
-
-
-def _check_table(request: Request) -> None:
-    """
-    Refuse to write a table where a bag is, will be, or anything that is no file.
-
-    :raises BagError: when it would be there.
-    """
-    table = request.csv
-    if table is None:
-        return
-    _check_apart(request.source, table)
-    _check_apart(request.target.path, table, 'other output')
-    if os.path.lexists(table) and not table.is_file():
-        raise BagError(f'{table} is there and no file: not overwriting it')
-
-
-def _check_apart(source: Path, target: Path, what: str = 'input') -> None:
-    """
-    Refuse to write into what is being read.
-
-    :raises BagError: when the two overlap.
-    """
-    # unlike resolve() it takes links that go round in circles
-    there, here = (Path(os.path.realpath(path)) for path in (source, target))
-    if there == here or there in here.parents or here in there.parents:
-        raise BagError(f'{target}: the output would lie on the {what} {source}')

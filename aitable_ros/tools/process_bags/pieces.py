@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
@@ -38,6 +39,24 @@ MIN_OVERLAP = 0.5
 """Boxes of the same person overlap at least this much (intersection over union)."""
 
 FOLDER = '.pieces'
+FAILED = '.failed'
+"""Suffix of a file that says that a piece will not come."""
+
+WAIT_S, POLL_S = 600.0, 0.2
+"""So long the joining waits for one piece, and how often it looks."""
+
+
+class PieceMissing(BagError):  # noqa: N818 (an event: it may come later)
+    """A piece is not there yet."""
+
+
+def joined_after(count: int, workers: int) -> int:
+    """
+    Tell after how many pieces the joining begins, which goes on while the last ones are made.
+
+    Joining takes a third as long as making the pieces does in one worker.
+    """
+    return count if workers == 1 else max(1, count - int(0.3 * count * (workers - 1)))
 
 
 def cut(job: Job, piece_s: float, folder: Path) -> list[Job]:
@@ -94,22 +113,20 @@ class JoinedRecording:
     def __init__(self, source: Path, pieces: Sequence[Path], image_topic: str = '') -> None:
         self.path = source
         self._bag = BagReader(source)
-        self._pieces = [BagReader(piece) for piece in pieces]
+        self._pieces = list(pieces)
         self._image_topic = image_topic
         self._stack = ExitStack()
         self.faces: BagTopic
         """The topic of faces."""
 
     def __enter__(self) -> JoinedRecording:
-        for one in (self._bag, *self._pieces):
-            self._stack.enter_context(one)
+        self._stack.enter_context(self._bag)
         self.storage, self.others = self._bag.storage, self._bag.others
         self.start_ns, self.end_ns = self._bag.start_ns, self._bag.end_ns
-        found = [t for piece in self._pieces for t in piece.topics if t.type_name == FACES]
-        if not found:
-            self._stack.close()
-            raise BagError(f'{self.path}: its pieces have no faces')
-        self.faces = replace(found[0], count=0)
+        with _piece(self._pieces[0]) as piece:
+            (faces,) = (topic for topic in piece.topics if topic.type_name == FACES)
+            self._definition = piece.definition(faces)
+        self.faces = replace(faces, count=0)
         self._images = choose_images(self._bag, self._image_topic)
         others = (topic for topic in self._bag.topics if topic.name != self.faces.name)
         self.topics: tuple[BagTopic, ...] = (*others, self.faces)
@@ -134,10 +151,7 @@ class JoinedRecording:
 
     def definition(self, topic: BagTopic) -> TypeDefinition | None:
         """Give the definition of a topic's type."""
-        if topic is not self.faces:
-            return self._bag.definition(topic)
-        piece = self._pieces[0]
-        return piece.definition(next(t for t in piece.topics if t.type_name == FACES))
+        return self._definition if topic is self.faces else self._bag.definition(topic)
 
     def messages(
         self,
@@ -172,11 +186,11 @@ class JoinedRecording:
 
         from aitable_msgs.msg import FaceArray
 
-        definition = self.definition(self.faces)
-        assert definition is not None
-        canonical = Canonical(definition)
+        assert self._definition is not None
+        canonical = Canonical(self._definition)
         people, last_ns = _People(), -1
-        for piece in self._pieces:
+        for place in self._pieces:
+            piece = self._stack.enter_context(_piece(place))
             people.begin_piece()
             until_ns = last_ns
             (topic,) = (one for one in piece.topics if one.type_name == FACES)
@@ -189,6 +203,22 @@ class JoinedRecording:
                 data = canonical(serialize_message(array)) if joined else message.data
                 last_ns = message.log_time_ns
                 yield BagMessage(self.faces, last_ns, data)
+
+
+def _piece(place: Path) -> BagReader:
+    """
+    Give the results of a piece, when they are there; they come as a whole.
+
+    :raises BagError: when they will not come.
+    """
+    failed, until_s = place.with_suffix(FAILED), time.monotonic() + WAIT_S
+    while not place.exists():
+        if failed.exists():
+            raise BagError(f'{place.name}: this piece has failed')
+        if time.monotonic() > until_s:
+            raise PieceMissing(f'{place.name} is not there yet')
+        time.sleep(POLL_S)
+    return BagReader(place)
 
 
 class _People:

@@ -31,7 +31,7 @@ from aitable_ros.tools.process_bags.jobs import (
     write_whole,
 )
 from aitable_ros.tools.process_bags.local_runner import LocalRunner, workers_here
-from aitable_ros.tools.process_bags.pieces import FOLDER, cut
+from aitable_ros.tools.process_bags.pieces import FAILED, FOLDER, cut, joined_after
 from aitable_ros.tools.process_bags.table import write_tables
 
 SUMMARY = 'summary.json'
@@ -113,8 +113,10 @@ class _Run:
         self._options, self._outcomes = options, outcomes
         self._waiting: deque[Job] = deque()
         self._joins: dict[str, Job] = {}
-        """By name those whose pieces are not all done."""
+        """By name what joins the pieces."""
         self._left: Counter[str] = Counter()
+        """How many pieces are not done."""
+        self._late: set[str] = set()
         self._sizes: dict[str, int] = {}
         for job in jobs:
             before = done_before(job)
@@ -126,6 +128,8 @@ class _Run:
                 parts = tuple(piece.request.target.path for piece in pieces)
                 self._joins[job.name] = replace(job, parts=parts)
                 self._left[job.name] = len(pieces)
+                for part in parts:
+                    part.with_suffix(FAILED).unlink(missing_ok=True)
             self._waiting += pieces or [job]
             self._sizes |= {one.name: job.bytes // len(pieces or [job]) for one in pieces or [job]}
 
@@ -161,28 +165,52 @@ class _Run:
                 self._follow(LocalRunner(options.workers or workers_here()), bar)
 
     def _follow(self, runner: Any, bar: tqdm[Any]) -> None:
+        self._queue_joins(runner.workers)
         begun_s, hours = time.perf_counter(), 0.0
         for job, outcome in runner.run(self._waiting):
             if job.whole:
                 self._take_piece(job, outcome)
-            else:
+            elif outcome.status == 'waiting':
+                self._late.add(job.name)
+                self._end_waiting(job.name)
+            elif job.name not in self._outcomes:
                 self._outcomes[job.name] = outcome
                 hours += outcome.bag_s / 3600
-                if job.parts:
-                    shutil.rmtree(job.parts[0].parent, ignore_errors=True)
+            if job.parts and job.name in self._outcomes:
+                shutil.rmtree(job.parts[0].parent, ignore_errors=True)
             per_minute = 60 * hours / max(time.perf_counter() - begun_s, 1e-9)
-            bar.update(self._sizes.get(job.name, 0))
+            bar.update(self._sizes.pop(job.name, 0))
             bar.set_postfix_str(f'{hours:.2f} h of recording, {per_minute:.2f} h a minute')
 
+    def _queue_joins(self, workers: int) -> None:
+        """Put each joining among its pieces: it takes one after the other, as they come."""
+        jobs = [job for job in self._waiting if not job.parts]
+        self._waiting.clear()
+        counts: Counter[str] = Counter()
+        for job in jobs:
+            self._waiting.append(job)
+            counts[job.whole] += 1
+            if job.whole and job.whole in self._joins:
+                join = self._joins[job.whole]
+                if counts[job.whole] == joined_after(self._left[job.whole], workers):
+                    self._waiting.append(join)
+
     def _take_piece(self, job: Job, outcome: Outcome) -> None:
-        """When the last piece is there they are joined; without one the recording has failed."""
-        self._left[job.whole] -= 1
+        """Without one piece the whole recording has failed."""
+        name = job.whole
+        self._left[name] -= 1
         if outcome.status == 'failed':
-            name, reason = job.whole, f'{job.name.removeprefix(job.whole)}: {outcome.reason}'
-            self._outcomes[name] = Outcome(name, 'failed', reason.strip())
-            self._joins.pop(name, None)
-        if not self._left[job.whole] and job.whole in self._joins:
-            self._waiting.append(self._joins.pop(job.whole))
+            reason = f'{job.name.removeprefix(name).strip()}: {outcome.reason}'
+            self._outcomes[name] = Outcome(name, 'failed', reason)
+            with suppress(OSError):
+                job.request.target.path.with_suffix(FAILED).touch()
+        self._end_waiting(name)
+
+    def _end_waiting(self, name: str) -> None:
+        """What waited in vain is done again when the last piece is there."""
+        if name in self._late and not self._left[name] and name not in self._outcomes:
+            self._late.discard(name)
+            self._waiting.append(self._joins[name])
 
     def _say(self, text: str) -> None:
         if not self._options.quiet:

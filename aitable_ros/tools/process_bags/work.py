@@ -23,7 +23,7 @@ from aitable_ros.tools.process_bags.jobs import (
     made_of,
     write_whole,
 )
-from aitable_ros.tools.process_bags.pieces import NODE, JoinedRecording
+from aitable_ros.tools.process_bags.pieces import NODE, JoinedRecording, PieceMissing
 from aitable_ros.tools.report.digest import Digest
 
 Files = dict[str, bytes]
@@ -55,6 +55,8 @@ def process(job: Job) -> Outcome:
         digest = Digest(job.name, job.table)
         summary = _process(job, digest)
         return _finish(job, source_hash, summary, digest, begun_s, cpu_s)
+    except PieceMissing as error:
+        return Outcome(job.name, 'waiting', str(error))
     except Exception as error:  # whatever a damaged recording or a full disk makes others raise
         return Outcome(job.name, 'failed', reason_of(error))
 

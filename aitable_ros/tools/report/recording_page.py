@@ -119,7 +119,7 @@ def _tiles(
         )
     ]
     if total['blinks_per_min'] is not None:
-        tiles.append(tile('Blinks', f'{total["blinks_per_min"]:.0f} a minute', _watched(total)))
+        tiles.append(tile('Blinks', f'{total["blinks_per_min"]:.0f}/min', _watched(total)))
     if total['perclos'] is not None:
         measured = [one for one in content['bins'] if 'perclos' in one]
         highest = max(one['perclos'] / one['perclos_valid_s'] for one in measured)

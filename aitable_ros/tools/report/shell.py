@@ -51,7 +51,8 @@ table { border-collapse: collapse; width: 100%; } th, td { text-align: left; pad
   color: var(--soft); font-weight: 600; font-size: .9rem; }
 .badge { display: inline-block; border-radius: 1rem; padding: 0 .6rem; margin: .1rem .3rem .1rem 0;
   font-size: .85rem; font-weight: 600; color: #000; background: #c3cad5; white-space: nowrap; }
-.badge.bad { background: #f3a06b; } .day svg { width: 100%; height: 1.1rem; display: block; }
+.badge.bad { background: #f3a06b; } .day svg { width: 100%; height: 1.1rem;
+  display: block; } .day svg .lane { fill: var(--line); }
 .day { min-width: 13rem; } .film { display: flex; gap: .5rem; overflow-x: auto; }
 .film figure { margin: 0; flex: none; } .film img { height: 6.5rem; border-radius: .3rem;
   display: block; } figcaption { font-size: .8rem; color: var(--soft); }

@@ -40,6 +40,9 @@ from aitable_ros.tools.process_bags import jobs, local_runner
 from aitable_ros.tools.process_bags.command import main as process_bags
 
 SIZE = (320, 240)
+LOOP_S = 300.0
+"""Longer recordings repeat themselves."""
+
 START_NS = 1_700_000_000_000_000_000
 CLUSTER = {
     'module': 'distributed',
@@ -57,14 +60,18 @@ def write_recording(path: Path, seed: int, seconds: float, fps: float, **options
     random_numbers = np.random.default_rng(seed)
     offset = int(random_numbers.integers(0, round(20 * fps)))
     light, shake = random_numbers.uniform(0.8, 1.2), random_numbers.integers(-6, 7, 2)
-    sequence = AstronautSequence(*SIZE, fps, seconds + 25)
+    sequence = AstronautSequence(*SIZE, fps, min(seconds, LOOP_S) + 25)
+    made: dict[int, np.ndarray] = {}
     messages, definition = ImageMessages(SampleBag()), find_definition(COMPRESSED_IMAGE)
     assert definition is not None
     with BagWriter(BagTarget(path, **options), force=True) as bag:
         topic = bag.add_topic('/image_raw/compressed', definition, offered_qos(reliable=False))
         for i in range(round(seconds * fps)):
-            image = np.roll(sequence.frame(offset + i), shake, axis=(0, 1))
-            image = np.clip(image * light, 0, 255).astype(np.uint8)
+            place = i % round(LOOP_S * fps)
+            if place not in made:
+                image = np.roll(sequence.frame(offset + place), shake, axis=(0, 1))
+                made[place] = np.clip(image * light, 0, 255).astype(np.uint8)
+            image = made[place]
             stamp_ns = START_NS + seed * 3_600_000_000_000 + round(i / fps * 1e9)
             bag.write(topic, stamp_ns, messages.make(COMPRESSED_IMAGE, stamp_ns, image))
 
@@ -93,7 +100,7 @@ def split(path: Path) -> None:
     metadata.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
-def make_recordings(folder: Path, count: int, seconds: float = 8.0, fps: float = 15.0) -> Path:
+def make_recordings(folder: Path, count: int, seconds: float = 5.0, fps: float = 15.0) -> Path:
     """Half mcap, half sqlite3; of three each one is compressed, or split."""
     inputs = folder / f'recordings_{count}'
     if not inputs.is_dir():
@@ -261,7 +268,7 @@ def pieces(folder: Path, small: bool) -> None:
     minutes = 6 if small else 120
     recording = folder / f'long_{minutes}.mcap'
     if not recording.exists():
-        write_recording(recording, 7, 60.0 * minutes, 8.0, storage='mcap')
+        write_recording(recording, 7, 60.0 * minutes, 10.0 if small else 4.0, storage='mcap')
     nodes = ('--nodes', 'face_detection', 'fatigue', 'attention')
     one = run(folder / 'uncut', recording, '--workers', 1, *nodes)
     print(f'{minutes} min in one piece: {one:.0f} s', flush=True)

@@ -162,8 +162,8 @@ def _parser() -> argparse.ArgumentParser:
         prog='bridge_results',
         description=(
             'Carry what the nodes of a table say (emotion, fatigue, attention, posture, events,'
-            " alerts, diagnostics) into the building's ROS domain, as the same bytes. Images, faces"
-            ' and landmarks stay on the table.'
+            " alerts, diagnostics) into the building's ROS domain, as the same bytes. Images and"
+            ' faces stay on the table.'
         ),
         epilog='It runs until Ctrl-C. Exit status: 0; 1 when it cannot begin.',
     )

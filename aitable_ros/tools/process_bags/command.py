@@ -18,9 +18,6 @@ from aitable_ros.tools.process_bag.command import (
 from aitable_ros.tools.support.interrupts import settle_interrupt
 from aitable_ros.tools.support.ros_arguments import split_ros_arguments
 
-QUIET = ('--log-level', 'warn')
-"""What each node says when it starts, of a thousand recordings, hides what is wrong."""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """
@@ -54,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 image_topic=arguments.image_topic,
                 camera_info=None if arguments.camera_info == 'none' else arguments.camera_info,
                 merge=arguments.merge,
-                arguments=(*QUIET, *ros_arguments_of(arguments, ros_arguments)),
+                arguments=ros_arguments_of(arguments, ros_arguments),
                 backend=arguments.backend,
                 emotion_backend=arguments.emotion_backend,
                 emotion_reading=arguments.emotion_reading,

@@ -115,8 +115,7 @@ def _executor() -> ProcessPoolExecutor:
 
 
 def _begin() -> None:
-    """Be a worker: quiet, and gone when the parent is."""
-    os.environ['RCUTILS_LOGGING_SEVERITY_THRESHOLD'] = 'WARN'
+    """Be a worker, gone when the parent is."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

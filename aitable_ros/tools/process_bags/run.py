@@ -267,8 +267,14 @@ def _alone(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise OSError(f'{folder}: another process_bags is writing there') from None
-        for left in folder.rglob('.*.tmp'):
-            left.unlink(missing_ok=True)
+        _clear(folder)
         yield
+        _clear(folder)  # of workers that were killed
     finally:
         os.close(descriptor)
+
+
+def _clear(folder: Path) -> None:
+    for left in folder.rglob('.*.tmp'):
+        with suppress(OSError):
+            left.unlink()

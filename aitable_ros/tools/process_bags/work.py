@@ -58,10 +58,15 @@ def process(job: Job) -> Outcome:
     except PieceMissing as error:
         return Outcome(job.name, 'waiting', str(error))
     except Exception as error:  # whatever a damaged recording or a full disk makes others raise
-        return Outcome(job.name, 'failed', reason_of(error))
+        reason = reason_of(error).removeprefix(f'{job.request.source}: ')
+        return Outcome(job.name, 'failed', reason)
 
 
 def _process(job: Job, digest: Digest) -> Summary:
+    import rclpy.logging
+
+    # what each node says when it starts, of a thousand recordings, hides what is wrong
+    rclpy.logging.set_logger_level('', rclpy.logging.LoggingSeverity.WARN)
     request = job.request
     if not job.parts:
         return process_bag(request, digest=digest)

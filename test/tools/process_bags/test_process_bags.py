@@ -309,14 +309,16 @@ def test_only_a_cluster_of_dask_is_started(tmp_path, recordings, capsys):
 def test_pieces_are_joined_to_the_same_people_and_verdicts(tmp_path, engines_dir, monkeypatch):
     monkeypatch.setattr(pieces, 'OVERLAP_S', 3.0)
     recording = sample(tmp_path / 'long.mcap', 18.0)
-    uncut = jobs.make_job(TEMPLATE, 'uncut', recording, '', tmp_path)
-    job = jobs.make_job(TEMPLATE, 'long', recording, '', tmp_path, 6.0)
-    assert pieces.cut(job, 18.0, tmp_path) == []
-    parts = pieces.cut(job, 6.0, tmp_path)
+    out = tmp_path / 'out'
+    uncut = jobs.make_job(TEMPLATE, 'uncut', recording, '', out)
+    job = jobs.make_job(TEMPLATE, 'long', recording, '', out, 6.0)
+    assert pieces.cut(job, 18.0, out) == []
+    parts = pieces.cut(job, 6.0, out)
     assert [part.name for part in parts] == [f'long ({k} of 3)' for k in (1, 2, 3)]
     assert [work.process(one).status for one in (uncut, *parts)] == ['done'] * 4
     join = replace(job, parts=tuple(part.request.target.path for part in parts))
-    assert work.process(join).status == 'done'
+    outcome = work.process(join)
+    assert outcome.status == 'done', outcome
 
     def read(path, topic, kind):
         with BagReader(path) as bag:
@@ -327,7 +329,7 @@ def test_pieces_are_joined_to_the_same_people_and_verdicts(tmp_path, engines_dir
             ]
 
     for topic, kind in (('/faces', FaceArray), ('/fatigue', Fatigue)):
-        one, two = (read(tmp_path / f'{name}.mcap', topic, kind) for name in ('uncut', 'long'))
+        one, two = (read(out / f'{name}.mcap', topic, kind) for name in ('uncut', 'long'))
         assert [at for at, _ in one] == [at for at, _ in two]
         if kind is FaceArray:
             faces = [(x.faces[0], y.faces[0]) for (_, x), (_, y) in zip(one, two)]

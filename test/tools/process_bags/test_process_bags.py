@@ -207,14 +207,17 @@ class Poison:
         return os._exit, (9,)
 
 
-def test_what_kills_its_worker_again_and_again_is_given_up_and_named(recordings, tmp_path):
+def test_what_kills_its_worker_again_and_again_is_given_up_and_named(
+    recordings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(local_runner, 'ATTEMPTS', 2)
     source = recordings / 'table_b' / 'monday.mcap'
     good = jobs.make_job(TEMPLATE, 'good', source, 'b', tmp_path)
     bad = replace(good, name='bad', parts=(Poison(),))
     ended = local_runner.LocalRunner(1).run(deque([bad, good]))
     outcomes = {job.name: outcome for job, outcome in ended}
     assert outcomes['bad'].status == 'failed'
-    assert 'was killed 3 times' in outcomes['bad'].reason
+    assert 'was killed 2 times' in outcomes['bad'].reason
     assert outcomes['good'].status == 'done'
 
 
@@ -287,7 +290,19 @@ def test_when_the_scheduler_goes_the_rest_is_done_here(
             yield job, work.process(job)
             raise dask_runner.SchedulerLost(list(waiting))
 
+    class Here:
+        """This process."""
+
+        workers = 1
+
+        def __init__(self, _):
+            pass
+
+        def run(self, waiting):
+            yield from ((job, work.process(job)) for job in waiting)
+
     monkeypatch.setattr(run, 'DaskRunner', Lost)
+    monkeypatch.setattr(run, 'LocalRunner', Here)
     out = tmp_path / 'out'
     arguments = [str(recordings), '-o', str(out), '--csv', *NODES, '--workers', '1']
     assert main([*arguments, '--scheduler', 'tcp://127.0.0.1:1']) == 0
@@ -307,13 +322,13 @@ def test_only_a_cluster_of_dask_is_started(tmp_path, recordings, capsys):
 
 
 def test_pieces_are_joined_to_the_same_people_and_verdicts(tmp_path, engines_dir, monkeypatch):
-    monkeypatch.setattr(pieces, 'OVERLAP_S', 3.0)
-    recording = sample(tmp_path / 'long.mcap', 18.0)
+    monkeypatch.setattr(pieces, 'OVERLAP_S', 2.0)
+    recording = sample(tmp_path / 'long.mcap', 12.0)
     out = tmp_path / 'out'
     uncut = jobs.make_job(TEMPLATE, 'uncut', recording, '', out)
-    job = jobs.make_job(TEMPLATE, 'long', recording, '', out, 6.0)
-    assert pieces.cut(job, 18.0, out) == []
-    parts = pieces.cut(job, 6.0, out)
+    job = jobs.make_job(TEMPLATE, 'long', recording, '', out, 4.0)
+    assert pieces.cut(job, 12.0, out) == []
+    parts = pieces.cut(job, 4.0, out)
     assert [part.name for part in parts] == [f'long ({k} of 3)' for k in (1, 2, 3)]
     assert [work.process(one).status for one in (uncut, *parts)] == ['done'] * 4
     join = replace(job, parts=tuple(part.request.target.path for part in parts))

@@ -18,6 +18,7 @@ import argparse
 import filecmp
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -122,13 +123,19 @@ def make_recordings(folder: Path, count: int, seconds: float = 5.0, fps: float =
     return inputs
 
 
-def run(out: Path, *arguments: Any) -> float:
-    """Run process_bags into a fresh folder; return how long it took [s]."""
+def children_cpu_s() -> float:
+    """Return the processor time of all children that have ended [s]."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def run(out: Path, *arguments: Any) -> tuple[float, float]:
+    """Run process_bags into a fresh folder; return how long it took, and processor time [s]."""
     shutil.rmtree(out, ignore_errors=True)
-    begun_s = time.perf_counter()
+    begun_s, cpu_s = time.perf_counter(), children_cpu_s()
     status = process_bags([*map(str, arguments), '-o', str(out), '--csv'])
     assert status == 0, status
-    return time.perf_counter() - begun_s
+    return time.perf_counter() - begun_s, children_cpu_s() - cpu_s
 
 
 def same(a: Path, b: Path) -> int:
@@ -169,10 +176,11 @@ def speed(folder: Path, small: bool) -> None:
         ('2 workers of Dask', ('--cluster', cluster)),
         ('1 process again', ('--workers', 1)),
     ):
-        walls[name] = run(folder / 'out', inputs, *options)
+        walls[name], cpu_s = run(folder / 'out', inputs, *options)
         one = np.mean([walls[key] for key in walls if key.startswith('1 process')])
         print(
-            f'{name}: {walls[name]:.1f} s, {one / walls[name]:.2f} x one process;'
+            f'{name}: {walls[name]:.1f} s, {one / walls[name]:.2f} x one process; on'
+            f' {cpu_s / walls[name]:.2f} cores that it got, {cpu_s:.0f} s of them;'
             f' {same(alone, folder / "out")} files the same bytes (load {os.getloadavg()[0]:.1f})',
             flush=True,
         )
@@ -270,10 +278,16 @@ def pieces(folder: Path, small: bool) -> None:
     if not recording.exists():
         write_recording(recording, 7, 60.0 * minutes, 10.0 if small else 4.0, storage='mcap')
     nodes = ('--nodes', 'face_detection', 'fatigue', 'attention')
-    one = run(folder / 'uncut', recording, '--workers', 1, *nodes)
-    print(f'{minutes} min in one piece: {one:.0f} s', flush=True)
-    two = run(folder / 'cut', recording, '--workers', 2, '--cut', 2 if small else 15, *nodes)
-    print(f'in pieces, on two workers: {two:.0f} s, {one / two:.2f} x', flush=True)
+    one, one_cpu_s = run(folder / 'uncut', recording, '--workers', 1, *nodes)
+    print(f'{minutes} min in one piece: {one:.0f} s, {one_cpu_s:.0f} s of processors', flush=True)
+    two, cpu_s = run(
+        folder / 'cut', recording, '--workers', 2, '--cut', 2 if small else 15, *nodes
+    )
+    print(
+        f'in pieces, on two workers: {two:.0f} s, {one / two:.2f} x; {cpu_s:.0f} s of processors,'
+        f' {cpu_s / two:.2f} of them at once (load {os.getloadavg()[0]:.1f})',
+        flush=True,
+    )
     compare(folder / 'uncut' / f'{recording.stem}.mcap', folder / 'cut' / f'{recording.stem}.mcap')
 
 

@@ -48,7 +48,10 @@ setup(
         "ROS 2 nodes for a smart table's camera: face, emotion and fatigue of the person at it"
     ),
     license='Apache-2.0',
-    extras_require={'test': ['pytest', 'pytest-timeout', 'hypothesis']},
+    extras_require={
+        'fleet': ['dask', 'distributed', 'pyarrow'],
+        'test': ['pytest', 'pytest-timeout', 'hypothesis'],
+    },
     entry_points={
         'console_scripts': [
             *(f'{node.name} = {node.module}:main' for node in REGISTRY['NODES'].values()),
@@ -56,6 +59,7 @@ setup(
             'component_container_mt = aitable_ros.nodes.component_container:main_mt',
             'analyze = aitable_ros.tools.analyze.command:main',
             'benchmark = aitable_ros.tools.benchmark.command:main',
+            'bridge_results = aitable_ros.tools.bridge_results:main',
             'build_engines = aitable_ros.tools.build_engines.command:main',
             'demo = aitable_ros.tools.demo:main',
             'fatigue_report = aitable_ros.tools.fatigue_report.command:main',
@@ -63,7 +67,9 @@ setup(
             'fetch_models = aitable_ros.tools.fetch_models:main',
             'preflight = aitable_ros.tools.preflight.command:main',
             'process_bag = aitable_ros.tools.process_bag.command:main',
+            'process_bags = aitable_ros.tools.process_bags.command:main',
             'replay = aitable_ros.tools.replay.command:main',
+            'report = aitable_ros.tools.report.command:main',
             'sample_bag = aitable_ros.tools.sample_bag:main',
             'wait_until_active = aitable_ros.tools.wait_until_active:main',
         ],

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rosbags.typesys import Stores, get_typestore
 
 from aitable_ros.bags.errors import BagError, one_line
-from aitable_ros.bags.reading import CAMERA_INFO, IMAGE_TYPES, BagReader, BagTopic
+from aitable_ros.bags.reading import CAMERA_INFO, IMAGE_TYPES, BagReader, BagTopic, Recording
 from aitable_ros.perception.images.decoding import ImageConversionError, image_to_rgb
 
 
@@ -71,7 +71,7 @@ def images_of(
             yield BagImage(stamp_ns, None, str(error), calibration)
 
 
-def require_images(bag: BagReader, images: BagTopic | None) -> BagTopic:
+def require_images(bag: Recording, images: BagTopic | None) -> BagTopic:
     """
     Return the topic of images.
 

@@ -114,6 +114,7 @@ class McapStorage(Storage):
         self._contents = _of_summary(summary) or _of_records(self._file, summary)
         contents = self._contents
         self.start_ns = contents.start_ns
+        self.end_ns = max((piece.end_ns for piece in contents.pieces), default=None)
         rows = sorted(contents.channels.items())
         self.channels = tuple(
             _channel(channel, contents.schemas.get(channel.schema_id), contents.counts[key])

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import zstandard
 
@@ -73,11 +73,44 @@ class BagMessage:
     :param topic: where it was published.
     :param log_time_ns: when it was recorded [ns].
     :param data: serialised (CDR, with its header of 4 bytes).
+    :param along: what comes with it, to be delivered before anything is made of it.
     """
 
     topic: BagTopic
     log_time_ns: int
     data: bytes
+    along: tuple[BagMessage, ...] = ()
+
+
+class Recording(Protocol):
+    """What can be read like a :class:`BagReader`."""
+
+    path: Path
+    storage: str
+    others: tuple[str, ...]
+    topics: tuple[BagTopic, ...]
+    start_ns: int
+
+    @property
+    def losses(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def images(self) -> tuple[BagTopic, ...]: ...  # noqa: D102
+
+    def topic(self, name: str) -> BagTopic | None: ...  # noqa: D102
+
+    def definition(self, topic: BagTopic) -> TypeDefinition | None: ...  # noqa: D102
+
+    def messages(  # noqa: D102
+        self,
+        topics: Collection[BagTopic] | None = None,
+        start_ns: int | None = None,
+        stop_ns: int | None = None,
+    ) -> Iterator[BagMessage]: ...
+
+    def __enter__(self) -> Recording: ...
+
+    def __exit__(self, *error: object) -> None: ...
 
 
 class BagReader:
@@ -98,7 +131,7 @@ class BagReader:
         self.topics: tuple[BagTopic, ...] = ()
         self.others: tuple[str, ...] = ()
         """Topics whose messages are not of ROS (JSON, for one), each with what they are."""
-        self.start_ns = 0
+        self.start_ns = self.end_ns = 0
         self.missing: dict[BagTopic, int] = {}
         """How many of the announced messages did not come when :meth:`messages` was read to its
         end, without limits of time."""
@@ -241,6 +274,7 @@ class BagReader:
         self.topics = tuple(self._channels)
         self.others = tuple(dict.fromkeys(other for file in self._files for other in file.others))
         self.start_ns = min((f.start_ns for f in self._files if f.start_ns is not None), default=0)
+        self.end_ns = max((f.end_ns for f in self._files if f.end_ns is not None), default=0)
 
     @contextmanager
     def _damage(self) -> Iterator[None]:

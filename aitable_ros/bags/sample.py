@@ -85,7 +85,7 @@ def make_sample_bag(target: BagTarget, content: SampleBag, *, force: bool = Fals
         sequence = AstronautSequence(width, height, content.fps, content.seconds)
     except (ImportError, ValueError) as error:
         raise BagError(f'built-in sample: {error}') from error
-    messages = _Messages(content)
+    messages = ImageMessages(content)
     camera_qos = offered_qos(reliable=False, depth=5)
     with BagWriter(target, force=force) as bag:
         topics: dict[str, Any] = {}
@@ -107,14 +107,19 @@ def make_sample_bag(target: BagTarget, content: SampleBag, *, force: bool = Fals
     return len(sequence)
 
 
-class _Messages:
-    """Makes serialised messages without ROS, by the types that ``rosbags`` brings."""
+class ImageMessages:
+    """
+    Makes serialised messages without ROS, by the types that ``rosbags`` brings.
+
+    :param content: frame and quality of the images.
+    """
 
     def __init__(self, content: SampleBag) -> None:
         self._content = content
         self._store = get_typestore(Stores.LATEST)
 
     def make(self, type_name: str, stamp_ns: int, rgb: npt.NDArray[np.uint8]) -> bytes:
+        """Make an image, or its calibration, of (H, W, 3) RGB."""
         fill = {
             IMAGE: self._image,
             COMPRESSED_IMAGE: self._compressed,

@@ -65,6 +65,9 @@ class Storage(ABC):
     start_ns: int | None = None
     """Log time of the first message [ns]; None: there is none."""
 
+    end_ns: int | None = None
+    """Log time of the last message [ns], as far as the file tells."""
+
     @abstractmethod
     def messages(
         self, keys: Collection[int], start_ns: int | None = None, stop_ns: int | None = None
@@ -116,6 +119,7 @@ class SqliteStorage(Storage):
         )
         if self._reader.metadata.message_count:
             self.start_ns = self._reader.metadata.start_time
+            self.end_ns = self._reader.metadata.end_time
 
     def messages(
         self, keys: Collection[int], start_ns: int | None = None, stop_ns: int | None = None

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from aitable_ros.bags.errors import BagError
-from aitable_ros.bags.reading import CAMERA_INFO, BagReader, BagTopic
+from aitable_ros.bags.reading import CAMERA_INFO, BagTopic, Recording
 
 DEFAULT_IMAGE_TOPICS = ('/image_raw', '/image_raw/compressed')
 """Taken where a bag has several topics of images and none was named."""
 
 
-def choose_images(bag: BagReader, name: str) -> BagTopic | None:
+def choose_images(bag: Recording, name: str) -> BagTopic | None:
     """
     Choose the topic of the images.
 
@@ -45,7 +45,7 @@ def choose_images(bag: BagReader, name: str) -> BagTopic | None:
 
 
 def choose_camera_info(
-    bag: BagReader, images: BagTopic | None, name: str | None
+    bag: Recording, images: BagTopic | None, name: str | None
 ) -> BagTopic | None:
     """
     Choose the topic of the calibration that belongs to the images.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -16,11 +17,12 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.time import Time
 
 from aitable_msgs.msg import FaceArray
-from aitable_ros.nodes.web_monitor_parameters import PARAMETERS
+from aitable_ros.nodes.web_monitor_parameters import FLEET, PARAMETERS
 from aitable_ros.perception.attention.zones import Zone
 from aitable_ros.perception.fatigue.level import FatigueLevel
 from aitable_ros.perception.maths.rate_limit import RateLimit
 from aitable_ros.perception.posture.rule import Posture
+from aitable_ros.ros_support.display.fleet_input import FleetInput
 from aitable_ros.ros_support.display.happened_input import HappenedInput
 from aitable_ros.ros_support.display.page_control import PageControl
 from aitable_ros.ros_support.display.scene_input import Scene, SceneInput, draw
@@ -54,6 +56,7 @@ TERMINAL = Path('/dev/tty')
 ABOUT = ('header', 'face_id', 'person_id', 'image_width', 'image_height')
 WORDS = {'level': FatigueLevel, 'state': Posture, 'zone': Zone}
 SETTINGS = ('privacy', 'draw_mesh', 'draw_axes', 'draw_posture')
+FLEET_INDEX = 'fleet.html'
 
 
 class _Loaded(NamedTuple):
@@ -65,6 +68,7 @@ class _Loaded(NamedTuple):
     control: bool
     history_s: float
     has_charts: bool
+    fleet: bool
 
 
 class WebMonitorNode(ManagedNode):
@@ -87,6 +91,7 @@ class WebMonitorNode(ManagedNode):
         super().__init__(name, **kwargs)
         self.found = SceneInput(self, self._take_faces)
         self.happened = HappenedInput(self, self._tell)
+        self.fleet = FleetInput(self, self._tell)
         self.control = PageControl(self, SETTINGS)
         self._server: WebServer | None = None
         self._problem = ''
@@ -126,16 +131,24 @@ class WebMonitorNode(ManagedNode):
             values['token'] == 'always',
         )
         tls = _tls(values['tls_certificate'], values['tls_key'])
+        fleet = values['page'] == FLEET
         settings = WebSettings(values['host'], values['port'], tls, values['max_clients'])
+        if fleet:
+            settings = replace(settings, index=FLEET_INDEX)
         return _Loaded(
-            settings, access, token_file, values['control'], values['history'], bool(read_charts())
+            settings,
+            access,
+            token_file,
+            values['control'] and not fleet,
+            values['history'],
+            bool(read_charts()),
+            fleet,
         )
 
     def start(self) -> None:
         """Serve the page, and listen to what it shows."""
         self._serve()
-        self.found.follow(True)
-        self.happened.follow(True)
+        self._follow()
         self._diagnostics = self.create_subscription(
             DiagnosticArray, '/diagnostics', self._take_diagnostics, 50
         )
@@ -151,6 +164,7 @@ class WebMonitorNode(ManagedNode):
             self.destroy_subscription(diagnostics)
         self.found.follow(False)
         self.happened.follow(False)
+        self.fleet.follow(False)
         self.control.close()
         self._end_serving()
         self.frames.clear()
@@ -159,11 +173,13 @@ class WebMonitorNode(ManagedNode):
         """Serve as the parameters say now; pages connect again by themselves."""
         self._end_serving()
         self._serve()
+        self._follow()
 
     def reset(self) -> None:
         """Forget the readings that were kept."""
         self.found.clear()
         self.happened.clear()
+        self.fleet.clear()
         self._places = LastPlaces()
         self._history.clear()
 
@@ -239,6 +255,13 @@ class WebMonitorNode(ManagedNode):
         picture = draw(item, image, scene, self._places, self.values)
         return jpeg_of(_narrowed(picture, self.values['max_width']), self.values['jpeg_quality'])
 
+    def _follow(self) -> None:
+        """Listen to what the page shows: to one table, or to all."""
+        fleet = self.loaded.fleet
+        self.fleet.follow(fleet)
+        self.found.follow(not fleet)
+        self.happened.follow(not fleet)
+
     def _tell(self, kind: str, text: str) -> None:
         if self._server is not None:
             self._server.publish(kind, text)
@@ -250,6 +273,8 @@ class WebMonitorNode(ManagedNode):
             self.offer(message)
 
     def _take_diagnostics(self, message: DiagnosticArray) -> None:
+        if self.loaded.fleet:
+            return
         within = f'{self.get_namespace()}/'.lstrip('/')
         for status in message.status:
             if status.hardware_id != 'aitable' or not status.name.startswith(within):
@@ -260,6 +285,8 @@ class WebMonitorNode(ManagedNode):
                 self._server.publish(f'status {status.name}', text)
 
     def _follow_demand(self) -> None:
+        if self.loaded.fleet:
+            return
         watched = self._server is not None and self._server.clients > 0
         if watched and self.params['privacy'] in SHOWS_IMAGE:
             self.subscribe_to_frames(self.frames.add)
@@ -287,6 +314,8 @@ class WebMonitorNode(ManagedNode):
 
     def _greet(self) -> dict[str, str]:
         """Tell a new page what is known; in the server's thread."""
+        if self.loaded.fleet:
+            return self.fleet.greeting()
         history = {'columns': COLUMNS, 'rows': self._history.rows()}
         statuses = dict(self._statuses)
         return {

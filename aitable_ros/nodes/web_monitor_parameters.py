@@ -12,11 +12,20 @@ from aitable_ros.ros_support.parameters.network_parameters import (
 from aitable_ros.ros_support.parameters.table import ParameterSpec
 from aitable_ros.visualization.overlay.privacy_modes import MESH
 
+TABLE, FLEET = 'table', 'fleet'
+
 PARAMETERS = (
     *IMAGE_PARAMETERS,
     FOLDERS_PARAMETER,
     *DRAWING_PARAMETERS,
     privacy_parameter(MESH),
+    ParameterSpec(
+        'page',
+        TABLE,
+        'which page is served: of the table in whose namespace the node is, or of all tables '
+        '(fleet): levels, alerts and diagnostics, no pictures',
+        choices=(TABLE, FLEET),
+    ),
     ParameterSpec(
         'host',
         '127.0.0.1',

@@ -55,12 +55,14 @@ class WebSettings:
     :param port: TCP port; 0: any that is free.
     :param tls: certificate (with chain) and key, PEM; None: plain HTTP.
     :param max_clients: open pages.
+    :param index: file of the page that is shown first.
     """
 
     host: str
     port: int
     tls: ssl.SSLContext | None
     max_clients: int
+    index: str = 'index.html'
 
 
 class _Client:
@@ -124,7 +126,7 @@ class WebServer:
         self._control = control
         self._on_error = on_error
         self._clients: set[_Client] = set()
-        self._files = _page_files()
+        self._files = _page_files(settings.index)
         self._coming = 0
         self.refused = 0
         self._socket = _listen(settings)
@@ -336,7 +338,7 @@ class _Refusal(asyncio.Protocol):
         transport.close()
 
 
-def _page_files() -> dict[str, tuple[bytes, str]]:
+def _page_files(index: str) -> dict[str, tuple[bytes, str]]:
     """Read all that is served, by path: content and type."""
     contents = {path.name: path.read_bytes() for path in PAGE.iterdir() if path.suffix in _TYPES}
     contents |= {f'charts/{name}': content for name, content in read_charts().items()}
@@ -344,7 +346,7 @@ def _page_files() -> dict[str, tuple[bytes, str]]:
         name: (content, _TYPES.get(Path(name).suffix, 'text/plain'))
         for name, content in contents.items()
     }
-    return {**files, '': files['index.html']}
+    return {**files, '': files[index]}
 
 
 def _listen(settings: WebSettings) -> socket.socket:

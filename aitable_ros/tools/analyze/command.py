@@ -21,7 +21,6 @@ from aitable_ros.perception.posture.body_source import BLAZEPOSE, NETWORKS
 from aitable_ros.tools.analyze.run import Run
 from aitable_ros.tools.support.interrupts import settle_interrupt
 from aitable_ros.visualization.overlay.privacy_modes import BLUR, MESH, NONE
-from aitable_ros.visualization.plots import require_matplotlib
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,8 +36,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format='analyze: %(message)s', level=logging.WARNING)
     run = Run(options)
     try:
-        if options.plot is not None:
-            require_matplotlib()
         return run.run()
     except (CatalogError, InferenceError, ImportError) as error:
         run.info(f'error: {error}')
@@ -110,12 +107,16 @@ def _parser() -> argparse.ArgumentParser:
         ' and readings on plain ground (mesh); for no pictures at all leave --overlay out',
     )
     outputs.add_argument(
-        '--plot',
+        '--report',
         metavar='DIR',
         type=Path,
-        help='folder for plots of expression, valence and arousal: a PNG per face of each stream'
-        ' (over time) and one per folder of pictures; for streams also openness of the eyes,'
-        ' PERCLOS, level and events of each face over time (<video>_<id>_fatigue.png)',
+        help='folder for an HTML page of each stream (presence, levels, PERCLOS, blinks, zones,'
+        ' expressions, posture, events over time), and the same as JSON',
+    )
+    outputs.add_argument(
+        '--pictures',
+        action='store_true',
+        help='put a picture a minute into the reports, drawn as --privacy says',
     )
     outputs.add_argument(
         '--no-landmarks',

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,9 @@ from aitable_ros.sources import SourceError
 from aitable_ros.tools.analyze.describe import describe
 from aitable_ros.tools.analyze.inputs import Input, Shot, find_inputs
 from aitable_ros.tools.analyze.summary import Summaries, free_path
+from aitable_ros.tools.report.command import report_digest
+from aitable_ros.tools.report.digest import Digest
+from aitable_ros.tools.report.pictures import PICTURE_EVERY_S, add_picture
 from aitable_ros.tools.support.tables import ReadingTable
 from aitable_ros.visualization.overlay.privacy import LastPlaces, ground
 from aitable_ros.visualization.overlay.scene import draw_scene, face_overlay, posture_overlay
@@ -87,7 +91,7 @@ class Run:
             self.info(f'error: --jsonl and --csv would both be written to {rows}')
             return 2
         self._taken = {item.path.resolve() for item in inputs if item.path}
-        for folder in (options.overlay, options.plot):
+        for folder in (options.overlay, options.report):
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
@@ -101,9 +105,7 @@ class Run:
             why = observers.faces.why_unrefined
             if options.refine_eyes and why:
                 self.info(f'lids are measured by FaceMesh alone: {why}')
-            summaries = Summaries(
-                observers.fatigue.settings.of_eyes(refined=not why), options.plot
-            )
+            summaries = Summaries()
             json_lines = _open(lines, stack)
             table = None if rows is None else ReadingTable(_open(rows, stack) or sys.stdout)
             total = sum(-(-item.announced // self._stride(item)) for item in inputs)
@@ -113,6 +115,8 @@ class Run:
             for item in inputs:
                 observers.reset()
                 self._places = LastPlaces()
+                digest = Digest(item.stem) if options.report and item.is_stream else None
+                problems: list[str] = []
                 try:
                     for shot in self._shots(item):
                         observation = _observe(observers, item, shot)
@@ -128,17 +132,22 @@ class Run:
                             _add_rows(table, item, shot, observation)
                         if options.overlay is not None:
                             self._draw(item, shot, observation)
+                        if digest is not None:
+                            self._digest(digest, item, shot, observation, observers)
                         summaries.add(item, shot.stamp_s, observation)
                         bar.update()
                     self._tell_order(item, observers.faces.stream)
                 except SourceError as error:
                     self._fail(str(error))
+                    problems.append(str(error))
                 except KeyboardInterrupt:
                     if not item.live:
                         raise
+                if digest is not None:
+                    page = free_path(options.report, item.stem, '.html', self._taken)
+                    report_digest(digest, page, problems)
         for text in summaries.lines():
             self.info(text)
-        summaries.write_plots(self._taken)
         return 1 if self._failed else 0
 
     def _tell_order(self, item: Input, stream: StreamOrder) -> None:
@@ -154,7 +163,7 @@ class Run:
     def _outputs(self) -> tuple[str | None, str | None]:
         """Return where lines and rows go; standard output is the default for lines."""
         options = self._options
-        asked = (options.jsonl, options.csv, options.overlay, options.plot)
+        asked = (options.jsonl, options.csv, options.overlay, options.report)
         return ('-' if asked == (None,) * 4 else options.jsonl), options.csv
 
     def _fail(self, line: str) -> None:
@@ -189,9 +198,28 @@ class Run:
             line['frame'] = shot.frame
         return line
 
-    def _draw(self, item: Input, shot: Shot, observation: Observation) -> None:
-        stem = item.stem + ('' if shot.frame is None else f'_{shot.frame:06d}')
-        drawn = annotated(
+    def _digest(
+        self,
+        digest: Digest,
+        item: Input,
+        shot: Shot,
+        observation: Observation,
+        observers: Observers,
+    ) -> None:
+        seen = observation.seen
+        people = [face.face_id for face in seen.faces]
+        digest.add_seen(shot.stamp_s, seen.seeing, seen.backend, people)
+        _add_rows(digest, item, shot, observation)
+        for one in (*observers.fatigue.events, *observers.attention.events):
+            digest.add_event(one.kind, one.person, one.start_s, one.duration_s, one.value)
+        taken_s = digest.pictures[-1][0] if digest.pictures else -math.inf
+        if self._options.pictures and shot.stamp_s >= taken_s + PICTURE_EVERY_S:
+            add_picture(digest, shot.stamp_s, self._annotated(item, shot, observation))
+
+    def _annotated(
+        self, item: Input, shot: Shot, observation: Observation
+    ) -> npt.NDArray[np.uint8]:
+        return annotated(
             shot.image,
             observation,
             is_stream=item.is_stream,
@@ -199,6 +227,10 @@ class Run:
             # pictures are independent of each other
             places=self._places if item.is_stream else LastPlaces(),
         )
+
+    def _draw(self, item: Input, shot: Shot, observation: Observation) -> None:
+        stem = item.stem + ('' if shot.frame is None else f'_{shot.frame:06d}')
+        drawn = self._annotated(item, shot, observation)
         picture = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
         done, data = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         if not done:
@@ -316,7 +348,9 @@ def _observe(observers: Observers, item: Input, shot: Shot) -> Observation | Non
     return observers.observe_still(shot.image)
 
 
-def _add_rows(table: ReadingTable, item: Input, shot: Shot, observation: Observation) -> None:
+def _add_rows(
+    table: ReadingTable | Digest, item: Input, shot: Shot, observation: Observation
+) -> None:
     posture = observation.posture
     table.add_image(
         item.name,

@@ -11,51 +11,33 @@ from typing import Any
 
 import numpy as np
 
+from aitable_ros.perception.emotion.expression import EmotionEstimate
 from aitable_ros.perception.fatigue.level import FatigueLevel
-from aitable_ros.perception.fatigue.monitor import FatigueSettings, FatigueState
+from aitable_ros.perception.fatigue.monitor import FatigueState
 from aitable_ros.perception.observers import Observation
 from aitable_ros.perception.posture.rule import Posture
 from aitable_ros.tools.analyze.inputs import Input
-from aitable_ros.visualization.plots import (
-    EmotionTrack,
-    FatigueTrack,
-    draw_emotion,
-    draw_fatigue,
-)
 
 
 class Summaries:
-    """
-    Collects what is told.
+    """Collects what is told."""
 
-    :param settings: of the fatigue, whose thresholds are drawn.
-    :param folder: for plots; None: none are wanted.
-    """
-
-    def __init__(self, settings: FatigueSettings, folder: Path | None) -> None:
-        self._settings = settings
-        self._folder = folder
+    def __init__(self) -> None:
         self._expressions: dict[tuple[str, str], _Expressions] = {}
         self._fatigues: dict[tuple[str, str], _Fatigue] = {}
         self._postures: dict[str, _Postures] = {}
-        self._first_s: dict[str, float] = {}
 
     def add(self, item: Input, stamp_s: float, observation: Observation) -> None:
-        """Take what was seen in the next image of an input; plots begin at its first."""
-        stamp_s -= self._first_s.setdefault(item.name, stamp_s)
+        """Take what was seen in the next image of an input."""
         for reading in observation.fatigue if item.is_stream else ():
             key = (item.name, reading.face.face_id)
-            if key not in self._fatigues:
-                wanted = self._folder is not None
-                self._fatigues[key] = _Fatigue(FatigueTrack(self._settings) if wanted else None)
-            self._fatigues[key].add(stamp_s, reading.state)
+            self._fatigues.setdefault(key, _Fatigue()).add(reading.state)
         for emotion in observation.emotion:
             face_id = emotion.face.face_id
             key = (item.name, face_id) if item.is_stream else (str(Path(item.name).parent), '')
             if key not in self._expressions:
                 self._expressions[key] = _Expressions(item, face_id)
-            track = self._expressions[key].track
-            track.add(stamp_s if item.is_stream else len(track) + 1, emotion.estimate)
+            self._expressions[key].add(emotion.estimate)
         if item.is_stream and observation.posture is not None:
             posture = observation.posture.state.posture
             self._postures.setdefault(item.name, _Postures()).add(stamp_s, posture)
@@ -69,60 +51,43 @@ class Summaries:
             lines.append('; '.join([*parts, *([str(fatigue)] if fatigue else [])]))
         return lines + [f'{name}: posture: {one}' for name, one in self._postures.items()]
 
-    def write_plots(self, taken: set[Path]) -> None:
-        """
-        Write the plots.
-
-        :param taken: files that must not be overwritten.
-        :raises OSError: when one cannot be written.
-        """
-        folder = self._folder
-        if folder is None:
-            return
-        for key, expressions in self._expressions.items():
-            figure = draw_emotion(expressions.track, expressions.title)
-            figure.savefig(free_path(folder, expressions.stem, '.png', taken))
-            fatigue = self._fatigues.get(key)
-            if fatigue is not None and fatigue.track is not None:
-                figure = draw_fatigue(fatigue.track, expressions.title)
-                path = free_path(folder, f'{expressions.stem}_fatigue', '.png', taken)
-                figure.savefig(path)
-
 
 class _Expressions:
     """Of one face of a stream, or of the pictures of a folder."""
 
     def __init__(self, item: Input, face_id: str) -> None:
-        self.track = EmotionTrack(is_time=item.is_stream)
+        self._unit = 'frame' if item.is_stream else 'face'
+        self._labels: Counter[str] = Counter()
+        self._planes: list[tuple[float, float]] = []
         if item.is_stream:
-            self.title, self.stem = f'{item.name}   face {face_id}', f'{item.stem}_{face_id}'
+            self._title = f'{item.name} face {face_id}'
         else:
             assert item.path is not None
-            self.stem = item.path.resolve().parent.name or 'pictures'
-            self.title = f'pictures in {self.stem}'
+            self._title = f'pictures in {item.path.resolve().parent.name or "pictures"}'
+
+    def add(self, estimate: EmotionEstimate) -> None:
+        self._labels[estimate.label] += 1
+        self._planes.append((estimate.valence, estimate.arousal))
 
     def __str__(self) -> str:
-        track = self.track
-        unit = ('frame' if track.is_time else 'face') + ('' if len(track) == 1 else 's')
-        shares = ', '.join(f'{name} {100 * share:.0f} %' for name, share in track.shares().items())
-        valence, arousal = ('-' if math.isnan(mean) else f'{mean:+.2f}' for mean in track.means())
-        title = ' '.join(self.title.split('   '))
-        return f'{title}: {len(track)} {unit}: {shares}; mean valence {valence}, arousal {arousal}'
+        count = len(self._planes)
+        shares = ', '.join(f'{k} {100 * n / count:.0f} %' for k, n in self._labels.most_common())
+        known = [values[np.isfinite(values)] for values in np.array(self._planes).T]
+        valence, arousal = (f'{one.mean():+.2f}' if one.size else '-' for one in known)
+        frames = _counted(count, self._unit)
+        return f'{self._title}: {frames}: {shares}; mean valence {valence}, arousal {arousal}'
 
 
 class _Fatigue:
     """Of one face of a stream; figures are the last ones, and the highest where these differ."""
 
-    def __init__(self, track: FatigueTrack | None) -> None:
-        self.track = track
+    def __init__(self) -> None:
         self._state: FatigueState | None = None
         self._blinks_valid = False
         self._highest_perclos = math.nan
         self._highest_level = FatigueLevel.UNKNOWN
 
-    def add(self, stamp_s: float, state: FatigueState) -> None:
-        if self.track is not None:
-            self.track.add(stamp_s, state)
+    def add(self, state: FatigueState) -> None:
         self._state = state
         self._blinks_valid |= state.blinks_valid
         self._highest_perclos = float(np.fmax(self._highest_perclos, state.perclos.p80))

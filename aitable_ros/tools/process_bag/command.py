@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from aitable_ros.tools.process_bag.run import process_bag
 
     try:
-        with _terminable():
+        with terminable():
             request = _request(arguments, ros_arguments)
             summary = process_bag(request, quiet=arguments.quiet)
     except (BagError, PipelineError) as error:
@@ -70,22 +70,14 @@ def _request(arguments: argparse.Namespace, ros_arguments: Sequence[str]) -> Req
     :raises BagError: when a file is missing or options contradict each other.
     :raises PipelineError: when a node is not there.
     """
-    from aitable_ros.bags import BagReader, BagTarget
-    from aitable_ros.tools.process_bag.offline_pipeline import PipelineError, available_nodes
+    from aitable_ros.bags import BagTarget
+    from aitable_ros.tools.process_bag.recordings import open_recording
     from aitable_ros.tools.process_bag.run import Request
 
-    there = available_nodes()
-    for name in arguments.nodes:
-        if name not in there:
-            raise PipelineError(f'no such node: {name} (there are {", ".join(there)})')
-    for file in arguments.params_file:
-        _check_parameter_file(file)
-    ros = [*ros_arguments]
-    for option, values in (('--params-file', arguments.params_file), ('-r', arguments.remap)):
-        for value in values:
-            ros += [option, str(value)]
+    check_request(arguments)
+    ros = ros_arguments_of(arguments, ros_arguments)
     source = arguments.source
-    with BagReader(source) as bag:
+    with open_recording(source) as bag:
         storage = bag.storage
         for other in bag.others:
             print(f'process_bag: {other} is left out: no message of ROS', file=sys.stderr)
@@ -100,7 +92,7 @@ def _request(arguments: argparse.Namespace, ros_arguments: Sequence[str]) -> Req
         drop=tuple(arguments.drop),
         start_s=arguments.start,
         duration_s=arguments.duration,
-        arguments=tuple(ros),
+        arguments=ros,
         backend=arguments.backend,
         emotion_backend=arguments.emotion_backend,
         emotion_reading=arguments.emotion_reading,
@@ -109,6 +101,33 @@ def _request(arguments: argparse.Namespace, ros_arguments: Sequence[str]) -> Req
         csv=arguments.csv,
         privacy=arguments.privacy,
     )
+
+
+def check_request(arguments: argparse.Namespace) -> None:
+    """
+    See that the nodes and parameter files of a command line are there.
+
+    :raises PipelineError: when one is not.
+    """
+    from aitable_ros.tools.process_bag.offline_pipeline import PipelineError, available_nodes
+
+    there = available_nodes()
+    for name in arguments.nodes:
+        if name not in there:
+            raise PipelineError(f'no such node: {name} (there are {", ".join(there)})')
+    for file in arguments.params_file:
+        _check_parameter_file(file)
+
+
+def ros_arguments_of(
+    arguments: argparse.Namespace, ros_arguments: Sequence[str]
+) -> tuple[str, ...]:
+    """Return all arguments for ROS of a command line."""
+    ros = [*ros_arguments]
+    for option, values in (('--params-file', arguments.params_file), ('-r', arguments.remap)):
+        for value in values:
+            ros += [option, str(value)]
+    return tuple(ros)
 
 
 def _check_parameter_file(path: Path) -> None:
@@ -140,7 +159,7 @@ def _has_parameters(values: Iterable[Any]) -> bool:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Let SIGTERM end the run as Ctrl-C does, such that nothing half done is left behind."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -173,13 +192,61 @@ def _parser() -> argparse.ArgumentParser:
             ' which announces them (the rest is written).'
         ),
     )
-    parser.add_argument('source', metavar='IN', type=Path, help='bag to read')
+    parser.add_argument('source', metavar='IN', type=Path, help='bag (or video) to read')
     parser.add_argument(
         'target',
         metavar='OUT',
         type=Path,
         help='bag to write: a file that ends in .mcap or .db3, or a folder',
     )
+    add_node_options(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        '--merge',
+        dest='merge',
+        action='store_true',
+        default=True,
+        help='write the originals, too (default); recorded messages on a topic that this run'
+        ' computes are replaced',
+    )
+    what.add_argument(
+        '--results-only', dest='merge', action='store_false', help='write the results only'
+    )
+    parser.add_argument(
+        '--keep',
+        metavar='TOPIC',
+        nargs='+',
+        default=[],
+        help='of the originals, write these topics only',
+    )
+    parser.add_argument(
+        '--drop', metavar='TOPIC', nargs='+', default=[], help='of the originals, leave these out'
+    )
+    parser.add_argument(
+        '--start', metavar='S', type=_seconds, default=0.0, help='begin so far into the bag [s]'
+    )
+    parser.add_argument(
+        '--duration', metavar='S', type=_seconds, default=math.inf, help='stop after so long [s]'
+    )
+    parser.add_argument(
+        '--storage', choices=('mcap', 'sqlite3'), help="how to write a folder (default: as IN's)"
+    )
+    parser.add_argument('--compress', action='store_true', help='compress the mcap file (zstd)')
+    parser.add_argument(
+        '--csv',
+        metavar='FILE',
+        type=Path,
+        help='write a table, too: a row per face and image, columns as the fields of the messages',
+    )
+    parser.add_argument('--force', action='store_true', help='replace the bag that is there')
+    parser.add_argument(
+        '--quiet', action='store_true', help='no progress bar and no summary; errors only'
+    )
+    return parser
+
+
+def add_node_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which nodes run, how, and on what."""
     parser.add_argument(
         '--nodes', metavar='NODE', nargs='+', default=[], help='nodes to run (default: all)'
     )
@@ -234,44 +301,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--namespace', metavar='NS', default='', help='namespace of the nodes and their topics'
     )
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument(
-        '--merge',
-        dest='merge',
-        action='store_true',
-        default=True,
-        help='write the originals, too (default); recorded messages on a topic that this run'
-        ' computes are replaced',
-    )
-    what.add_argument(
-        '--results-only', dest='merge', action='store_false', help='write the results only'
-    )
-    parser.add_argument(
-        '--keep',
-        metavar='TOPIC',
-        nargs='+',
-        default=[],
-        help='of the originals, write these topics only',
-    )
-    parser.add_argument(
-        '--drop', metavar='TOPIC', nargs='+', default=[], help='of the originals, leave these out'
-    )
-    parser.add_argument(
-        '--start', metavar='S', type=_seconds, default=0.0, help='begin so far into the bag [s]'
-    )
-    parser.add_argument(
-        '--duration', metavar='S', type=_seconds, default=math.inf, help='stop after so long [s]'
-    )
-    parser.add_argument(
-        '--storage', choices=('mcap', 'sqlite3'), help="how to write a folder (default: as IN's)"
-    )
-    parser.add_argument('--compress', action='store_true', help='compress the mcap file (zstd)')
-    parser.add_argument(
-        '--csv',
-        metavar='FILE',
-        type=Path,
-        help='write a table, too: a row per face and image, columns as the fields of the messages',
-    )
     parser.add_argument(
         '--privacy',
         choices=PRIVACY,
@@ -280,11 +309,6 @@ def _parser() -> argparse.ArgumentParser:
         ' readings on plain ground (mesh), or they are left out (no_image); images other than'
         ' those that are looked at are left out with all but none',
     )
-    parser.add_argument('--force', action='store_true', help='replace the bag that is there')
-    parser.add_argument(
-        '--quiet', action='store_true', help='no progress bar and no summary; errors only'
-    )
-    return parser
 
 
 def _seconds(text: str) -> float:

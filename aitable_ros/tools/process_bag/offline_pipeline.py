@@ -161,13 +161,16 @@ class OfflinePipeline:
                     )
         return tuple(outputs.values())
 
-    def feed(self, topic: str, type_name: str, data: bytes) -> list[Result]:
+    def feed(
+        self, topic: str, type_name: str, data: bytes, along: Sequence[Result] = ()
+    ) -> list[Result]:
         """
         Deliver a message and work until nothing is left to do.
 
         :param topic: where to deliver it; see :attr:`inputs`.
         :param type_name: its type.
         :param data: the serialised message (CDR).
+        :param along: delivered with it, as if it had been computed from it.
         :returns: what was computed from it, in order.
         :raises MalformedFrame: when an image was refused, or the message cannot be read.
         :raises PipelineError: when a node fails.
@@ -176,6 +179,8 @@ class OfflinePipeline:
 
         results: list[Result] = []
         self._deliver(topic, type_name, data)
+        for one in along:
+            self._deliver(one.topic, one.type_name, one.data)
         while self._inbox:
             node, item = self._inbox.popleft()
             try:

@@ -5,38 +5,38 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from aitable_ros import __version__
 from aitable_ros.bags import (
     BagError,
     BagMessage,
-    BagReader,
     BagTarget,
     BagTopic,
     BagWriter,
 )
 from aitable_ros.bags.images import require_images
-from aitable_ros.bags.reading import CAMERA_INFO, IMAGE
+from aitable_ros.bags.reading import CAMERA_INFO, IMAGE, Recording
 from aitable_ros.bags.topics import choose_camera_info, choose_images
 from aitable_ros.bags.writing import offered_qos
 from aitable_ros.nodes.registry import WITH_NETWORKS
 from aitable_ros.tools.process_bag.offline_pipeline import (
     MalformedFrame,
     OfflinePipeline,
+    Result,
     available_nodes,
     image_inputs,
 )
+from aitable_ros.tools.process_bag.outputs import check_apart, check_table, table_file
 from aitable_ros.tools.process_bag.private_images import PrivateImages
 from aitable_ros.tools.process_bag.recorded_frames import SHARED_TYPES, without_computed
-from aitable_ros.tools.process_bag.rows import ResultRows
+from aitable_ros.tools.process_bag.recordings import open_recording
+from aitable_ros.tools.process_bag.rows import FACES, ResultRows
+from aitable_ros.tools.report.digest import Digest
 from aitable_ros.tools.support.tables import ReadingTable
 
 MALFORMED_SHOWN = 3
@@ -104,9 +104,10 @@ class Request:
     """
     What is to be done.
 
-    :param source: the bag to read.
+    :param source: the bag, or video, to read.
     :param target: the bag to write.
     :param nodes: names of the nodes to run; empty: all that there are.
+    :param without: nodes that do not run, also where ``nodes`` is empty.
     :param image_topic: topic of the images; empty: chosen, see
         :func:`~aitable_ros.bags.topics.choose_images`.
     :param camera_info: topic of the calibration; empty or None: see
@@ -124,6 +125,7 @@ class Request:
     :param force: replace the bag that is there.
     :param csv: file for a table of the readings; None: none is wanted.
     :param privacy: how much of people the copied images show.
+    :param name: what the table calls the source; empty: as ``source``.
     """
 
     source: Path
@@ -144,9 +146,17 @@ class Request:
     force: bool = False
     csv: Path | None = None
     privacy: str = 'none'
+    name: str = ''
+    without: tuple[str, ...] = ()
 
 
-def process_bag(request: Request, *, quiet: bool = True) -> Summary:
+def process_bag(
+    request: Request,
+    *,
+    quiet: bool = True,
+    digest: Digest | None = None,
+    recording: Recording | None = None,
+) -> Summary:
     """
     Run the nodes over a bag and write what they find.
 
@@ -155,6 +165,8 @@ def process_bag(request: Request, *, quiet: bool = True) -> Summary:
 
     :param request: what is to be done.
     :param quiet: no progress bar, no notes.
+    :param digest: takes the results, too.
+    :param recording: what is read, in the place of ``request.source``.
     :returns: what was done.
     :raises BagError: when a bag cannot be read or written, or a topic is missing.
     :raises PipelineError: when a node cannot be configured or fails.
@@ -162,10 +174,10 @@ def process_bag(request: Request, *, quiet: bool = True) -> Summary:
     import cv2
 
     cv2.setNumThreads(1)  # as in the nodes' own executables
-    _check_apart(request.source, request.target.path)
+    check_apart(request.source, request.target.path)
     request.target.check_free(force=request.force)
-    _check_table(request)
-    with BagReader(request.source) as bag:
+    check_table(request.source, request.target.path, request.csv)
+    with recording or open_recording(request.source) as bag:
         images = choose_images(bag, request.image_topic)
         parameters: dict[str, Any] = {'face_detection:budget_ms': 0.0}  # nothing presses
         if images is not None:
@@ -178,7 +190,7 @@ def process_bag(request: Request, *, quiet: bool = True) -> Summary:
         if request.emotion_reading:
             parameters['emotion:reading'] = request.emotion_reading
         pipeline = OfflinePipeline(
-            request.nodes or available_nodes(),
+            [n for n in request.nodes or available_nodes() if n not in request.without],
             arguments=request.arguments,
             parameters=parameters,
             namespace=request.namespace,
@@ -190,9 +202,13 @@ def process_bag(request: Request, *, quiet: bool = True) -> Summary:
             custom_data = {'aitable_ros': __version__, 'nodes': ' '.join(pipeline.nodes)}
             writer = BagWriter(request.target, force=request.force, custom_data=custom_data)
             try:
-                with _table(request) as table, writer:
-                    if table is not None:
-                        run.rows = ResultRows(ReadingTable(table), str(request.source))
+                with table_file(request.csv) as table, writer:
+                    takers: list[ReadingTable | Digest] = (
+                        [ReadingTable(table)] if table is not None else []
+                    )
+                    takers += [digest] if digest is not None else []
+                    if takers:
+                        run.rows = ResultRows(takers, request.name or str(request.source))
                     run.run(writer, quiet=quiet)
                     if table is not None:
                         table.close()  # a full disk is noticed before the bag takes its place
@@ -207,7 +223,7 @@ class _Run:
     def __init__(
         self,
         request: Request,
-        bag: BagReader,
+        bag: Recording,
         images: BagTopic | None,
         pipeline: OfflinePipeline,
     ) -> None:
@@ -271,6 +287,8 @@ class _Run:
                 changed = message.topic in originals and self._pictures.changes(message.topic)
                 if message.topic in originals and not changed:
                     self._copy(message.data, message, writer, originals)
+                for one in message.along:
+                    self._copy(one.data, one, writer, originals)
                 if message.topic in self._feeds:
                     found = self._feed(message, writer, results, progress)
                     if changed:
@@ -295,7 +313,9 @@ class _Run:
     ) -> list[Any]:
         topic, summary = message.topic, self.summary
         try:
-            found = self._pipeline.feed(self._feeds[topic], topic.type_name, message.data)
+            place, kind = self._feeds[topic], topic.type_name
+            along = [_given(one) for one in message.along]
+            found = self._pipeline.feed(place, kind, message.data, along)
         except MalformedFrame as error:
             found = []
             summary.malformed += topic is self._images
@@ -307,7 +327,8 @@ class _Run:
                     file=sys.stderr,
                 )
         if self.rows is not None:
-            self.rows.add(found)
+            given = [_given(one) for one in (message, *message.along)]
+            self.rows.add([*(one for one in given if one.type_name == FACES), *found])
         for result in found:
             writer.write(results[result.topic], message.log_time_ns, result.data)
             summary.results[result.topic] += 1
@@ -380,51 +401,5 @@ class _Run:
         return start_ns, stop_ns
 
 
-@contextmanager
-def _table(request: Request) -> Iterator[TextIO | None]:
-    """
-    Give the file of the table, which takes its place when the run has ended well.
-
-    :raises BagError: when it cannot be written.
-    """
-    if request.csv is None:
-        yield None
-        return
-    place = Path(os.path.realpath(request.csv))
-    temporary = place.with_name(f'.{place.name}.{os.getpid()}.tmp')
-    try:
-        try:
-            with temporary.open('w', encoding='utf-8', newline='') as file:
-                yield file
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise BagError(f'{request.csv} cannot be written: {error.strerror or error}') from error
-
-
-def _check_table(request: Request) -> None:
-    """
-    Refuse to write a table where a bag is, will be, or anything that is no file.
-
-    :raises BagError: when it would be there.
-    """
-    table = request.csv
-    if table is None:
-        return
-    _check_apart(request.source, table)
-    _check_apart(request.target.path, table, 'other output')
-    if os.path.lexists(table) and not table.is_file():
-        raise BagError(f'{table} is there and no file: not overwriting it')
-
-
-def _check_apart(source: Path, target: Path, what: str = 'input') -> None:
-    """
-    Refuse to write into what is being read.
-
-    :raises BagError: when the two overlap.
-    """
-    # unlike resolve() it takes links that go round in circles
-    there, here = (Path(os.path.realpath(path)) for path in (source, target))
-    if there == here or there in here.parents or here in there.parents:
-        raise BagError(f'{target}: the output would lie on the {what} {source}')
+def _given(message: BagMessage) -> Result:
+    return Result(message.topic.name, message.topic.type_name, message.data)

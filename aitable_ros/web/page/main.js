@@ -1,22 +1,18 @@
 // Copyright 2026 The aitable authors. SPDX-License-Identifier: Apache-2.0
-// The connection: what comes over the one WebSocket goes to the parts of the page.
+// What comes over the one WebSocket goes to the parts of the page.
 
 import { nodeLevels, privacies, text } from './text.js';
 import { element, replaceText } from './dom.js';
+import { ask, connect, isOpen } from './connection.js';
 import { append, download, prepare, restart } from './curves.js';
 import { showPeople } from './cards.js';
 import { showAlerts, showEvents } from './happened.js';
 
-const RETRY_MS = [300, 1000, 2000, 5000];
 const SILENT_S = 3;
 const SWITCHES = ['draw_mesh', 'draw_axes', 'draw_posture'];
-const TOKEN = 'aitable-token';
 const byId = id => document.getElementById(id);
 
 const canvas = byId('picture');
-let socket = null;
-let tries = 0;
-let everOpen = false;
 let readAt = 0;
 let shownAt = 0;
 let settings = {};
@@ -64,11 +60,6 @@ const TAKE = {
   answer: words => replaceText(byId('answer'), words),
 };
 
-function take(event) {
-  if (event.data instanceof ArrayBuffer) return showPicture(event.data);
-  for (const [kind, value] of Object.entries(JSON.parse(event.data))) TAKE[kind]?.(value);
-}
-
 function showSettings(given) {
   settings = given;
   replaceText(byId('name'), settings.name === '/' ? '' : settings.name);
@@ -96,10 +87,6 @@ function showNode({ name, level, message, values }) {
 
 // ----- control, where the table allows it
 
-function ask(wish) {
-  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(wish));
-}
-
 function showControls() {
   const box = byId('control');
   if (!box.children.length) {
@@ -120,43 +107,10 @@ function showControls() {
   for (const name of SWITCHES) byId(name).checked = settings[name];
 }
 
-// ----- the connection
-
-function storedToken() {
-  const given = new URLSearchParams(location.hash.slice(1)).get('token');
-  if (given) {
-    localStorage.setItem(TOKEN, given);
-    history.replaceState(null, '', location.pathname);
-  }
-  return localStorage.getItem(TOKEN);
-}
-
-function connect() {
-  const token = storedToken();
-  const address = new URL('socket', location.href);
-  address.protocol = address.protocol.replace('http', 'ws');
-  const protocols = ['aitable', ...(token ? [`aitable.token.${token}`] : [])];
-  socket = new WebSocket(address, protocols);
-  socket.binaryType = 'arraybuffer';
-  socket.onmessage = take;
-  socket.onopen = () => {
-    tries = 0;
-    everOpen = true;
-    byId('door').hidden = true;
-    byId('nodes').replaceChildren();
-    replaceText(byId('status'), text.connected);
-  };
-  socket.onclose = () => {
-    replaceText(byId('status'), text.lost);
-    byId('door').hidden = everOpen;
-    setTimeout(connect, RETRY_MS[Math.min(tries++, RETRY_MS.length - 1)]);
-  };
-}
-
 function lookAtClock() {
   const silent = Math.round((Date.now() - readAt) / 1000);
   const fresh = readAt > 0 && silent < SILENT_S;
-  if (readAt && socket.readyState === WebSocket.OPEN) {
+  if (readAt && isOpen()) {
     replaceText(byId('status'), fresh ? text.connected : text.silent(silent));
   }
   const missing = Date.now() - shownAt > SILENT_S * 1000;
@@ -166,17 +120,7 @@ function lookAtClock() {
     : missing && fresh ? text.noPicture : words);
 }
 
-for (const node of document.querySelectorAll('[data-text]')) {
-  node.textContent = text[node.dataset.text];
-}
-replaceText(byId('status'), text.connecting);
 byId('acknowledge').addEventListener('click', () => ask({ do: 'acknowledge' }));
 byId('csv').addEventListener('click', download);
-byId('door').addEventListener('submit', event => {
-  event.preventDefault();
-  localStorage.setItem(TOKEN, byId('token').value.trim());
-  location.reload();
-});
-window.addEventListener('hashchange', () => location.reload());
 setInterval(lookAtClock, 500);
-connect();
+connect(TAKE, { takePicture: showPicture, opened: () => byId('nodes').replaceChildren() });

@@ -24,7 +24,7 @@ from aitable_ros.inference.engine import InferenceError
 from aitable_ros.model_zoo import loading, store
 from aitable_ros.model_zoo.files import ModelFilesError
 from aitable_ros.tools.analyze import command as analyze
-from aitable_ros.tools.analyze import inputs, summary
+from aitable_ros.tools.analyze import inputs
 
 pytestmark = pytest.mark.models
 
@@ -224,37 +224,6 @@ def test_overlay_writes_one_annotated_picture_per_frame(run, folder, tmp_path, a
     assert changed[y - 5 : y + h + 5, x - 5 : x + w + 5].sum() > 200
 
 
-def test_plot_writes_a_picture_per_face_of_a_video_and_per_folder(
-    run, folder, tmp_path, astronaut, monkeypatch
-):
-    tracks = []
-    draw = summary.draw_emotion
-    monkeypatch.setattr(summary, 'draw_emotion', lambda *a: (tracks.append(a[0]), draw(*a))[1])
-    moving_face(tmp_path / 'v.avi', astronaut, frames=4)
-    plots = tmp_path / 'plots'
-    arguments = ('--no-landmarks', '--every-image', '--plot', plots)
-    status, lines, _ = run(folder, tmp_path / 'v.avi', *arguments)
-    assert status == 0
-    face_id = lines[-1]['faces'][0]['id']
-    written = {path.name for path in plots.iterdir()}
-    assert written == {f'{folder.name}.png', f'v_{face_id}.png', f'v_{face_id}_fatigue.png'}
-    assert all(cv2.imread(str(path)) is not None for path in plots.iterdir())
-    assert [(track.is_time, track.shares()) for track in tracks] == [
-        (False, {'happy': 1.0}),
-        (True, {'happy': 1.0}),
-    ]
-    assert tracks[1].rows()[:, 0] == pytest.approx([line['stamp'] for line in lines[-4:]])
-    assert tracks[0].rows()[:, 0] == pytest.approx([1, 2])
-
-
-def test_plot_without_matplotlib_says_so_in_one_line(run, folder, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
-    status, lines, err = run(folder, '--plot', tmp_path / 'p')
-    assert (status, lines) == (1, [])
-    assert err.count('\n') == 1
-    assert 'pip install matplotlib' in err
-
-
 def test_each_face_is_summarised_on_standard_error(run, folder, tmp_path, astronaut):
     moving_face(tmp_path / 'v.avi', astronaut, frames=4)
     _, lines, err = run(folder, tmp_path / 'v.avi', '--no-landmarks', '--every-image')
@@ -265,22 +234,11 @@ def test_each_face_is_summarised_on_standard_error(run, folder, tmp_path, astron
     assert f'pictures in {folder.name}: 2 faces: happy 100 %' in err
 
 
-@pytest.mark.parametrize(('option', 'name'), [('--overlay', 'b.jpg'), ('--plot', '')])
-def test_pictures_alone_write_no_lines(folder, tmp_path, engines_dir, capsys, option, name):
-    arguments = [str(folder / 'b.png'), option, str(tmp_path / 'd')]
+def test_pictures_alone_write_no_lines(folder, tmp_path, engines_dir, capsys):
+    arguments = [str(folder / 'b.png'), '--overlay', str(tmp_path / 'd')]
     assert analyze.main([*arguments, '--engines-dir', str(engines_dir)]) == 0
     assert capsys.readouterr().out == ''
-    assert [x.name for x in (tmp_path / 'd').iterdir()] == [name or f'{folder.name}.png']
-
-
-def test_a_plot_never_replaces_an_input(run, tmp_path, astronaut):
-    pictures = tmp_path / 'same'
-    pictures.mkdir()
-    Image.fromarray(astronaut).save(pictures / 'same.png')
-    before = (pictures / 'same.png').read_bytes()
-    run(pictures, '--no-landmarks', '--plot', pictures)
-    assert (pictures / 'same.png').read_bytes() == before
-    assert (pictures / 'same_2.png').is_file()
+    assert [x.name for x in (tmp_path / 'd').iterdir()] == ['b.jpg']
 
 
 def test_an_annotated_picture_never_replaces_an_input(run, tmp_path, astronaut):
@@ -291,8 +249,8 @@ def test_an_annotated_picture_never_replaces_an_input(run, tmp_path, astronaut):
     assert (tmp_path / 'a_2.jpg').exists()
 
 
-def test_nobody_gives_no_plot_and_no_summary(run, folder, tmp_path):
-    status, _, err = run(folder / 'c.png', '--plot', tmp_path / 'p')
+def test_nobody_gives_no_summary_and_a_picture_no_report(run, folder, tmp_path):
+    status, _, err = run(folder / 'c.png', '--report', tmp_path / 'p')
     assert status == 0
     assert list((tmp_path / 'p').iterdir()) == []
     assert 'mean valence' not in err

@@ -12,8 +12,7 @@ from PIL import Image
 
 from aitable_ros.simulation import AstronautSequence
 from aitable_ros.tools.analyze import command as analyze
-from aitable_ros.tools.analyze import run, summary
-from aitable_ros.visualization.plots import FatigueTrack
+from aitable_ros.tools.analyze import run
 
 FATIGUE_KEYS = [
     'visibility',
@@ -56,25 +55,22 @@ def closing_eyes(tmp_path_factory, sequence):
 
 @pytest.fixture(scope='module')
 def analysis(closing_eyes, engines_dir, tmp_path_factory):
-    """Folder with everything the tool writes for the video; its lines; its summary; plotted."""
+    """Folder with everything the tool writes for the video; its lines; its summary; its report."""
     folder = tmp_path_factory.mktemp('analysis')
     said: list[str] = []
-    plotted: list[FatigueTrack] = []
-    draw = summary.draw_fatigue
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run.Run, 'info', lambda _self, line: said.append(line))
-        patch.setattr(summary, 'draw_fatigue', lambda *a: (plotted.append(a[0]), draw(*a))[1])
         status = analyze.main(
             [
                 *(str(closing_eyes), '--no-landmarks', '--engines-dir', str(engines_dir)),
-                *('--jsonl', str(folder / 'out.jsonl'), '--plot', str(folder / 'plots')),
-                *('--overlay', str(folder / 'drawn')),
+                *('--jsonl', str(folder / 'out.jsonl'), '--report', str(folder / 'report')),
+                *('--overlay', str(folder / 'drawn'), '--pictures', '--privacy', 'mesh'),
             ]
         )
     assert status == 0
     lines = [json.loads(line) for line in (folder / 'out.jsonl').read_text().splitlines()]
     (told,) = (line for line in said if 'mean valence' in line)
-    return folder, lines, told, *plotted
+    return folder, lines, told, json.loads((folder / 'report' / 'nap.json').read_text())
 
 
 @pytest.mark.models
@@ -145,19 +141,22 @@ def test_the_summary_names_the_closure(analysis):
 
 
 @pytest.mark.models
-def test_the_plot_shows_the_closure(analysis, sequence):
-    folder, lines, _, track = analysis
-    face_id = lines[0]['faces'][0]['id']
-    written = {path.name for path in (folder / 'plots').iterdir()}
-    assert written == {f'nap_{face_id}.png', f'nap_{face_id}_fatigue.png'}
-    picture = cv2.imread(str(folder / 'plots' / f'nap_{face_id}_fatigue.png'))
-    assert picture is not None
-    assert track.rows()[:, 0] == pytest.approx([line['stamp'] for line in lines], abs=1e-6)
-    ((shown_s, duration_s),) = track.events['microsleep']
-    assert duration_s == pytest.approx(2.0, abs=1.5 / FPS)
+def test_the_report_shows_the_closure(analysis, sequence):
+    folder, lines, _, content = analysis
+    written = {path.name for path in (folder / 'report').iterdir()}
+    assert written == {'nap.html', 'nap.json'}
+    assert content['images'] == len(lines)
+    assert content['end_s'] == pytest.approx(lines[-1]['stamp'], abs=1e-5)
+    (shown,) = (one for one in content['events'] if one['kind'] == 'microsleep')
+    assert shown['duration_s'] == pytest.approx(2.0, abs=1.5 / FPS)
     (closure,) = (c for c in sequence.closures if c.duration_s == pytest.approx(2.0))
     start_s = closure.start_s - round(FIRST_S * FPS) / FPS
-    assert shown_s == pytest.approx(start_s, abs=1.5 / FPS)
+    assert shown['start_s'] == pytest.approx(start_s, abs=1.5 / FPS)
+    closed_s = sum(one.get('eyes_closed_s', 0.0) for one in content['bins'])
+    assert closed_s == pytest.approx(2.0, abs=0.6)
+    page = (folder / 'report' / 'nap.html').read_text()
+    assert 'Microsleeps: 1' in page
+    assert page.count('data:image/jpeg') == 1
 
 
 @pytest.mark.models

@@ -1,0 +1,9 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""``python3 -m aitable_ros.tools.process_bags``."""
+
+import sys
+
+from aitable_ros.tools.process_bags.command import main
+
+sys.exit(main())

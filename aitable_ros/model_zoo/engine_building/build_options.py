@@ -52,6 +52,8 @@ class BuildOptions:
         static engine.
     :param workspace_mib: limit of the memory for activations, in MiB; None: TensorRT's.
     :param optimization_level: 0 (builds fast) to 5 (runs fast); None: TensorRT's, which is 3.
+    :param aux_streams: so many streams beside its own may run layers that do not need one another;
+        None: as many as TensorRT thinks right.
     :param version_compatible: make a plan that newer TensorRT versions can run, with code in it.
     :param strongly_typed: put precision into the graph also where the builder has flags for it.
     :param tactic_sources: only these of TensorRT's sources of kernels; empty: all it has.
@@ -65,6 +67,7 @@ class BuildOptions:
     max_batch: int = 1
     workspace_mib: int | None = None
     optimization_level: int | None = None
+    aux_streams: int | None = None
     version_compatible: bool = False
     strongly_typed: bool = False
     tactic_sources: tuple[str, ...] = ()
@@ -80,6 +83,7 @@ class BuildOptions:
             ('max_batch', 1, 1024),
             ('workspace_mib', 1, 2**20),
             ('optimization_level', 0, 5),
+            ('aux_streams', 0, 16),
         ):
             value = getattr(self, name)
             if value is not None and not low <= value <= high:

@@ -70,6 +70,10 @@ def check_options(trt: Any, options: BuildOptions) -> None:
             'has no optimization levels; 8.6 and later have',
         ),
         (
+            options.aux_streams is not None and not hasattr(config, 'max_aux_streams'),
+            'runs all layers on one stream; 8.6 and later can take more',
+        ),
+        (
             options.strongly_typed
             and hasattr(trt.BuilderFlag, 'FP16')
             and not hasattr(trt.NetworkDefinitionCreationFlag, 'STRONGLY_TYPED'),
@@ -207,6 +211,8 @@ class PlanBuilder:
             )
         if options.optimization_level is not None:
             config.builder_optimization_level = options.optimization_level
+        if options.aux_streams is not None:
+            config.max_aux_streams = options.aux_streams
         if options.version_compatible:
             config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
         if options.tactic_sources:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-_MAX_SIDE_PX = 32766
+MAX_SIDE_PX = 32766
 """OpenCV's warps address source pixels with 16-bit indices; larger images are subsampled."""
 
 
@@ -97,7 +97,7 @@ class RotatedRoi:
         """
         to_image = self.to_image(out_size)
         sampling = to_image
-        stride = -(-max(image.shape[:2]) // _MAX_SIDE_PX)
+        stride = -(-max(image.shape[:2]) // MAX_SIDE_PX)
         if stride > 1:
             image = np.ascontiguousarray(image[::stride, ::stride])
             sampling = to_image / stride

@@ -221,6 +221,12 @@ def _parser() -> argparse.ArgumentParser:
         ),
         ('--max-batch', 'N', batch),
         ('--workspace-mib', 'MIB', 'limit of GPU memory for intermediate results'),
+        (
+            '--aux-streams',
+            'N',
+            'streams beside the main one for layers that do not need one another (default:'
+            " TensorRT's choice)",
+        ),
         ('--optimization-level', '0-5', "0 builds fast, 5 runs fast (default: TensorRT's, 3)"),
     )
     for name, metavar, text in numbers:

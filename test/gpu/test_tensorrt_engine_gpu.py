@@ -159,15 +159,18 @@ def test_crops_cut_on_the_gpu_are_those_of_opencv(path, cuda_graph):
 
 def test_engines_launched_together_answer_as_alone(path):
     how = {'allow_host_code': HOST_CODE}
-    with TensorRtEngine(SPEC, path, **how) as first, TensorRtEngine(SPEC, path, **how) as second:
-        with EngineGroup((first, second)) as group:
-            for seed in range(20):
-                given = [{'image': images(1, seed)}, {'image': images(1, 100 + seed)}]
-                for got, inputs in zip(group.infer(given), given):
-                    want = first.infer(inputs)
-                    for name in want:
-                        np.testing.assert_array_equal(got[name], want[name])
-            assert group.uses_cuda_graph
+    with (
+        TensorRtEngine(SPEC, path, **how) as first,
+        TensorRtEngine(SPEC, path, **how) as second,
+        EngineGroup((first, second)) as group,
+    ):
+        for seed in range(20):
+            given = [{'image': images(1, seed)}, {'image': images(1, 100 + seed)}]
+            for got, inputs in zip(group.infer(given), given):
+                want = first.infer(inputs)
+                for name in want:
+                    np.testing.assert_array_equal(got[name], want[name])
+        assert group.uses_cuda_graph
 
 
 @pytest.mark.parametrize('beside', ['alone', 'beside PyTorch'])

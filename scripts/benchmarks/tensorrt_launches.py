@@ -111,7 +111,7 @@ def compare_crops(folder: Path, names: list[str]) -> None:
         ):
             for width, height in FRAMES:
                 frame = rng.integers(0, 256, (height, width, 3), np.uint8)
-                frame = cv2.GaussianBlur(frame, (0, 0), 3.0)
+                frame = np.asarray(cv2.GaussianBlur(frame, (0, 0), 3.0), np.uint8)
                 for faces in FACES:
                     side = 0.4 * height
                     rois = [

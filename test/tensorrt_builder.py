@@ -124,6 +124,7 @@ def make(version, gpu):
     class Config:
         if version != '8.5.3':
             builder_optimization_level = 3
+            max_aux_streams = -1
 
         def __init__(self):
             self.flags, self.told, self.profiles = {'TF32'}, {}, []
@@ -263,6 +264,7 @@ def _plan(network, config):
         'inputs': {tensor.name: list(tensor.shape) for tensor in network.inputs},
         'profiles': config.profiles,
         'level': getattr(config, 'builder_optimization_level', None),
+        'aux_streams': getattr(config, 'max_aux_streams', None),
         **config.told,
     }
     return json.dumps(told).encode()

@@ -28,7 +28,7 @@ from aitable_ros.inference.tensorrt.engine import TensorRtEngine
 from aitable_ros.inference.tensorrt.engine_group import EngineGroup
 from aitable_ros.model_zoo.catalog import CONTRACTS
 
-ROUNDS = 20
+ROUNDS = 12
 RUNS = 30
 FRAMES = ((640, 480), (1280, 720), (1920, 1080))
 FACES = (1, 2, 4)

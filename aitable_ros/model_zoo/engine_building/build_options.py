@@ -19,6 +19,10 @@ FORMS = ('plain', 'dense', 'relu')
 ones and, where that is possible, residual connections. Relu: also without PReLU. See
 :mod:`~aitable_ros.model_zoo.engine_building.convolution_folding`."""
 
+_EMONET: Mapping[str, Any] = MappingProxyType(
+    {'fp32_first': 5, 'tf32_held': True, 'max_batch': 4, 'aux_streams': 4}
+)
+
 DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         # 0.25 instead of 0.32 ms, 0.05 instead of 0.01 px from FP32
@@ -26,9 +30,8 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         # in FP16 the keypoints in space were up to 2 cm off
         'pose_detection': {'precision': 'tf32'},
         'pose_landmark': {'precision': 'tf32'},
-        # 0.5 to 0.7 instead of 0.8 to 1.7 % of the range, 1.5 instead of 1.3 ms
-        'emonet': {'fp32_first': 5},
-        'emonet_5': {'fp32_first': 5},
+        'emonet': _EMONET,
+        'emonet_5': _EMONET,
     }
 )
 """What suits a network better than the defaults of :class:`BuildOptions`, by its name. The figures
@@ -47,13 +50,15 @@ class BuildOptions:
     :param precision: one of :data:`PRECISIONS`.
     :param fp32_first: so many layers with weights, from the input on, stay in FP32, with all that
         lies between.
+    :param tf32_held: what stays in FP32 may multiply as in TF32: faster, and where it stands among
+        FP16 that adds up in FP16 nearly as exact.
     :param form: one of :data:`FORMS`.
     :param max_batch: largest batch in one piece, where the network leaves it open; 1 makes a
         static engine.
     :param workspace_mib: limit of the memory for activations, in MiB; None: TensorRT's.
     :param optimization_level: 0 (builds fast) to 5 (runs fast); None: TensorRT's, which is 3.
     :param aux_streams: so many streams beside its own may run layers that do not need one another;
-        None: as many as TensorRT thinks right.
+        None: as many as TensorRT thinks right. TensorRT 8.5 knows none.
     :param version_compatible: make a plan that newer TensorRT versions can run, with code in it.
     :param strongly_typed: put precision into the graph also where the builder has flags for it.
     :param tactic_sources: only these of TensorRT's sources of kernels; empty: all it has.
@@ -63,6 +68,7 @@ class BuildOptions:
 
     precision: str = 'fp16'
     fp32_first: int = 0
+    tf32_held: bool = False
     form: str = 'plain'
     max_batch: int = 1
     workspace_mib: int | None = None
@@ -93,6 +99,8 @@ class BuildOptions:
                 f'fp32_first {self.fp32_first}: nothing is below {self.precision} anyway; it goes'
                 ' with --precision fp16 or int8'
             )
+        if self.tf32_held and self.precision in ('fp32', 'tf32'):
+            raise EngineBuildError('tf32_held goes with --precision fp16 or int8')
         if self.precision == 'int8' and self.calibration_images is None:
             raise EngineBuildError(
                 'INT8 needs a folder of pictures to calibrate on (--calibration-images)'
@@ -114,6 +122,7 @@ def options_for(name: str, **given: Any) -> BuildOptions:
         own.pop('form', None)
     if said.get('precision', own.get('precision')) in ('fp32', 'tf32'):
         own.pop('fp32_first', None)
+        own.pop('tf32_held', None)
     return BuildOptions(**{**own, **said})
 
 

@@ -70,10 +70,6 @@ def check_options(trt: Any, options: BuildOptions) -> None:
             'has no optimization levels; 8.6 and later have',
         ),
         (
-            options.aux_streams is not None and not hasattr(config, 'max_aux_streams'),
-            'runs all layers on one stream; 8.6 and later can take more',
-        ),
-        (
             options.strongly_typed
             and hasattr(trt.BuilderFlag, 'FP16')
             and not hasattr(trt.NetworkDefinitionCreationFlag, 'STRONGLY_TYPED'),
@@ -211,7 +207,7 @@ class PlanBuilder:
             )
         if options.optimization_level is not None:
             config.builder_optimization_level = options.optimization_level
-        if options.aux_streams is not None:
+        if options.aux_streams is not None and hasattr(config, 'max_aux_streams'):
             config.max_aux_streams = options.aux_streams
         if options.version_compatible:
             config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
@@ -229,7 +225,8 @@ class PlanBuilder:
 
     def _set_precision(self, builder: Any, network: Any, config: Any, stack: ExitStack) -> None:
         flags = self._trt.BuilderFlag
-        if self._options.precision != 'tf32' and hasattr(flags, 'TF32'):
+        takes_tf32 = self._options.precision == 'tf32' or self._options.tf32_held
+        if not takes_tf32 and hasattr(flags, 'TF32'):
             # On by default. What is held in FP32 is held for the bits that TF32 drops.
             config.clear_flag(flags.TF32)
         if self._prepared.typed or self._options.precision in ('fp32', 'tf32'):

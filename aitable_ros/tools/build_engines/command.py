@@ -210,8 +210,8 @@ def _parser() -> argparse.ArgumentParser:
         ' of face_mesh relu)',
     )
     batch = (
-        'largest batch in one piece (default: 1); larger ones are run in'
-        ' pieces, and 1 is fastest for single pictures'
+        'largest batch in one piece (default: 1, of EmoNet 4); larger ones are run in'
+        ' pieces; a build for more than 1 takes twice as long'
     )
     numbers = (
         (
@@ -225,12 +225,18 @@ def _parser() -> argparse.ArgumentParser:
             '--aux-streams',
             'N',
             'streams beside the main one for layers that do not need one another (default:'
-            " TensorRT's choice)",
+            " TensorRT's choice, of EmoNet 4)",
         ),
         ('--optimization-level', '0-5', "0 builds fast, 5 runs fast (default: TensorRT's, 3)"),
     )
     for name, metavar, text in numbers:
         how.add_argument(name, metavar=metavar, type=int, help=text)
+    how.add_argument(
+        '--tf32-held',
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help='let what is held in fp32 multiply as in tf32, which is faster (default: of EmoNet)',
+    )
     how.add_argument(
         '--version-compatible',
         action='store_true',

@@ -137,9 +137,11 @@ class TestWhatIsWritten:
 OTHER_OPTIONS = {
     'precision': 'fp32',
     'fp32_first': 1,
+    'tf32_held': True,
     'form': 'dense',
     'workspace_mib': 64,
     'optimization_level': 0,
+    'aux_streams': 2,
     'version_compatible': True,
     'strongly_typed': True,
     'tactic_sources': ('CUDNN',),

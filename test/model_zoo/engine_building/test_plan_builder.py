@@ -119,6 +119,11 @@ class TestPrecision:
             assert 'HALF' in first['dtypes']
             assert 'HALF' not in both['dtypes']
 
+    def test_what_is_held_may_multiply_as_tf32(self, bench):
+        plain, faster = bench.told(), bench.told(tf32_held=True)
+        assert set(faster['flags']) - set(plain['flags']) == {'TF32'}
+        assert faster['held'] == plain['held']
+
     def test_strongly_typed_is_possible_in_10_too(self, bench):
         told = bench.told(strongly_typed=True)
         assert told['flags'] == []
@@ -245,6 +250,12 @@ def test_one_picture_makes_the_network_static_and_more_get_a_profile_beside(benc
     assert four['inputs'] == {'image': [-1, 4, 4, 3]}
     low, high = [1, 4, 4, 3], [4, 4, 4, 3]
     assert four['profiles'] == [{'image': [low, low, low]}, {'image': [low, high, high]}]
+
+
+@version('8.5.3', '8.6.0', '11.4.0')
+def test_layers_may_run_side_by_side_where_tensorrt_knows_how(bench):
+    told = bench.told(aux_streams=2)
+    assert told['aux_streams'] == (None if told['level'] is None else 2)
 
 
 def test_progress_is_that_of_the_outermost_phase(bench):

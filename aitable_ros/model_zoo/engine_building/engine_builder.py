@@ -78,9 +78,8 @@ def engine_key(
     # float_input was an option once: engines that are there stay current
     settings = {**dataclasses.asdict(options), 'float_input': False}
     del settings['calibration_images'], settings['max_batch']
-    for later, default in (('aux_streams', None), ('tf32_held', False)):  # likewise
-        if settings[later] == default:
-            del settings[later]
+    if options.aux_streams is None:  # likewise
+        del settings['aux_streams']
     parts = {
         'revision': REVISION,
         'onnx': onnx_sha256,
@@ -124,7 +123,7 @@ def trtexec_command(
             layers = [f'{node}:fp32' for node in prepared.fp32_nodes]
             words += ['--precisionConstraints=obey', f'--layerPrecisions={",".join(layers)}']
             words += [f'--layerOutputTypes={",".join(layers)}']
-    if options.precision != 'tf32' and not options.tf32_held:
+    if options.precision != 'tf32':
         words.append('--noTF32')
     for index, batch in enumerate(batches):
         if len(batches) > 1:
@@ -256,7 +255,6 @@ def build(request: BuildRequest, report: Report, watch: Watch) -> EngineSidecar 
             'strongly_typed': prepared.typed,
             'form': options.form,
             'fp32_first': options.fp32_first,
-            'tf32_held': options.tf32_held,
             'tactic_sources': list(options.tactic_sources),
             'calibration_images': prepared.images_sha256,
         },

@@ -225,8 +225,7 @@ class PlanBuilder:
 
     def _set_precision(self, builder: Any, network: Any, config: Any, stack: ExitStack) -> None:
         flags = self._trt.BuilderFlag
-        takes_tf32 = self._options.precision == 'tf32' or self._options.tf32_held
-        if not takes_tf32 and hasattr(flags, 'TF32'):
+        if self._options.precision != 'tf32' and hasattr(flags, 'TF32'):
             # On by default. What is held in FP32 is held for the bits that TF32 drops.
             config.clear_flag(flags.TF32)
         if self._prepared.typed or self._options.precision in ('fp32', 'tf32'):

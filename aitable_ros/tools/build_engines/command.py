@@ -232,12 +232,6 @@ def _parser() -> argparse.ArgumentParser:
     for name, metavar, text in numbers:
         how.add_argument(name, metavar=metavar, type=int, help=text)
     how.add_argument(
-        '--tf32-held',
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help='let what is held in fp32 multiply as in tf32, which is faster (default: of EmoNet)',
-    )
-    how.add_argument(
         '--version-compatible',
         action='store_true',
         help='make an engine that newer TensorRT versions can run; it carries code',

@@ -40,8 +40,7 @@ class TestDefaults:
 
     @pytest.mark.parametrize('precision', ['fp32', 'tf32'])
     def test_hold_nothing_in_fp32_where_all_is(self, precision: str) -> None:
-        options = options_for('emonet', precision=precision)
-        assert (options.fp32_first, options.tf32_held) == (0, False)
+        assert options_for('emonet', precision=precision).fp32_first == 0
 
 
 class TestOptions:
@@ -51,7 +50,6 @@ class TestOptions:
             ({'precision': 'fp8'}, "precision 'fp8': expected one of fp32, tf32, fp16, int8"),
             ({'form': 'sparse'}, "form 'sparse': expected one of plain, dense, relu"),
             ({'precision': 'fp32', 'fp32_first': 3}, 'fp32_first 3: nothing is below fp32 anyway'),
-            ({'precision': 'fp32', 'tf32_held': True}, 'tf32_held goes with'),
             ({'aux_streams': 17}, 'aux_streams 17: expected 0 to 16'),
             ({'fp32_first': -1}, 'fp32_first -1: expected 0 to 1000'),
             ({'max_batch': 0}, 'max_batch 0: expected 1 to 1024'),

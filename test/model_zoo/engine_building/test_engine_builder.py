@@ -137,7 +137,6 @@ class TestWhatIsWritten:
 OTHER_OPTIONS = {
     'precision': 'fp32',
     'fp32_first': 1,
-    'tf32_held': True,
     'form': 'dense',
     'workspace_mib': 64,
     'optimization_level': 0,

@@ -119,11 +119,6 @@ class TestPrecision:
             assert 'HALF' in first['dtypes']
             assert 'HALF' not in both['dtypes']
 
-    def test_what_is_held_may_multiply_as_tf32(self, bench):
-        plain, faster = bench.told(), bench.told(tf32_held=True)
-        assert set(faster['flags']) - set(plain['flags']) == {'TF32'}
-        assert faster['held'] == plain['held']
-
     def test_strongly_typed_is_possible_in_10_too(self, bench):
         told = bench.told(strongly_typed=True)
         assert told['flags'] == []

@@ -129,6 +129,7 @@ def make(version, gpu):
                 lambda self: self.real.builder_optimization_level,
                 lambda self, level: setattr(self.real, 'builder_optimization_level', level),
             )
+            max_aux_streams = -1
 
         def __init__(self, real):
             vars(self).update(real=real, flags={'TF32'}, noted={}, profiles=[])
@@ -236,5 +237,6 @@ def _told(network, config):
         'profiles': config.profiles,
         'level': getattr(config, 'builder_optimization_level', None),
         'workspace': config.real.get_memory_pool_limit(rtx.MemoryPoolType.WORKSPACE),
+        'aux_streams': getattr(config, 'max_aux_streams', None),
         **config.noted,
     }

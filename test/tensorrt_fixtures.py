@@ -21,10 +21,12 @@ import types
 
 import numpy as np
 import pytest
+from warped import warp
 
 from aitable_ros.inference.engine import TensorSpec
 from aitable_ros.inference.model_spec import ModelSpec
 from aitable_ros.inference.tensorrt import (
+    crops,
     cuda,
 )
 from aitable_ros.inference.tensorrt import (
@@ -114,6 +116,57 @@ class Stream(FreedWithoutReference):
         self.gpu.require_context()
         assert self.gpu.recordings[self.handle] is None, 'waiting breaks a capture'
 
+    def wait_for_event(self, event):
+        self.gpu.require_context()
+        if self.gpu.recordings[self.handle] is None:  # it joins a capture
+            self.gpu.recordings[self.handle] = event.recording
+
+
+class Event:
+    def __init__(self, gpu, flags):
+        assert flags == 2
+        self.gpu, self.recording = gpu, None
+
+    def record(self, stream):
+        self.gpu.require_context()
+        self.recording = self.gpu.recordings[stream.handle]
+
+
+class CropModule:
+    """The kernel that cuts crops out, as :func:`warped.warp` does it."""
+
+    def __init__(self, gpu):
+        self.gpu = gpu
+
+    def get_function(self, name):
+        assert name == 'cut'
+        return self
+
+    def prepare(self, types):
+        assert types == 'PiiiPPiii'
+
+    def prepared_async_call(self, grid, block, stream, *arguments):
+        rows, width, height, first, maps, out, columns, lines, replicate = arguments
+        count = grid[2]
+        assert grid[0] * block[0] >= columns
+        assert grid[1] * block[1] >= lines
+
+        def work():
+            def array(address, dtype, *shape):
+                size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+                memory = (ctypes.c_uint8 * size).from_address(address)
+                return np.frombuffer(memory, dtype).reshape(shape)
+
+            found = array(maps, np.float64, count, 2, 3)
+            needed = crops.rows_needed(found, (lines, columns), height)
+            assert needed.start == first
+            image = np.zeros((height, width, 3), np.uint8)
+            image[needed] = array(rows, np.uint8, needed.stop - first, width, 3)
+            made = array(out, np.uint8, count, lines, columns, 3)
+            made[:] = warp(image, found, (lines, columns), replicate=bool(replicate))
+
+        self.gpu.do(stream.handle, work)
+
 
 class Gpu:
     """``fail_at``: by the name of a step, which of its calls (1, 2, ...) fail."""
@@ -192,8 +245,13 @@ class Gpu:
         driver.mem_get_info = lambda: (gpu.free_bytes, 2**20)
         driver.pagelocked_empty = pagelocked_empty
         driver.host_alloc_flags = types.SimpleNamespace(DEVICEMAP=2)
+        driver.event_flags = types.SimpleNamespace(DISABLE_TIMING=2)
+        driver.Event = lambda flags: Event(gpu, flags)
+        driver.module_from_buffer = lambda code: CropModule(gpu)
         driver.memcpy_htod = copy_now
-        driver.memcpy_htod_async = lambda to, host, s: copy(s, to, host.ctypes.data, host.nbytes)
+        driver.memcpy_htod_async = lambda to, host, s: copy(
+            s, int(to), host.ctypes.data, host.nbytes
+        )
         driver.memcpy_dtoh_async = lambda host, at, s: copy(s, host.ctypes.data, at, host.nbytes)
         return driver
 
@@ -225,13 +283,15 @@ class Library:
 
     def _cuStreamEndCapture(gpu, stream, graph):  # noqa: N802, N805
         graph._obj.value = 5000 + len(gpu.graphs)
-        gpu.graphs[graph._obj.value] = gpu.recordings[stream.value]
-        gpu.recordings[stream.value] = None
+        recording = gpu.graphs[graph._obj.value] = gpu.recordings[stream.value]
+        for handle, other in gpu.recordings.items():
+            if other is recording:
+                gpu.recordings[handle] = None
         gpu.live.append('graph')
 
     def _cuGraphInstantiateWithFlags(gpu, executable, graph, flags):  # noqa: N802, N805
         executable._obj.value = 9000 + len(gpu.graphs)
-        gpu.graphs[executable._obj.value] = gpu.graphs[graph.value]
+        gpu.graphs[executable._obj.value] = list(gpu.graphs[graph.value])
         gpu.live.append('executable')
 
     def _cuGraphLaunch(gpu, executable, stream):  # noqa: N802, N805
@@ -244,7 +304,7 @@ class Library:
         gpu.freed.append('executable')
 
     def _cuGraphDestroy(gpu, graph):  # noqa: N802, N805
-        gpu.graphs[graph.value] = None
+        gpu.graphs[graph.value].clear()
         gpu.live.remove('graph')
 
 
@@ -472,6 +532,7 @@ def gpu(monkeypatch):
     monkeypatch.setitem(sys.modules, 'pycuda.driver', played.driver)
     monkeypatch.setattr(cuda, '_devices', {})
     monkeypatch.setattr(cuda, '_driver_library', lambda: Library(played))
+    monkeypatch.setattr(crops, 'compile_kernel', lambda compute_capability: b'')
     monkeypatch.setattr(cuda.atexit, 'register', lambda function: None)
     yield played
     assert not played.stack, 'a context was left pushed'

@@ -96,6 +96,29 @@ class Engine(ABC):
         self._check(inputs)
         return self._infer(inputs)
 
+    @property
+    def cuts_crops(self) -> bool:
+        """Whether :meth:`infer_crops` is there: for engines of one uint8[N,H,W,3] input."""
+        return False
+
+    def infer_crops(
+        self,
+        image: npt.NDArray[np.uint8],
+        maps: npt.NDArray[np.float64],
+        *,
+        replicate: bool,
+    ) -> dict[str, npt.NDArray]:
+        """
+        Cut regions out of a picture, where the network runs, and run it on them.
+
+        :param image: (H, W, 3) uint8.
+        :param maps: (N, 2, 3), finite: from pixels of a crop to pixels of the picture.
+        :param replicate: outside of the picture its edge goes on, instead of black.
+        :returns: as :meth:`infer` for the crops that ``cv2.warpAffine`` makes, bilinearly.
+        :raises InferenceError: as :meth:`infer`, and unless :attr:`cuts_crops`.
+        """
+        raise self._error('cannot cut crops')
+
     def close(self) -> None:
         """Free what the engine holds; calling it again does nothing."""
         if not self._closed:

@@ -66,6 +66,7 @@ class ModelSpec:
     :param host_code_sha256: SHA-256 of the one TensorRT engine file that may bring code which
         runs in this process, as version-compatible plans do; empty: none may.
     :param mapped_memory: let TensorRT work on the host's memory instead of copies of it.
+    :param gpu_crops: let TensorRT's engine cut regions out of the picture on the GPU.
     """
 
     name: str
@@ -78,6 +79,7 @@ class ModelSpec:
     required: bool = True
     host_code_sha256: str = ''
     mapped_memory: bool = False
+    gpu_crops: bool = False
 
     @property
     def is_open(self) -> bool:

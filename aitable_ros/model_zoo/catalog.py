@@ -160,8 +160,8 @@ CONTRACTS: Mapping[str, ModelSpec] = MappingProxyType(
 )
 """Inputs and outputs of every model that the code knows; without a backend chain."""
 
-_SWITCHES = ('required', 'mapped_memory')
-_KEYS = ('required', 'primary', 'fallbacks', 'host_code_sha256', 'mapped_memory')
+_SWITCHES = ('required', 'mapped_memory', 'gpu_crops')
+_KEYS = ('required', 'primary', 'fallbacks', 'host_code_sha256', *_SWITCHES[1:])
 _SHA256 = re.compile('[0-9a-f]{64}')
 _NAME = 40  # so much of an unknown name is quoted
 _MAX_DEPTH = 10
@@ -173,8 +173,8 @@ def load_catalog(path: Path | None = None) -> dict[str, ModelSpec]:
 
     :param path: a file like config/models.yaml; None for the package's own.
     :returns: each model of the file: its contract with the file's chain (primary, then
-        fallbacks), ``required``, ``host_code_sha256`` and ``mapped_memory``. Indexing it with
-        another name raises CatalogError.
+        fallbacks), ``required``, ``host_code_sha256``, ``mapped_memory`` and ``gpu_crops``.
+        Indexing it with another name raises CatalogError.
     :raises CatalogError: when the file cannot be read or names an unknown model, backend or
         key, or gives a value of the wrong type.
     """

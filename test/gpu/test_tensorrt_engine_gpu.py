@@ -18,11 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from warped import some_maps, warp
 
 from aitable_ros import paths
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
 from aitable_ros.inference.tensorrt.engine import TensorRtEngine
+from aitable_ros.inference.tensorrt.engine_group import EngineGroup
 from aitable_ros.inference.tensorrt.runtime import load_tensorrt
 from aitable_ros.model_zoo.catalog import CONTRACTS
 from aitable_ros.tools.benchmark.inputs import make_cases
@@ -132,6 +134,43 @@ def test_is_recorded_and_the_record_answers_as_the_plain_run(engine, path):
             want = plain.infer({'image': frame[None]})
             for name in got:
                 np.testing.assert_array_equal(got[name], want[name])
+
+
+@pytest.mark.parametrize('cuda_graph', [True, False])
+def test_crops_cut_on_the_gpu_are_those_of_opencv(path, cuda_graph):
+    picture = np.random.default_rng(1).integers(0, 256, (480, 640, 3), np.uint8)
+    how = {'cuda_graph': cuda_graph, 'allow_host_code': HOST_CODE}
+    with TensorRtEngine(SPEC, path, gpu_crops=True, **how) as engine:
+        shape = (192, 192)
+        for count, replicate in ((1, True), (2, False), (5, True)):
+            maps = some_maps(count, shape[1], picture.shape[:2], seed=count)
+            crops = warp(picture, maps, shape, replicate=replicate)
+            want = engine.infer({'image': crops})
+            got = engine.infer_crops(picture, maps, replicate=replicate)
+            for name in want:
+                np.testing.assert_array_equal(got[name], want[name])
+            in_the_input = np.empty_like(crops[-engine.max_batch :][:1])
+            memory = engine._memory.blocks[0]
+            with engine.device as device:
+                device.driver.memcpy_dtoh(in_the_input, memory.address)
+            last = crops[(count - 1) // engine.max_batch * engine.max_batch]
+            np.testing.assert_array_equal(in_the_input[0], last)
+
+
+def test_engines_launched_together_answer_as_alone(path):
+    how = {'allow_host_code': HOST_CODE}
+    with (
+        TensorRtEngine(SPEC, path, **how) as first,
+        TensorRtEngine(SPEC, path, **how) as second,
+        EngineGroup((first, second)) as group,
+    ):
+        for seed in range(20):
+            given = [{'image': images(1, seed)}, {'image': images(1, 100 + seed)}]
+            for got, inputs in zip(group.infer(given), given):
+                want = first.infer(inputs)
+                for name in want:
+                    np.testing.assert_array_equal(got[name], want[name])
+        assert group.uses_cuda_graph
 
 
 @pytest.mark.parametrize('beside', ['alone', 'beside PyTorch'])

@@ -4,11 +4,9 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import logging
 import threading
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy.typing as npt
 
 from aitable_ros.inference.engine import Engine, InferenceError
 from aitable_ros.inference.model_spec import ModelSpec
+from aitable_ros.inference.tensorrt.crops import CropKernel
 from aitable_ros.inference.tensorrt.cuda import CudaDevice, open_device
 from aitable_ros.inference.tensorrt.plan import LoadedPlan, read_plan
 from aitable_ros.inference.tensorrt.prepared_batch import (
@@ -28,45 +27,12 @@ from aitable_ros.inference.tensorrt.prepared_batch import (
 )
 from aitable_ros.inference.tensorrt.runtime import MODULES, load_tensorrt, log_of
 from aitable_ros.inference.tensorrt.tensors import bind_tensors
+from aitable_ros.inference.tensorrt.turn import Turn
 
 MAX_PREPARED_BATCHES = 8
 """Batch sizes for which an execution context and its graph are kept; the oldest gives way."""
 
-_EXIT_WAIT_S = 5.0
-
 _log = logging.getLogger(__name__)
-
-_open_engines: weakref.WeakSet[TensorRtEngine] = weakref.WeakSet()
-_exit_gate = threading.RLock()
-
-
-def _stop_for_exit() -> None:
-    """
-    Wait for runs under way, and let no other thread begin one.
-
-    Python ends daemon threads where they next ask for its lock. When that is on the way back
-    from a CUDA call, through frames of C++, the whole process aborts.
-    """
-    _exit_gate.acquire()
-    for engine in tuple(_open_engines):
-        engine._turn.lock.acquire(timeout=_EXIT_WAIT_S)
-
-
-class _Turn:
-    """Held by an engine's thread while it works; see :func:`_stop_for_exit`."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-
-    def __enter__(self) -> None:
-        with _exit_gate:
-            self.lock.acquire()
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.lock.release()
-
-
-atexit.register(_stop_for_exit)
 
 
 class TensorRtEngine(Engine):
@@ -100,6 +66,7 @@ class TensorRtEngine(Engine):
         outputs there, instead of copying both. Saves two steps where each is read and written
         once, and on a Jetson, whose GPU shares the memory, also the copies; ``benchmark
         --mapped-memory`` tells.
+    :param gpu_crops: be ready for :meth:`infer_crops`, for which NVRTC compiles a kernel.
     :param allow_host_code: let the plan bring code that runs in this process, as
         version-compatible plans do. Only for files from a trusted source: it is as good as
         running a program from there.
@@ -119,14 +86,16 @@ class TensorRtEngine(Engine):
         device: int = 0,
         cuda_graph: bool = True,
         mapped_memory: bool = False,
+        gpu_crops: bool = False,
         allow_host_code: bool = False,
     ) -> None:
         super().__init__(spec, path)
         self._owner = threading.current_thread()
-        self._turn = _Turn()
-        with self._turn:
-            _open_engines.add(self)
+        self.turn = Turn()
+        with self.turn:
             self._open(spec, device, cuda_graph, mapped_memory, allow_host_code)
+            if gpu_crops:
+                self._make_crop_kernel()
 
     def _open(
         self,
@@ -137,6 +106,7 @@ class TensorRtEngine(Engine):
         allow_host_code: bool,
     ) -> None:
         self._use_graphs = cuda_graph
+        self._crops: CropKernel | None = None
         self._prepared: OrderedDict[int, PreparedBatch] = OrderedDict()
         try:
             trt = load_tensorrt(self.modules)
@@ -170,6 +140,27 @@ class TensorRtEngine(Engine):
         """Return how TensorRT makes contexts, where it makes the graphs itself; None elsewhere."""
         return None
 
+    def _make_crop_kernel(self) -> None:
+        try:
+            binding = self._memory.inputs[0] if len(self._memory.inputs) == 1 else None
+            if (
+                binding is None
+                or (binding.dtype, binding.row_shape[2:]) != (np.uint8, (3,))
+                or binding.write is not np.copyto
+            ):
+                raise self._error('gpu_crops needs an engine that takes uint8[N,H,W,3] alone')
+            with self._failing('gpu_crops cannot be had'), self._device:
+                self._crops = CropKernel(self._device, self._max_batch)
+        except BaseException:
+            self._closed = True
+            self._close()
+            raise
+
+    @property
+    def cuts_crops(self) -> bool:
+        """See :attr:`Engine.cuts_crops`; so with ``gpu_crops``."""
+        return self._crops is not None
+
     @property
     def max_batch(self) -> int:
         """The largest batch that runs in one piece."""
@@ -194,8 +185,33 @@ class TensorRtEngine(Engine):
         """See :meth:`Engine.infer`; raises InferenceError in any thread but the owner."""
         if threading.current_thread() is not self._owner:
             raise self._thread_trouble('used')
-        with self._turn:
+        with self.turn:
             return super().infer(inputs)
+
+    def infer_crops(
+        self,
+        image: npt.NDArray[np.uint8],
+        maps: npt.NDArray[np.float64],
+        *,
+        replicate: bool,
+    ) -> dict[str, npt.NDArray]:
+        """See :meth:`Engine.infer_crops`: the picture's rows go up, and crops stay there."""
+        if self._crops is None or self._closed:
+            raise self._error('used for crops without gpu_crops, or after close()')
+        if threading.current_thread() is not self._owner:
+            raise self._thread_trouble('used')
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise self._error(f'expected uint8[H,W,3], got {image.dtype.name}{list(image.shape)}')
+        if maps.shape != (len(maps), 2, 3) or not len(maps) or not np.isfinite(maps).all():
+            raise self._error(f'expected finite maps [N,2,3], got {list(maps.shape)}')
+        image = np.ascontiguousarray(image)
+        maps = np.ascontiguousarray(maps, np.float64)
+        with self.turn, self._failing('running failed'), self._device:
+            pieces = [
+                self._run_crops(image, maps[start : start + self._max_batch], replicate)
+                for start in range(0, len(maps), self._max_batch)
+            ]
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
     def close(self) -> None:
         """
@@ -207,7 +223,7 @@ class TensorRtEngine(Engine):
             return
         if threading.current_thread() is not self._owner and self._owner.is_alive():
             raise self._thread_trouble('closed')
-        with self._turn:
+        with self.turn:
             super().close()
 
     def replay(self, batch: int = 1) -> None:
@@ -223,8 +239,37 @@ class TensorRtEngine(Engine):
             raise self._error('used after close() or outside of its thread')
         if not 1 <= batch <= self.max_batch:
             raise self._error(f'expected 1..{self.max_batch} images, got {batch}')
-        with self._turn, self._failing('running failed'), self._device:
+        with self.turn, self._failing('running failed'), self._device:
             self._prepare(batch).launch()
+
+    @property
+    def device(self) -> CudaDevice:
+        """The device that it runs on."""
+        return self._device
+
+    def batch_of(self, inputs: Mapping[str, npt.NDArray]) -> int:
+        """Check inputs as :meth:`infer` does, and return how many images they are."""
+        if self._closed or threading.current_thread() is not self._owner:
+            raise self._error('used after close() or outside of its thread')
+        self._check(inputs)
+        return len(inputs[self.inputs[0].name])
+
+    def stage(self, inputs: Mapping[str, npt.NDArray]) -> PreparedBatch:
+        """
+        Put up to :attr:`max_batch` images where a run takes them from, and return that run.
+
+        For :class:`~aitable_ros.inference.tensorrt.engine_group.EngineGroup`, which launches it.
+
+        :raises InferenceError: as :meth:`infer`.
+        """
+        count = self.batch_of(inputs)
+        with self.turn, self._failing('running failed'), self._device:
+            return self._stage(inputs, count)
+
+    def prepared(self, batch: int) -> PreparedBatch:
+        """Return what runs a batch size, up to :attr:`max_batch`; otherwise as :meth:`stage`."""
+        with self.turn, self._failing('running failed'), self._device:
+            return self._prepare(batch)
 
     def _thread_trouble(self, verb: str) -> InferenceError:
         return self._error(
@@ -248,12 +293,32 @@ class TensorRtEngine(Engine):
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
     def _run(self, inputs: Mapping[str, npt.NDArray], count: int) -> dict[str, npt.NDArray]:
+        prepared = self._stage(inputs, count)
+        prepared.launch()
+        return self.collect(prepared, count)
+
+    def _run_crops(
+        self, image: npt.NDArray[np.uint8], maps: npt.NDArray[np.float64], replicate: bool
+    ) -> dict[str, npt.NDArray]:
+        assert self._crops is not None
+        memory, count = self._memory, len(maps)
+        prepared = self._prepare(count)
+        size = memory.inputs[0].row_shape[:2]
+        target, stream = memory.blocks[0].address, memory.stream
+        self._crops.enqueue(image, maps, (size[0], size[1]), target, stream, replicate=replicate)
+        prepared.launch(sending=False)
+        return self.collect(prepared, count)
+
+    def _stage(self, inputs: Mapping[str, npt.NDArray], count: int) -> PreparedBatch:
         prepared = self._prepare(count)
         for binding, buffer in zip(self._memory.inputs, prepared.inputs):
             binding.write(buffer[:count], inputs[binding.spec.name])
             if count < len(buffer):
                 buffer[count:] = 0
-        prepared.launch()
+        return prepared
+
+    def collect(self, prepared: PreparedBatch, count: int) -> dict[str, npt.NDArray]:
+        """Copy the first answers of a run that has ended, by output."""
         return {
             binding.spec.name: buffer[:count].copy()
             for binding, buffer in zip(self._memory.outputs, prepared.outputs)
@@ -324,7 +389,7 @@ class TensorRtEngine(Engine):
                 size,
                 error,
             )
-            prepared.drop_graph()
+            prepared.drop_graphs()
             prepared.enqueue()
         self._memory.stream.synchronize()
 
@@ -350,5 +415,8 @@ class TensorRtEngine(Engine):
             yield self._memory.stream.synchronize
         while self._prepared:
             yield self._prepared.popitem()[1].close
+        if self._crops is not None:
+            crops, self._crops = self._crops, None
+            yield from crops.in_order()
         self._plan.free()
         yield from self._memory.in_order()

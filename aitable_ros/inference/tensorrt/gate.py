@@ -77,6 +77,8 @@ def settings(spec: ModelSpec, path: Path) -> dict[str, Any]:
     how_to_load = {'allow_host_code': allowed}
     if spec.mapped_memory:
         how_to_load['mapped_memory'] = True
+    if spec.gpu_crops:
+        how_to_load['gpu_crops'] = True
     if record is None:
         return how_to_load
     check_undamaged(path, sha256, record, build)

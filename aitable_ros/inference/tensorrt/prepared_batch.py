@@ -104,10 +104,18 @@ class PreparedBatch:
         self._plan = plan
         self._memory = memory
         self._context: Any = None
-        self._graph: CudaGraph | None = None
+        self._graphs: dict[bool, CudaGraph] = {}
+        self._recording = False
         self._used_bytes: list[int] = []
         self.inputs: list[npt.NDArray] = []
         self.outputs: list[npt.NDArray] = []
+        self.before_close: list[Callable[[], None]] = []
+        """Called by :meth:`close`: what frees other records of this run."""
+
+    @property
+    def stream(self) -> Any:
+        """The stream that it runs on."""
+        return self._memory.stream
 
     def set_up(self, size: int, profile: int) -> None:
         """
@@ -158,12 +166,16 @@ class PreparedBatch:
         for view in self.inputs:
             view.fill(0)
 
-    def enqueue(self) -> None:
-        """Enqueue the copies and the run, without waiting; raises InferenceError if refused."""
+    def enqueue(self, *, sending: bool = True) -> None:
+        """
+        Enqueue the copies and the run, without waiting; raises InferenceError if refused.
+
+        :param sending: copy the inputs, too; otherwise they are on the GPU already.
+        """
         driver = self._memory.device.driver
         source, target = self._memory.blocks
         sent, received = self._used_bytes
-        if not source.mapped:
+        if sending and not source.mapped:
             driver.memcpy_htod_async(source.address, source.host[:sent], self._memory.stream)
         mark = self._plan.log.mark()
         if not self._context.execute_async_v3(self._memory.stream.handle):
@@ -173,27 +185,35 @@ class PreparedBatch:
 
     def record(self) -> None:
         """Record what :meth:`enqueue` does as a graph, and launch it once, without waiting."""
-        self._graph = CudaGraph(self._memory.stream.handle, self.enqueue)
-        self._graph.launch()
+        self._recording = True
+        self._graph(sending=True).launch()
 
-    def launch(self) -> None:
+    def launch(self, *, sending: bool = True) -> None:
         """Run it, by the graph if there is one, and wait until it is done."""
-        if self._graph is None:
-            self.enqueue()
+        if self._recording:
+            self._graph(sending=sending).launch()
         else:
-            self._graph.launch()
+            self.enqueue(sending=sending)
         self._memory.stream.synchronize()
 
-    def drop_graph(self) -> None:
-        """Free the graph, if there is one."""
-        if self._graph is not None:
-            graph, self._graph = self._graph, None
-            graph.close()
+    def _graph(self, *, sending: bool) -> CudaGraph:
+        if sending not in self._graphs:
+            stream = self._memory.stream.handle
+            self._graphs[sending] = CudaGraph(stream, lambda: self.enqueue(sending=sending))
+        return self._graphs[sending]
+
+    def drop_graphs(self) -> None:
+        """Free the graphs, if there are any; from now on it runs step by step."""
+        self._recording = False
+        while self._graphs:
+            self._graphs.popitem()[1].close()
 
     def close(self) -> None:
-        """Free the graph, then its context."""
+        """Free the graphs, then their context."""
         try:
-            self.drop_graph()
+            while self.before_close:
+                self.before_close.pop()()
+            self.drop_graphs()
         finally:
             self._context = None
             self.inputs.clear()

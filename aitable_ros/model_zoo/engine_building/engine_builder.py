@@ -80,6 +80,8 @@ def engine_key(
     # float_input was an option once: engines that are there stay current
     settings = {**dataclasses.asdict(options), 'float_input': False}
     del settings['calibration_images'], settings['max_batch']
+    if options.aux_streams is None:  # likewise
+        del settings['aux_streams']
     parts = {
         'revision': REVISION,
         'onnx': onnx_sha256,
@@ -138,6 +140,8 @@ def trtexec_command(
         words.append(f'--memPoolSize=workspace:{options.workspace_mib}')
     if options.optimization_level is not None:
         words.append(f'--builderOptimizationLevel={options.optimization_level}')
+    if options.aux_streams is not None:
+        words.append(f'--maxAuxStreams={options.aux_streams}')
     if options.version_compatible:
         words.append('--versionCompatible')
     if options.tactic_sources:
@@ -270,6 +274,7 @@ def build_settings(options: BuildOptions, prepared: PreparedNetwork) -> dict[str
     return {
         'workspace_mib': options.workspace_mib,
         'optimization_level': options.optimization_level,
+        'aux_streams': options.aux_streams,
         'strongly_typed': prepared.typed,
         'form': options.form,
         'fp32_first': options.fp32_first,

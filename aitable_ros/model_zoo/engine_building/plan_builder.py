@@ -212,6 +212,8 @@ class PlanBuilder:
             )
         if options.optimization_level is not None:
             config.builder_optimization_level = options.optimization_level
+        if options.aux_streams is not None and hasattr(config, 'max_aux_streams'):
+            config.max_aux_streams = options.aux_streams
         if options.version_compatible:
             config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
         if options.tactic_sources:

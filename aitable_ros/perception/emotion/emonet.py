@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,6 +42,7 @@ from aitable_ros.perception.faces.landmarks import (
 )
 from aitable_ros.perception.faces.pipeline import TrackedFace
 from aitable_ros.perception.images.checks import check_image
+from aitable_ros.perception.images.regions import infer_regions
 from aitable_ros.perception.images.roi import RotatedRoi, in_rows
 from aitable_ros.perception.maths.settings import Settings, setting
 
@@ -155,6 +156,37 @@ def detection_box(
     return x + 0.5 * width, cy, settings.detection_scale * side
 
 
+def face_region(
+    image: npt.NDArray[np.uint8],
+    face: TrackedFace,
+    settings: CropSettings = DEFAULT_CROP,
+    *,
+    size_px: int = INPUT_SIZE_PX,
+) -> RotatedRoi | None:
+    """
+    Return where :func:`crop_face` cuts; None as there.
+
+    :param image: (H, W, 3).
+    :param face: where the face is.
+    :param settings: size of the square.
+    :param size_px: side of the crop [pixels].
+    """
+    if face.landmarks_px is not None:
+        cx, cy, side = landmarks_box(face.landmarks_px)
+    else:
+        cx, cy, side = detection_box(face.xywh_px, settings)
+    size = settings.scale * side
+    if not (math.isfinite(cx + cy + size) and size > 0.0):
+        return None
+    height, width = image.shape[:2]
+    half = 0.5 * size
+    if not (-half < cx < width + half and -half < cy < height + half):
+        return None
+    # RotatedRoi counts from the centre of the crop's first pixel, cv2.resize from its corner.
+    shift = 0.5 * size / size_px
+    return RotatedRoi(cx + shift, cy + shift, size)
+
+
 def crop_face(
     image: npt.NDArray[np.uint8],
     face: TrackedFace,
@@ -177,20 +209,9 @@ def crop_face(
     :returns: (size_px, size_px, 3) uint8; None where the face has no size, its place is not
         finite, or its square does not touch the image.
     """
-    if face.landmarks_px is not None:
-        cx, cy, side = landmarks_box(face.landmarks_px)
-    else:
-        cx, cy, side = detection_box(face.xywh_px, settings)
-    size = settings.scale * side
-    if not (math.isfinite(cx + cy + size) and size > 0.0):
+    roi = face_region(image, face, settings, size_px=size_px)
+    if roi is None:
         return None
-    height, width = image.shape[:2]
-    half = 0.5 * size
-    if not (-half < cx < width + half and -half < cy < height + half):
-        return None
-    # RotatedRoi counts from the centre of the crop's first pixel, cv2.resize from its corner.
-    shift = 0.5 * size / size_px
-    roi = RotatedRoi(cx + shift, cy + shift, size)
     return roi.crop(image, size_px, border=cv2.BORDER_CONSTANT, out=out)[0]
 
 
@@ -319,22 +340,21 @@ class EmoNet:
         unknown = EmotionEstimate.unknown(self.engine.backend, self.model, self.engine.name)
         estimates = [unknown] * len(faces)
         size = self.size_px
-        crops = np.empty((len(faces), size, size, 3), dtype=np.uint8)
-        seen: list[int] = []
-        for index, face in enumerate(faces):
-            place = crops[len(seen)]
-            if crop_face(image, face, self.settings, size_px=size, out=place) is not None:
-                seen.append(index)
+        regions = {
+            index: roi
+            for index, face in enumerate(faces)
+            if (roi := face_region(image, face, self.settings, size_px=size)) is not None
+        }
+        seen = list(regions)
         for begin in range(0, len(seen), self._max_batch):
             indices = seen[begin : begin + self._max_batch]
-            batch = self._estimate(crops[begin : begin + len(indices)])
-            for index, estimate in zip(indices, batch):
+            rois = [regions[index] for index in indices]
+            outputs, _ = infer_regions(self.engine, image, rois, size, border=cv2.BORDER_CONSTANT)
+            for index, estimate in zip(indices, self._estimates(outputs, len(indices))):
                 estimates[index] = estimate
         return estimates
 
-    def _estimate(self, crops: npt.NDArray[np.uint8]) -> list[EmotionEstimate]:
-        outputs = self.engine.infer({'image': crops})
-        count = len(crops)
+    def _estimates(self, outputs: Mapping[str, npt.NDArray], count: int) -> list[EmotionEstimate]:
         expected = {
             'expression': (count, len(self.expressions)),
             'valence': (count, 1),

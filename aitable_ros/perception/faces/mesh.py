@@ -22,6 +22,7 @@ from aitable_ros.perception.faces.landmarks import (
     refined_landmarks,
 )
 from aitable_ros.perception.images.checks import check_float32, check_image
+from aitable_ros.perception.images.regions import infer_regions
 from aitable_ros.perception.images.roi import RotatedRoi
 from aitable_ros.perception.images.ssd import Detection
 from aitable_ros.perception.maths.logistic import expit
@@ -147,9 +148,7 @@ class FaceMesh:
         count = len(rois)
         if not count:
             return []
-        crops = np.empty((count, INPUT_SIZE_PX, INPUT_SIZE_PX, 3), dtype=np.uint8)
-        to_images = [roi.crop(image, INPUT_SIZE_PX, out=crop)[1] for roi, crop in zip(rois, crops)]
-        outputs = self.engine.infer({'image': crops})
+        outputs, to_images = infer_regions(self.engine, image, rois, INPUT_SIZE_PX)
         for spec in self.engine.outputs:
             shape, given = [count, *spec.shape[1:]], list(outputs[spec.name].shape)
             if given != shape:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-_MAX_SIDE_PX = 32766
+MAX_SIDE_PX = 32766
 """OpenCV's warps address source pixels with 16-bit indices; larger images are subsampled."""
 
 
@@ -101,7 +101,7 @@ class RotatedRoi:
         is_reversed = is_view_of_bgr(image)
         if is_reversed:
             image = image[..., ::-1]
-        stride = -(-max(image.shape[:2]) // _MAX_SIDE_PX)
+        stride = -(-max(image.shape[:2]) // MAX_SIDE_PX)
         if stride > 1:
             image = np.ascontiguousarray(image[::stride, ::stride])
             sampling = to_image / stride

@@ -7,6 +7,7 @@ from __future__ import annotations
 import concurrent.futures
 import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from tensorrt_fixtures import NEW_API, SPEC, assert_right, both_apis, images, toy_network
 
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.inference.tensorrt import engine as tensorrt_engine
+from aitable_ros.inference.tensorrt import turn
 from aitable_ros.inference.tensorrt.engine import MAX_PREPARED_BATCHES, TensorRtEngine
 
 
@@ -91,7 +92,8 @@ def test_what_was_current_before_is_current_again(gpu, trt, path):
 
 def test_at_exit_a_run_under_way_ends_and_no_other_thread_begins_one(gpu, trt, path, monkeypatch):
     # Python would stop a daemon thread inside a CUDA call, which aborts the process
-    monkeypatch.setattr(tensorrt_engine, '_exit_gate', threading.RLock())
+    monkeypatch.setattr(turn, '_exit_gate', threading.RLock())
+    monkeypatch.setattr(turn, '_turns', weakref.WeakSet())
     running, go_on, counted = threading.Event(), threading.Event(), []
 
     def network(image):
@@ -115,7 +117,7 @@ def test_at_exit_a_run_under_way_ends_and_no_other_thread_begins_one(gpu, trt, p
     assert running.wait(10.0)
     threading.Timer(0.1, go_on.set).start()
     before = len(counted)
-    tensorrt_engine._stop_for_exit()
+    turn.stop_for_exit()
     assert go_on.is_set(), 'it did not wait'
     with ThreadPoolExecutor(1) as other:
         opened = other.submit(TensorRtEngine, SPEC, path)
@@ -125,8 +127,8 @@ def test_at_exit_a_run_under_way_ends_and_no_other_thread_begins_one(gpu, trt, p
         assert worker.is_alive()
         # a process that ends never does this
         stop.set()
-        kept[0]._turn.lock.release()
-        tensorrt_engine._exit_gate.release()
+        kept[0].turn.lock.release()
+        turn._exit_gate.release()
         other.submit(opened.result(timeout=10.0).close).result()
     worker.join(10.0)
     assert not gpu.live

@@ -82,8 +82,11 @@ class TestSkipping:
         chosen = load_engine(SPEC, engines_dir=recorded.parent)
         assert (chosen.backend, chosen.path) == ('tensorrt', recorded)
         load_engine(dataclasses.replace(SPEC, mapped_memory=True), engines_dir=recorded.parent)
+        load_engine(dataclasses.replace(SPEC, gpu_crops=True), engines_dir=recorded.parent)
         plain = {'allow_host_code': False}
-        assert machine.opened == [plain, plain | {'mapped_memory': True}]
+        assert machine.opened == [
+            *(plain, plain | {'mapped_memory': True}, plain | {'gpu_crops': True})
+        ]
 
     def test_no_driver(self, recorded, monkeypatch):
         monkeypatch.setattr(tensorrt_gate, 'DRIVER_LIBRARY', 'libno_such_driver.so.1')

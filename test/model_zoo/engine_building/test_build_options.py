@@ -50,6 +50,7 @@ class TestOptions:
             ({'precision': 'fp8'}, "precision 'fp8': expected one of fp32, tf32, fp16, int8"),
             ({'form': 'sparse'}, "form 'sparse': expected one of plain, dense, relu"),
             ({'precision': 'fp32', 'fp32_first': 3}, 'fp32_first 3: nothing is below fp32 anyway'),
+            ({'aux_streams': 17}, 'aux_streams 17: expected 0 to 16'),
             ({'fp32_first': -1}, 'fp32_first -1: expected 0 to 1000'),
             ({'max_batch': 0}, 'max_batch 0: expected 1 to 1024'),
             ({'workspace_mib': -1}, 'workspace_mib -1'),

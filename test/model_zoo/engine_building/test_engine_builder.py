@@ -146,6 +146,7 @@ OTHER_OPTIONS = {
     'form': 'dense',
     'workspace_mib': 64,
     'optimization_level': 0,
+    'aux_streams': 2,
     'version_compatible': True,
     'strongly_typed': True,
     'tactic_sources': ('CUDNN',),

@@ -261,6 +261,12 @@ def test_one_picture_makes_the_network_static_and_more_get_a_profile_beside(benc
     assert four['profiles'] == [[low, low, low], [low, high, high]]
 
 
+@version('8.5.3', '8.6.0', '11.4.0')
+def test_layers_may_run_side_by_side_where_tensorrt_knows_how(bench):
+    told = bench.told(aux_streams=2)
+    assert told['aux_streams'] == (None if told['level'] is None else 2)
+
+
 def test_progress_is_that_of_the_outermost_phase(bench):
     bench.build()
     phases = {progress.phase for progress in bench.progress}

@@ -23,7 +23,7 @@ IMAGE = np.zeros((480, 640, 3), np.uint8)
 class FakeEngine:
     """An EmoNet that is sure of surprise."""
 
-    name, backend, path = 'emonet', 'test', Path(__file__)
+    name, backend, path, cuts_crops = 'emonet', 'test', Path(__file__), False
     outputs = (SimpleNamespace(name='expression', shape=(-1, 8)),)
 
     def __init__(self):

@@ -48,6 +48,12 @@ if [[ -n $optional ]]; then
   python3 -m pip install --quiet --disable-pip-version-check -r requirements/optional.txt
 fi
 
+# Two processes where pytest-xdist is there, of which one has all tests that use DDS.
+at_once=()
+if python3 -c 'import xdist' 2>/dev/null; then
+  at_once=(-n 2 --dist loadgroup)
+fi
+
 failed=()
 # check NAME COMMAND...: run it, remember whether it failed, say how long it took.
 check() {
@@ -73,7 +79,8 @@ colcon_build_and_test() (
   run_colcon=(python3 "$(command -v colcon)")
   rm -f build/*/pytest.xml
   "${run_colcon[@]}" build || return
-  "${run_colcon[@]}" test --return-code-on-test-failure || return
+  "${run_colcon[@]}" test --return-code-on-test-failure \
+    ${at_once[@]:+--pytest-args "${at_once[@]}"} || return
   "${run_colcon[@]}" test-result --verbose || return
   if [[ ! -s build/aitable_ros/pytest.xml ]]; then
     echo 'colcon test ran no tests' >&2
@@ -92,7 +99,7 @@ check 'mypy, scripts' python3 -m mypy scripts
 if [[ -n $colcon ]]; then
   check 'colcon build and test' colcon_build_and_test
 else
-  check 'pytest' python3 -m pytest
+  check 'pytest' python3 -m pytest "${at_once[@]}"
 fi
 
 printf '\n'

@@ -1,6 +1,6 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""Networks that may never be needed: loaded to see whether they can be, and again for use."""
+"""Networks that may not be needed: let go, and loaded again when they are."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ QUICK = ('litert', 'ncnn', 'onnxruntime')
 
 class OnDemandEngine(Engine):
     """
-    Holds a network's memory from its first run on.
+    A network that can be let go.
 
-    :param engine: the loaded network, which is closed here.
+    :param engine: the loaded network.
     :param load: loads it again.
     """
 
@@ -30,13 +30,18 @@ class OnDemandEngine(Engine):
         self.inputs, self.outputs = engine.inputs, engine.outputs
         self._closed = False
         self._load = load
-        self._engine: Engine | None = None
-        engine.close()
+        self._engine: Engine | None = engine
 
     @property
     def held(self) -> bool:
         """Whether the network is in memory."""
         return self._engine is not None
+
+    def release(self) -> None:
+        """Let its memory go until the next run; in the thread that uses it."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
 
     def _infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:
         if self._engine is None:
@@ -44,13 +49,12 @@ class OnDemandEngine(Engine):
         return self._engine.infer(inputs)
 
     def _close(self) -> None:
-        if self._engine is not None:
-            self._engine.close()
+        self.release()
 
 
 def on_demand(selection: Selection, load: Callable[[], Selection]) -> Selection:
     """
-    Return a selection whose network is held from its first run on, where loading is quick.
+    Return a selection whose network can be let go, where loading is quick.
 
     :param selection: the loaded one.
     :param load: loads the same once more.

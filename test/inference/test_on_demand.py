@@ -1,6 +1,6 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""Networks that are in memory from their first run on."""
+"""Networks that are let go, and loaded again for their next run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def picture(engine):
     return np.zeros((1, *engine.inputs[0].shape[1:]), np.uint8)
 
 
-def test_says_what_the_network_says_and_loads_it_once(catalog, engines_dir):
+def test_is_loaded_again_when_it_is_needed_after_all(catalog, engines_dir):
     loads = []
 
     def again():
@@ -32,13 +32,16 @@ def test_says_what_the_network_says_and_loads_it_once(catalog, engines_dir):
         return loads[-1]
 
     first = selected(catalog, engines_dir)
-    expected = first.engine.infer({'image': picture(first.engine)})['probabilities']
     selection = on_demand(first, again)
     engine = selection.engine
     assert isinstance(engine, OnDemandEngine)
+    assert (engine.name, engine.backend, selection.path) == ('fer', 'litert', first.path)
+    expected = engine.infer({'image': picture(engine)})['probabilities']
+    assert not loads
+    for _ in range(2):
+        engine.release()
     assert first.engine.closed
     assert not engine.held
-    assert (engine.name, engine.backend, selection.path) == ('fer', 'litert', first.path)
     for _ in range(2):
         got = engine.infer({'image': picture(engine)})['probabilities']
         np.testing.assert_array_equal(got, expected)
@@ -49,6 +52,8 @@ def test_says_what_the_network_says_and_loads_it_once(catalog, engines_dir):
 
 def test_wrong_inputs_are_refused_before_it_is_loaded(catalog, engines_dir):
     engine = on_demand(selected(catalog, engines_dir), lambda: pytest.fail('loaded')).engine
+    assert isinstance(engine, OnDemandEngine)
+    engine.release()
     with pytest.raises(InferenceError, match='expected input tensors'):
         engine.infer({})
     engine.close()

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.inference.engine import InferenceError
-from aitable_ros.inference.on_demand import on_demand
+from aitable_ros.inference.on_demand import OnDemandEngine, on_demand
 from aitable_ros.inference.selection import AUTO, Load, Selection, close_all, describe, opened
 from aitable_ros.perception.faces.detector import FaceDetector
 from aitable_ros.perception.faces.face_views import FaceViewer, ViewSettings
@@ -113,6 +113,7 @@ class FaceObserver:
         choose: bool = True,
     ) -> None:
         self._choose = choose
+        self._shape: tuple[int, ...] = ()
         self.selections = tuple(selections)
         self.why_unrefined = why_unrefined
         self.why_near = why_near
@@ -162,7 +163,6 @@ class FaceObserver:
 
                 try:
                     (larger,) = stack.enter_context(opened(load, (name,)))
-                    # of several, those that images of this size do not need take no memory
                     several = len(DETECTORS[detector]) > 1
                     selections = (*selections, on_demand(larger, again) if several else larger)
                 except InferenceError as error:
@@ -201,6 +201,7 @@ class FaceObserver:
             self._viewer.reset()
             self._seeing.reset()
         faces = self._pipeline.process(image, now_s)
+        self._let_go(image.shape, now_s)
         waiting = self._pipeline.waiting
         return self._seen(image, stamp_s, faces, self._viewer, self._seeing, now_s, waiting)
 
@@ -301,6 +302,17 @@ class FaceObserver:
         ]
         backend = self._backend(image.shape, viewed_s)
         return SeenFaces(stamp_s, (width, height), faces, backend, seeing, waiting)
+
+    def _let_go(self, shape: tuple[int, ...], stamp_s: float) -> None:
+        """Free the detectors that images of this size do not need."""
+        if shape == self._shape:
+            return
+        self._shape = shape
+        needed = self._far.detector(shape, stamp_s)
+        for selection in self.selections:
+            engine = selection.engine
+            if isinstance(engine, OnDemandEngine) and (not needed or needed.name != engine.name):
+                engine.release()
 
     def _backend(self, shape: tuple[int, ...], stamp_s: float) -> str:
         """Say what runs on such images."""

@@ -118,12 +118,17 @@ class _Channel:
         self._carrier: Node | None = None
         self._subscription: Subscription | None = None
 
-    def add(self, node: Node, callback: Callable[[Frame], None]) -> FrameSubscription:
+    def add(
+        self, node: Node, callback: Callable[[Frame], None], *, first: bool
+    ) -> FrameSubscription:
         listener = FrameSubscription(self, node, callback)
         with self._lock:
             if self._subscription is None:
                 self._attach(node)
-            self._listeners = (*self._listeners, listener)
+            if first:
+                self._listeners = (listener, *self._listeners)
+            else:
+                self._listeners = (*self._listeners, listener)
         return listener
 
     def remove(self, listener: FrameSubscription) -> None:
@@ -168,6 +173,8 @@ def share_frames(
     topic: str,
     qos: QoSProfile,
     callback: Callable[[Frame], None],
+    *,
+    first: bool = False,
 ) -> FrameSubscription:
     """
     Listen to an image topic together with the other nodes of this node's ROS context.
@@ -180,13 +187,14 @@ def share_frames(
     :param topic: topic name, resolved against the node (namespace, remapping).
     :param qos: nodes asking for the same topic with another QoS get a subscription of their own.
     :param callback: gets every frame, in the executor's thread: it must return at once.
+    :param first: before those who listened already: it keeps frames for what they find in them.
     """
     resolved = node.resolve_topic_name(topic)
     key = (message_type, resolved, qos.reliability, qos.history, qos.depth, qos.durability)
     with _channels_lock:
         of_context = _channels.setdefault(node.context, {})
         channel = of_context.setdefault(key, _Channel(resolved, message_type, qos))
-    return channel.add(node, callback)
+    return channel.add(node, callback, first=first)
 
 
 class InProcessPublisher:

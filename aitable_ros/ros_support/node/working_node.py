@@ -74,7 +74,9 @@ class WorkingNode(NodeHooks, AnsweringNode, LifecycleNode):
         if before is not None and before[0] == wanted:
             return
         qos = image_qos(self, self.resolve_topic_name(topic))
-        shared = share_frames(self, message_type, topic, qos, callback)
+        # what others find may come back before they have all been told
+        first = callback == self.frames.add
+        shared = share_frames(self, message_type, topic, qos, callback, first=first)
         self._frame_subscription = (wanted, shared)
         if before is not None:
             before[1].close()

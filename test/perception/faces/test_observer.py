@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from contextlib import closing
 
+import cv2
 import numpy as np
 import pytest
 
@@ -105,3 +106,17 @@ def test_images_of_a_second_camera_are_left_out(load, astronaut, other):
             ids |= {face.face_id for face in observer.observe(astronaut, i / 20, 'a').faces}
             assert observer.observe(elsewhere, i / 20 + 0.01, 'b') is None
         assert len(ids) == 1
+
+
+def test_detectors_that_images_of_this_size_do_not_need_are_let_go(load, astronaut):
+    with closing(FaceObserver.load(load)) as observer:
+        held = {one.engine.name: one.engine for one in observer.selections[2:]}
+        assert all(engine.held for engine in held.values())
+        observer.observe(astronaut, 1.0)
+        needed = observer.looking.partition(':')[0]
+        assert {name for name, engine in held.items() if engine.held} == {needed}
+        observer.reset()
+        observer.observe(cv2.resize(astronaut, (240, 180)), 2.0)
+        now_needed = observer.looking.partition(':')[0]
+        assert now_needed != needed
+        assert {name for name, engine in held.items() if engine.held} == {now_needed}

@@ -80,6 +80,24 @@ def test_converted_once(graph, publish, monkeypatch):
     assert len(conversions) == 4
 
 
+def test_who_keeps_frames_gets_them_before_anybody_works_on_them(graph, publish):
+    order = []
+    for name, first in (('works', False), ('keeps', True)):
+        node = graph.add(rclpy.create_node(name, context=graph.context))
+
+        def note(frame, name=name):
+            order.append(name)
+
+        graph.run(
+            lambda node=node, note=note, first=first: share_frames(
+                node, Image, 'image_raw', RELIABLE, note, first=first
+            )
+        )
+    publish(1)
+    assert until(lambda: len(order) == 2)
+    assert order == ['keeps', 'works']
+
+
 def test_bgr_is_converted_only_for_those_who_need_rows():
     frame = Frame(rgb_to_image(PICTURE, Header(), 'bgr8'))
     pixels = frame.pixels()

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy.typing as npt
 
 from aitable_ros.inference.engine import Engine
+from aitable_ros.inference.free_memory import return_free_memory
 from aitable_ros.inference.selection import Selection
 
 QUICK = ('litert', 'ncnn', 'onnxruntime')
@@ -42,6 +43,8 @@ class OnDemandEngine(Engine):
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.close()
+            del engine
+            return_free_memory()
 
     def _infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:
         if self._engine is None:

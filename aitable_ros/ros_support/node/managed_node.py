@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -14,6 +13,7 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from aitable_ros.inference.engine import InferenceError, one_line
+from aitable_ros.inference.free_memory import return_free_memory
 from aitable_ros.ros_support.node.operations import NodeOperations
 from aitable_ros.ros_support.node.services import serve
 from aitable_ros.ros_support.node.worker import Worker
@@ -343,14 +343,6 @@ class ManagedNode(WorkingNode):
 
 
 def give_back_free_memory() -> None:
-    """
-    Return to the system what the C library keeps of freed memory, where that is glibc.
-
-    It keeps a heap per thread and returns only what lies at its end. Networks are loaded in
-    threads of their own, and loading takes more than what is loaded: it would be held, after some
-    reloads several times the networks' size, which a Jetson's GPU would lack, too.
-    """
+    """Free what was reloaded or unloaded, and return it to the system."""
     collect_what_was_spared()
-    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
-    if trim is not None:
-        trim(ctypes.c_size_t(0))
+    return_free_memory()

@@ -26,7 +26,7 @@ FIRST_FOR_SERVERS_ALONE = (10, 13)
 _WAY_OUT = (
     "on a Jetson Orin use JetPack's own TensorRT (JetPack 6: pip uninstall tensorrt"
     ' tensorrt_cu12, then sudo apt install tensorrt python3-libnvinfer), or, on JetPack 7.2 and'
-    ' later, pip install tensorrt-cu13==10.16.1.11 or later: docs/jetson.md'
+    ' later, pip install tensorrt-cu13==10.16.1.11: docs/jetson.md'
 )
 
 

@@ -21,11 +21,10 @@ class TensorRtRtxEngine(TensorRtEngine):
     """
     A network on TensorRT-RTX: as :class:`TensorRtEngine`, with two differences.
 
-    Its kernels are compiled for this GPU when a batch size is first used, which takes seconds.
-    They are kept in a file beside the engine (``face_mesh.rtx.cache``), where that can be
-    written; TensorRT-RTX itself refuses one of another GPU, driver or version, and it is then
-    written anew. And TensorRT-RTX records CUDA graphs itself (``cuda_graph``), of the network
-    alone: the copies stay outside.
+    Its kernels are compiled for this GPU when a batch size is first used. They are kept in a file
+    beside the engine (``face_mesh.rtx.cache``), where that can be written; TensorRT-RTX itself
+    refuses one of another GPU, driver or version, and it is then written anew. And TensorRT-RTX
+    records CUDA graphs itself (``cuda_graph``), of the network alone: the copies stay outside.
     """
 
     backend = 'tensorrt_rtx'

@@ -218,7 +218,7 @@ class TestRefusals:
             (
                 'Error Code 9: API Usage Error (Target GPU SM 87 is not supported by this TensorRT'
                 ' release.)',
-                r'no kernels for Orin: .*10\.16\.1\.11 .*\[TensorRT: Error Code 9: API Usage',
+                r'no kernels for Orin: .*10\.16\.1\.11.*\[TensorRT: Error Code 9: API Usage',
             ),
             (
                 'Could not find any implementation for node',

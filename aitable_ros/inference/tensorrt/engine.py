@@ -260,11 +260,6 @@ class TensorRtEngine(Engine):
         with self.turn, self._failing('running failed'), self._device:
             return self._stage(inputs, count)
 
-    def prepared(self, batch: int) -> PreparedBatch:
-        """Return what runs a batch size, up to :attr:`max_batch`; otherwise as :meth:`stage`."""
-        with self.turn, self._failing('running failed'), self._device:
-            return self._prepare(batch)
-
     def _thread_trouble(self, verb: str) -> InferenceError:
         return self._error(
             f'{verb} in thread {threading.current_thread().name}, but it belongs to'

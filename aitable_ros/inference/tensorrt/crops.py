@@ -98,19 +98,20 @@ class CropKernel:
         stream: Any,
         *,
         replicate: bool,
-    ) -> None:
+    ) -> object:
         """
         Send the rows that are needed and cut the regions out of them, without waiting.
 
-        :param image: (H, W, 3) uint8, C-contiguous; to be kept until the stream has come by.
-        :param maps: (N, 2, 3) float64, C-contiguous; to be kept, too.
+        :param image: (H, W, 3) uint8.
+        :param maps: (N, 2, 3) float64, C-contiguous; to be kept until the stream has come by.
         :param size: lines and columns of each crop.
         :param target: address for uint8 (N, *size, 3).
         :param replicate: outside of the picture its edge goes on, instead of black.
+        :returns: what is sent, to be kept as long.
         """
         height, width = image.shape[:2]
         needed = rows_needed(maps, size, height)
-        rows = image[needed]
+        rows = np.ascontiguousarray(image[needed])
         if rows.nbytes > self._room:
             self._free_rows(stream)
             self._rows, self._room = self._driver.mem_alloc(rows.nbytes), rows.nbytes
@@ -123,6 +124,7 @@ class CropKernel:
             *(int(self._rows), width, height, needed.start, int(self._maps)),
             *(target, columns, lines, int(replicate)),
         )
+        return rows
 
     def _free_rows(self, stream: Any) -> None:
         if self._rows is not None:

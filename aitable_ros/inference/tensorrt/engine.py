@@ -204,7 +204,6 @@ class TensorRtEngine(Engine):
             raise self._error(f'expected uint8[H,W,3], got {image.dtype.name}{list(image.shape)}')
         if maps.shape != (len(maps), 2, 3) or not len(maps) or not np.isfinite(maps).all():
             raise self._error(f'expected finite maps [N,2,3], got {list(maps.shape)}')
-        image = np.ascontiguousarray(image)
         maps = np.ascontiguousarray(maps, np.float64)
         with self.turn, self._failing('running failed'), self._device:
             pieces = [
@@ -266,11 +265,6 @@ class TensorRtEngine(Engine):
         with self.turn, self._failing('running failed'), self._device:
             return self._stage(inputs, count)
 
-    def prepared(self, batch: int) -> PreparedBatch:
-        """Return what runs a batch size, up to :attr:`max_batch`; otherwise as :meth:`stage`."""
-        with self.turn, self._failing('running failed'), self._device:
-            return self._prepare(batch)
-
     def _thread_trouble(self, verb: str) -> InferenceError:
         return self._error(
             f'{verb} in thread {threading.current_thread().name}, but it belongs to'
@@ -305,8 +299,11 @@ class TensorRtEngine(Engine):
         prepared = self._prepare(count)
         size = memory.inputs[0].row_shape[:2]
         target, stream = memory.blocks[0].address, memory.stream
-        self._crops.enqueue(image, maps, (size[0], size[1]), target, stream, replicate=replicate)
+        sent = self._crops.enqueue(
+            image, maps, (size[0], size[1]), target, stream, replicate=replicate
+        )
         prepared.launch(sending=False)
+        del sent
         return self.collect(prepared, count)
 
     def _stage(self, inputs: Mapping[str, npt.NDArray], count: int) -> PreparedBatch:

@@ -90,15 +90,11 @@ class EngineGroup:
             for engine, prepared, given in zip(self.engines, staged, inputs)
         ]
 
-    def replay(self, batches: Sequence[int]) -> None:
-        """Run once more on what the pinned memory holds: for benchmarks, after :meth:`infer`."""
-        self._launch(tuple(e.prepared(batch) for e, batch in zip(self.engines, batches)))
-
     def close(self) -> None:
         """Free the graphs; calling it again does nothing. The engines stay open."""
         with self._device:
-            while self._graphs:
-                self._graphs.popitem()[1].close()
+            for staged in tuple(self._graphs):
+                self._forget(staged)
 
     def _launch(self, staged: tuple[PreparedBatch, ...]) -> bool:
         errors = self._device.driver.Error
@@ -145,9 +141,11 @@ class EngineGroup:
         graph = CudaGraph(first.stream.handle, fork_and_join)
         self._graphs[staged] = graph
         for prepared in staged:
-            prepared.before_close.append(lambda: self._forget(staged))
+            prepared.before_close[self, staged] = lambda: self._forget(staged)
         return graph
 
     def _forget(self, staged: tuple[PreparedBatch, ...]) -> None:
+        for prepared in staged:
+            prepared.before_close.pop((self, staged), None)
         if graph := self._graphs.pop(staged, None):
             graph.close()

@@ -109,7 +109,7 @@ class PreparedBatch:
         self._used_bytes: list[int] = []
         self.inputs: list[npt.NDArray] = []
         self.outputs: list[npt.NDArray] = []
-        self.before_close: list[Callable[[], None]] = []
+        self.before_close: dict[object, Callable[[], None]] = {}
         """Called by :meth:`close`: what frees other records of this run."""
 
     @property
@@ -212,7 +212,7 @@ class PreparedBatch:
         """Free the graphs, then their context."""
         try:
             while self.before_close:
-                self.before_close.pop()()
+                self.before_close.popitem()[1]()
             self.drop_graphs()
         finally:
             self._context = None

@@ -108,6 +108,9 @@ def test_answers_are_those_for_the_crops(gpu, trt, path, cuda_graph, mapped):
             want = toy_network(by_opencv(PICTURE, maps, (4, 6), replicate=replicate))
             got = engine.infer_crops(PICTURE, maps, replicate=replicate)['sums']
             np.testing.assert_array_equal(got, want)
+        bgr = np.ascontiguousarray(PICTURE[..., ::-1])
+        again = engine.infer_crops(bgr[..., ::-1], maps, replicate=replicate)['sums']
+        np.testing.assert_array_equal(again, want)  # also where the picture is a view
         images = by_opencv(PICTURE, maps, (4, 6), replicate=True)
         np.testing.assert_array_equal(engine.infer({'image': images})['sums'], toy_network(images))
     assert not gpu.live

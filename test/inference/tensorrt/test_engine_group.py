@@ -42,7 +42,6 @@ def test_all_networks_run_in_one_launch(gpu, engines):
         )
         assert_right(group, 2, 1)
         assert_right(group, 1, 2)
-        group.replay((1, 2))
 
 
 def test_a_batch_in_several_pieces_is_run_by_each_engine(gpu, engines):

@@ -69,11 +69,14 @@ install_packages() {
 
 build() {
   source_underlay
-  # not colcon_defaults.yaml, which links to the sources and to the build folder
-  COLCON_DEFAULTS_FILE=/dev/null python3 "$(command -v colcon)" build --base-paths . aitable_msgs \
-    --merge-install --install-base /opt/aitable --build-base /tmp/build --cmake-args -DBUILD_TESTING=OFF \
-    "-DPython3_EXECUTABLE=$(command -v python3)"
-  rm -rf /tmp/build log
+  # elsewhere, as colcon_defaults.yaml would link the installed files to the build folder
+  (
+    cd /tmp
+    python3 "$(command -v colcon)" --log-base /tmp/log build --base-paths "$source_dir" \
+      "$source_dir/aitable_msgs" --merge-install --install-base /opt/aitable --build-base /tmp/build \
+      --cmake-args -DBUILD_TESTING=OFF "-DPython3_EXECUTABLE=$(command -v python3)"
+  )
+  rm -rf /tmp/build /tmp/log
   printf 'source %q\nsource /opt/aitable/setup.bash\n' "$(underlay)" >/opt/aitable/environment.bash
 }
 

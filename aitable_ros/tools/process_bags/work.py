@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import resource
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +46,12 @@ def process(job: Job) -> Outcome:
 
     :returns: what became of it; nothing is raised but what ends the process.
     """
+    outcome = _attempt(job)
+    _give_back()
+    return replace(outcome, memory_mb=resident_mb())
+
+
+def _attempt(job: Job) -> Outcome:
     begun_s, cpu_s = time.perf_counter(), time.process_time()
     try:
         # pieces are thrown away: for them the same times are the same recording
@@ -101,7 +110,6 @@ def _finish(
         bag_s=summary.bag_s,
         wall_s=time.perf_counter() - begun_s,
         cpu_s=time.process_time() - cpu_s,
-        memory_mb=resident_mb(),
         images=summary.images,
     )
 
@@ -166,6 +174,13 @@ def reason_of(error: BaseException) -> str:
     if type(error).__name__ in ('BagError', 'PipelineError'):
         return text
     return f'{type(error).__name__}: {text}'
+
+
+def _give_back() -> None:
+    """Give memory back: networks are loaded for each recording, and leave the heap in pieces."""
+    gc.collect()
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def resident_mb() -> float:

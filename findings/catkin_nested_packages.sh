@@ -5,7 +5,7 @@
 # The tools of ROS see no package inside another one, and say nothing: neither catkin_pkg's find_packages, which bloom asks
 # what to release, nor `rosdep --from-paths`, whose answer is that all is installed. One would guess that "recursively" means
 # all package.xml below a folder. A link beside the outer package brings the inner one back; aitable_msgs lies in
-# aitable_ros, hence `--from-paths . aitable_msgs` and scripts/maintenance/release_tree.py.
+# aitable_ros, hence `--from-paths . aitable_msgs` and scripts/maintenance/release_tree.sh.
 #
 # catkin_pkg 1.1.1, rosdep 0.27.0, CPython 3.11.7, Linux x86-64, 2026-11-30:
 #   nested: catkin_pkg outer; rosdep outer

@@ -10,8 +10,9 @@ before it, not only what it was at, and gives up what was suspected too often.
 from __future__ import annotations
 
 import importlib
-from collections import deque
-from collections.abc import Iterator
+import time
+from collections import Counter, deque
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -119,17 +120,23 @@ class DaskRunner:
         import distributed
 
         running = dict[Any, Job]()
+        places: dict[Any, str] = {}
         while waiting or running:
             try:
-                room = max(1, self.workers) - len(running)
-                while waiting and room > 0:
+                for place in self._idle(places.values()):
+                    if not waiting:
+                        break
                     job = waiting.popleft()
-                    room -= 1
                     try:
-                        running[self._submit(job)] = job
+                        future = self._submit(job, place)
                     except OSError as error:
                         yield job, Outcome(job.name, 'failed', reason_of(error))
-                distributed.wait(list(running), timeout=POLL_S, return_when='FIRST_COMPLETED')
+                    else:
+                        running[future], places[future] = job, place
+                if running:
+                    distributed.wait(list(running), timeout=POLL_S, return_when='FIRST_COMPLETED')
+                else:  # all workers are away
+                    time.sleep(POLL_S)
             except TimeoutError:
                 pass
             except Exception as error:
@@ -138,14 +145,23 @@ class DaskRunner:
                 if future.status in ('cancelled', 'lost'):
                     raise SchedulerLost([*running.values(), *waiting])
                 job = running.pop(future)
+                del places[future]
                 yield job, self._outcome(job, future)
                 future.release()
 
-    def _submit(self, job: Job) -> Any:
+    def _idle(self, places: Collection[str]) -> list[str]:
+        """Return the worker of each thread that has nothing to do."""
+        busy = Counter(places)
+        threads = self._client.nthreads()
+        return [worker for worker in threads for _ in range(threads[worker] - busy[worker])]
+
+    def _submit(self, job: Job, worker: str) -> Any:
+        # Dask, which knows nothing of how long this takes, may have two wait for the same worker
+        place: dict[str, Any] = {'workers': [worker], 'allow_other_workers': True, 'pure': False}
         if self._send and job.bytes <= SENT_BYTES:
             content = files_of(job.request.source)
-            return self._client.submit(process_sent, job, content, pure=False)
-        return self._client.submit(process, job, pure=False)
+            return self._client.submit(process_sent, job, content, **place)
+        return self._client.submit(process, job, **place)
 
     def _outcome(self, job: Job, future: Any) -> Outcome:
         from distributed.scheduler import KilledWorker

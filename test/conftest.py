@@ -18,6 +18,7 @@ from aitable_ros.model_zoo.download import MEDIAPIPE, Wheel, fetch_wheel, read_m
 from aitable_ros.model_zoo.store import SOURCES, WHEELS, ensure_models
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in a hook of its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests that use DDS in one process, whatever else runs beside them (pytest -n)."""
     uses_ros = functools.cache(lambda path: 'rclpy' in path.read_text(encoding='utf-8'))

@@ -48,12 +48,6 @@ if [[ -n $optional ]]; then
   python3 -m pip install --quiet --disable-pip-version-check -r requirements/optional.txt
 fi
 
-# Two processes where pytest-xdist is there, of which one has all tests that use DDS.
-at_once=()
-if python3 -c 'import xdist' 2>/dev/null; then
-  at_once=(-n 2 --dist loadgroup)
-fi
-
 failed=()
 # check NAME COMMAND...: run it, remember whether it failed, say how long it took.
 check() {
@@ -79,8 +73,7 @@ colcon_build_and_test() (
   run_colcon=(python3 "$(command -v colcon)")
   rm -f build/*/pytest.xml
   "${run_colcon[@]}" build || return
-  "${run_colcon[@]}" test --return-code-on-test-failure \
-    ${at_once[@]:+--pytest-args "${at_once[@]}"} || return
+  "${run_colcon[@]}" test --return-code-on-test-failure --pytest-args -m ros || return
   "${run_colcon[@]}" test-result --verbose || return
   if [[ ! -s build/aitable_ros/pytest.xml ]]; then
     echo 'colcon test ran no tests' >&2
@@ -96,11 +89,23 @@ check 'ruff check' python3 -m ruff check "${sources[@]}"
 check 'ruff format' python3 -m ruff format --check "${sources[@]}"
 check 'mypy' python3 -m mypy
 check 'mypy, scripts' python3 -m mypy scripts
+# What does not use DDS runs beside what does; its output comes when that has ended.
+rest_log=$(mktemp)
+trap 'rm -f "$rest_log"; kill "$rest" 2>/dev/null || true' EXIT
+python3 -m pytest -m 'not ros' >"$rest_log" 2>&1 &
+rest=$!
+rest_passed() {
+  local status=0
+  wait "$rest" || status=$?
+  cat "$rest_log"
+  return "$status"
+}
 if [[ -n $colcon ]]; then
   check 'colcon build and test' colcon_build_and_test
 else
-  check 'pytest' python3 -m pytest "${at_once[@]}"
+  check 'pytest, with ROS' python3 -m pytest -m ros
 fi
+check 'pytest, the rest' rest_passed
 
 printf '\n'
 if ((${#failed[@]})); then

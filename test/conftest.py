@@ -18,13 +18,13 @@ from aitable_ros.model_zoo.download import MEDIAPIPE, Wheel, fetch_wheel, read_m
 from aitable_ros.model_zoo.store import SOURCES, WHEELS, ensure_models
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in a hook of its own
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that use DDS in one process, whatever else runs beside them (pytest -n)."""
+    """Mark the tests that use DDS: they run one after the other, in whatever process."""
     uses_ros = functools.cache(lambda path: 'rclpy' in path.read_text(encoding='utf-8'))
     for item in items:
         if uses_ros(item.path):
-            item.add_marker(pytest.mark.xdist_group('ros'))
+            item.add_marker(pytest.mark.ros)
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -19,7 +19,7 @@ FORMS = ('plain', 'dense', 'relu')
 ones and, where that is possible, residual connections. Relu: also without PReLU. See
 :mod:`~aitable_ros.model_zoo.engine_building.convolution_folding`."""
 
-_EMONET = MappingProxyType({'fp32_first': 5, 'max_batch': 4, 'aux_streams': 4})
+_EMONET = MappingProxyType({'fp32_first': 5, 'max_batch': 4})
 
 DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -38,10 +39,11 @@ class Taker:
     A node's share in a topic: by a ROS subscription, or straight from the nodes of its process.
 
     The latter while all that publish the topic are of this process and context: then nothing is
-    serialised, sent and deserialised again.
+    serialised, sent and deserialised again. Where somebody else begins to publish, both ways are
+    open for a while, so that nothing is lost; what came already is not taken again.
 
     :param node: subscribes, in its executor's thread; so does :meth:`refresh`.
-    :param message_type: class of the messages.
+    :param message_type: class of the messages, which have a header.
     :param topic: resolved against the node.
     :param callback: gets the messages, from any thread: it must return at once, and not change
         them.
@@ -62,6 +64,7 @@ class Taker:
         self._callback = callback
         self._depth = depth
         self._subscription: Subscription | None = None
+        self._taken: deque[tuple[int, int]] = deque(maxlen=64)
         self.straight = False
         """Whether messages come straight from nodes of this process."""
         with _lock:
@@ -77,17 +80,26 @@ class Taker:
             if self not in shared.takers:
                 return
             givers = len(shared.givers)
-            self.straight = 0 < givers == node.count_publishers(self.topic_name)
-            if self.straight:
+            if 0 < givers == node.count_publishers(self.topic_name):
+                self.straight = True
                 self._unsubscribe()
             elif self._subscription is None:
                 self._subscription = node.create_subscription(
-                    self._message_type, self.topic_name, self._callback, self._depth
+                    self._message_type, self.topic_name, self._hear, self._depth
                 )
+                # the publishers of this process have yet to find the subscription
+                self.straight = self.straight and givers > 0
+            else:
+                self.straight = False
 
     def take(self, message: Any) -> None:
         """Get a message of a node of this process."""
         if self.straight:
+            self._taken.append(_stamp(message))
+            self._callback(message)
+
+    def _hear(self, message: Any) -> None:
+        if _stamp(message) not in self._taken:
             self._callback(message)
 
     def close(self) -> None:
@@ -102,6 +114,11 @@ class Taker:
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             self._node.destroy_subscription(subscription)
+
+
+def _stamp(message: Any) -> tuple[int, int]:
+    stamp = message.header.stamp
+    return stamp.sec, stamp.nanosec
 
 
 def give(node: Node, publisher: Publisher) -> Callable[[], None]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future
 from typing import Any, ClassVar
@@ -42,6 +43,7 @@ from aitable_ros.ros_support.messages.faces_with_fatigue import FacesAndFatigue,
 from aitable_ros.ros_support.messages.results import is_identifier
 from aitable_ros.ros_support.node.diagnostics import order_values
 from aitable_ros.ros_support.node.faces_input import FacesInputNode
+from aitable_ros.ros_support.node.hand_over import Taker
 from aitable_ros.ros_support.node.operations import reply_later
 from aitable_ros.ros_support.node.services import answer
 from aitable_ros.ros_support.parameters.table import ParameterSpec
@@ -74,6 +76,7 @@ class AttentionNode(FacesInputNode):
         self._alerts = self.create_publisher(Alert, 'alerts', latched)
         self._transforms = FaceTransforms(self)
         self._pairs = FacesAndFatigue()
+        self._pairing = threading.Lock()  # faces come from the thread that found them
         self._others: list[Any] = []
         self.loaded: AttentionObserver | None = None
         self._watch = AlertObserver()
@@ -109,8 +112,8 @@ class AttentionNode(FacesInputNode):
 
     def start(self) -> None:
         """Subscribe to what the others publish."""
+        self._faces = Taker(self, FaceArray, 'faces', self._take_faces)
         self._others = [
-            self.create_subscription(FaceArray, 'faces', self._take_faces, 10),
             self.create_subscription(Fatigue, 'fatigue', self._take_fatigue, 30),
             self.create_subscription(Posture, 'posture', self.offer, 10),
         ]
@@ -121,7 +124,8 @@ class AttentionNode(FacesInputNode):
         others, self._others = self._others, []
         for subscription in others:
             self.destroy_subscription(subscription)
-        self._pairs.clear()
+        with self._pairing:
+            self._pairs.clear()
 
     def reset(self) -> None:
         """Forget everybody; the alerts end with the next reading."""
@@ -170,12 +174,14 @@ class AttentionNode(FacesInputNode):
         return self._watch.policy.alerts
 
     def _take_faces(self, message: FaceArray) -> None:
-        for complete in self._pairs.faces(message):
-            self.offer(complete)
+        with self._pairing:
+            for complete in self._pairs.faces(message):
+                self.offer(complete)
 
     def _take_fatigue(self, message: Fatigue) -> None:
-        for complete in self._pairs.fatigue(message):
-            self.offer(complete)
+        with self._pairing:
+            for complete in self._pairs.fatigue(message):
+                self.offer(complete)
 
     def _face_results(self, item: FacesWithFatigue) -> Iterator[tuple[Publisher, Any]]:
         observer = self.loaded

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +17,9 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy
 from rclpy.subscription import Subscription
+
+FOUND_S = 0.5
+"""In this time a publisher finds a subscription of its own process."""
 
 
 class _Topic:
@@ -64,6 +69,7 @@ class Taker:
         self._callback = callback
         self._depth = depth
         self._subscription: Subscription | None = None
+        self._looked_s = math.nan
         self._taken: deque[tuple[int, int]] = deque(maxlen=64)
         self.straight = False
         """Whether messages come straight from nodes of this process."""
@@ -73,24 +79,29 @@ class Taker:
         self.refresh()
 
     def refresh(self) -> None:
-        """Go with who publishes now; to be called now and then."""
-        node = self._node
+        """Let all takers go with who publishes now; to be called now and then."""
         with _lock:
-            shared = _topic(node.context, self.topic_name)
+            shared = _topic(self._node.context, self.topic_name)
             if self not in shared.takers:
                 return
             givers = len(shared.givers)
-            if 0 < givers == node.count_publishers(self.topic_name):
-                self.straight = True
-                self._unsubscribe()
-            elif self._subscription is None:
-                self._subscription = node.create_subscription(
-                    self._message_type, self.topic_name, self._hear, self._depth
-                )
-                # the publishers of this process have yet to find the subscription
-                self.straight = self.straight and givers > 0
-            else:
-                self.straight = False
+            own = 0 < givers == self._node.count_publishers(self.topic_name)
+            for taker in shared.takers:  # all of them, that they may all get the same
+                taker._follow(own, givers)
+
+    def _follow(self, own: bool, givers: int) -> None:
+        if own:
+            self.straight = True
+            self._unsubscribe()
+        elif self._subscription is None:
+            self._subscription = self._node.create_subscription(
+                self._message_type, self.topic_name, self._hear, self._depth
+            )
+            # the publishers of this process have yet to find the subscription
+            self._looked_s = time.monotonic()
+            self.straight = self.straight and givers > 0
+        elif time.monotonic() - self._looked_s > FOUND_S or not givers:
+            self.straight = False
 
     def take(self, message: Any) -> None:
         """Get a message of a node of this process."""
@@ -137,9 +148,8 @@ def give(node: Node, publisher: Publisher) -> Callable[[], None]:
             shared.givers = (*others, *add)
             _given.pop(publisher, None)
             _given.update(dict.fromkeys(add, shared))
-            if node.context.ok():
-                for taker in shared.takers:
-                    taker.refresh()
+            if node.context.ok() and shared.takers:
+                shared.takers[0].refresh()
 
     change((publisher,))
     return lambda: change(())

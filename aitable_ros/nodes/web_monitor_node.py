@@ -262,6 +262,11 @@ class WebMonitorNode(ManagedNode):
         self.found.follow(not fleet)
         self.happened.follow(not fleet)
 
+    @property
+    def _shows_no_table(self) -> bool:
+        loaded = self.loaded  # gone while a callback that was due comes late
+        return loaded is None or loaded.fleet
+
     def _tell(self, kind: str, text: str) -> None:
         if self._server is not None:
             self._server.publish(kind, text)
@@ -273,7 +278,7 @@ class WebMonitorNode(ManagedNode):
             self.offer(message)
 
     def _take_diagnostics(self, message: DiagnosticArray) -> None:
-        if self.loaded.fleet:
+        if self._shows_no_table:
             return
         within = f'{self.get_namespace()}/'.lstrip('/')
         for status in message.status:
@@ -285,7 +290,7 @@ class WebMonitorNode(ManagedNode):
                 self._server.publish(f'status {status.name}', text)
 
     def _follow_demand(self) -> None:
-        if self.loaded.fleet:
+        if self._shows_no_table:
             return
         watched = self._server is not None and self._server.clients > 0
         if watched and self.params['privacy'] in SHOWS_IMAGE:

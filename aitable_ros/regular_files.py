@@ -74,11 +74,13 @@ def file_sha256(path: Path) -> str:
             status.st_mtime_ns,
             status.st_ctime_ns,
         )
-        if known not in _digests:
+        found = _digests.get(known)
+        if found is None:
             digest = hashlib.sha256()
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
-            if len(_digests) >= _KEPT:
+            found = digest.hexdigest()
+            if len(_digests) >= _KEPT:  # nodes load in threads of their own: nobody relies on it
                 _digests.clear()
-            _digests[known] = digest.hexdigest()
-        return _digests[known]
+            _digests[known] = found
+        return found

@@ -4,19 +4,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
 import resource
 import tempfile
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from aitable_ros import __version__
 from aitable_ros.bags import BagTarget
 from aitable_ros.bags.errors import one_line
+from aitable_ros.inference.free_memory import return_free_memory
 from aitable_ros.tools.process_bag.run import Summary, process_bag
 from aitable_ros.tools.process_bags.jobs import (
     Job,
@@ -179,8 +178,7 @@ def reason_of(error: BaseException) -> str:
 def _give_back() -> None:
     """Give memory back: networks are loaded for each recording, and leave the heap in pieces."""
     gc.collect()
-    with suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
+    return_free_memory()
 
 
 def resident_mb() -> float:

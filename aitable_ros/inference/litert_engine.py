@@ -62,7 +62,7 @@ class LitertEngine(Engine):
         self._scale = np.float32(spec.scale)
         self._offset = np.float32(spec.offset)
         self._write = self._input_buffer(given)
-        self._reads = self._output_buffers(made, spec.tflite_outputs)
+        self._made = self._output_indices(made, spec.tflite_outputs)
 
     def _runtime(self) -> Callable[..., Any]:
         failures = []
@@ -89,11 +89,12 @@ class LitertEngine(Engine):
             )
         return self._interpreter.tensor(details[0]['index'])
 
-    def _output_buffers(
+    def _output_indices(
         self, details: list[dict[str, Any]], names: Mapping[str, str]
-    ) -> dict[str, Callable[[], npt.NDArray]]:
+    ) -> list[tuple[str, int, tuple[int, ...]]]:
+        """Say which output is which tensor, and the shape that it has for one image."""
         in_file = {names.get(detail['name'], detail['name']): detail for detail in details}
-        reads = {}
+        made = []
         for output in self.outputs:
             detail = in_file.get(output.name)
             # the file may fold dimensions, as [1,1,1,1404] for [1,468,3]: same values in order
@@ -105,32 +106,39 @@ class LitertEngine(Engine):
                 raise self._error(
                     f'output {output}: not among those of the file: {_describe(details)}'
                 )
-            reads[output.name] = self._interpreter.tensor(detail['index'])
-        return reads
+            made.append((output.name, int(detail['index']), (1, *output.shape[1:])))
+        return made
 
     def _infer(self, inputs: Mapping[str, npt.NDArray]) -> dict[str, npt.NDArray]:
         images = inputs[self.inputs[0].name]
-        results = self._empty_outputs(len(images))
-        for index, image in enumerate(images):
-            self._fill(image)
-            try:
-                self._interpreter.invoke()
-            except (RuntimeError, ValueError) as error:
-                raise self._error(f'running failed: {error}') from error
-            for name, result in results.items():
-                result[index] = self._reads[name]().reshape(result.shape[1:])
+        runs = [self._run(image) for image in images]
+        if len(runs) == 1:
+            return runs[0]
+        results = self._empty_outputs(len(runs))
+        for i, run in enumerate(runs):
+            for name, value in run.items():
+                results[name][i] = value[0]
         return results
+
+    def _run(self, image: npt.NDArray) -> dict[str, npt.NDArray]:
+        self._fill(image)
+        try:
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise self._error(f'running failed: {error}') from error
+        get = self._interpreter.get_tensor  # copies
+        return {name: get(index).reshape(shape) for name, index, shape in self._made}
 
     def _fill(self, image: npt.NDArray) -> None:
         # The view must be gone before invoke(), which refuses to run while one exists; leaving
         # this function drops it, by an exception too once that has been handled.
         buffer = self._write()[0]
-        np.multiply(image, self._scale, out=buffer, dtype=np.float32)
+        np.multiply(image, self._scale, out=buffer)
         if self._offset:
             np.add(buffer, self._offset, out=buffer)
 
     def _close(self) -> None:
-        del self._write, self._reads, self._interpreter
+        del self._write, self._interpreter
 
 
 def _describe(details: list[dict[str, Any]]) -> str:

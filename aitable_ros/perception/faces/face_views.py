@@ -30,7 +30,7 @@ from aitable_ros.perception.faces.landmarks import (
     RIGHT_EYE_OUTER_CORNER,
 )
 from aitable_ros.perception.images.roi import RotatedRoi
-from aitable_ros.perception.images.seeing import Seeing
+from aitable_ros.perception.images.seeing import Seeing, mean_and_std
 from aitable_ros.perception.maths.settings import Settings, setting
 
 PATCH_PX = 32
@@ -111,6 +111,16 @@ class Part:
     scale: float
     mirrored: bool = False
 
+    def ends(self, landmarks_px: npt.NDArray) -> tuple[float, float, float, float]:
+        """
+        Return where the part begins and ends, x, y and x, y [pixels].
+
+        :param landmarks_px: (468 or more, 2 or 3).
+        """
+        one, other = self.corners
+        (x0, y0), (x1, y1) = landmarks_px[one, :2].tolist(), landmarks_px[other, :2].tolist()
+        return x0, y0, x1, y1
+
     def patch(
         self, image: npt.NDArray[np.uint8], landmarks_px: npt.NDArray
     ) -> npt.NDArray[np.float32] | None:
@@ -121,7 +131,7 @@ class Part:
         :param landmarks_px: (468 or more, 2 or 3).
         :returns: (32, 32) float32 grey values; None where its corners coincide.
         """
-        (x0, y0), (x1, y1) = landmarks_px[list(self.corners), :2].tolist()
+        x0, y0, x1, y1 = self.ends(landmarks_px)
         width = math.hypot(x1 - x0, y1 - y0)
         if not 0.0 < width < math.inf:
             return None
@@ -132,9 +142,10 @@ class Part:
 
     def lies_in(self, size_px: tuple[int, int], landmarks_px: npt.NDArray) -> bool:
         """Tell whether the part, with a fifth of its width around it, lies in a picture."""
-        ends = landmarks_px[list(self.corners), :2]
-        margin = 0.2 * math.dist(*ends.tolist())
-        return bool((ends >= margin).all() and (ends <= np.array(size_px) - 1 - margin).all())
+        x0, y0, x1, y1 = self.ends(landmarks_px)
+        margin = 0.2 * math.hypot(x1 - x0, y1 - y0)
+        right, bottom = (side - 1 - margin for side in size_px)
+        return margin <= min(x0, x1, y0, y1) and max(x0, x1) <= right and max(y0, y1) <= bottom
 
 
 RIGHT_EYE = Part('eye', (RIGHT_EYE_OUTER_CORNER, RIGHT_EYE_INNER_CORNER), 2.0)
@@ -150,10 +161,10 @@ def features(patch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     :returns: (111,) float32.
     """
     small = cv2.resize(patch[_ROWS], _SIZE, interpolation=cv2.INTER_AREA).ravel()
-    contrast = math.log1p(float(patch.std()))
-    shape = (small - small.mean()) / (small.std() + _NOISE)
-    light = (contrast, contrast * contrast, float(patch.mean()) / 64)
-    return np.concatenate([shape, np.array(light, np.float32)])
+    (mean, spread), (light, contrast) = mean_and_std(small), mean_and_std(patch)
+    contrast = math.log1p(contrast)
+    of_light = np.array((contrast, contrast * contrast, light / 64), np.float32)
+    return np.concatenate([(small - mean) / (spread + _NOISE), of_light])
 
 
 def contrast_and_sharpness(patch: npt.NDArray[np.float32]) -> tuple[float, float]:
@@ -164,8 +175,8 @@ def contrast_and_sharpness(patch: npt.NDArray[np.float32]) -> tuple[float, float
     :returns: standard deviation [grey levels]; share, 0..1.
     """
     smooth = cv2.GaussianBlur(patch, (0, 0), 1.0)
-    contrast = float(smooth.std())
-    details = float((smooth - cv2.GaussianBlur(patch, (0, 0), 2.5)).std())
+    contrast = mean_and_std(smooth)[1]
+    details = mean_and_std(smooth - cv2.GaussianBlur(patch, (0, 0), 2.5))[1]
     return contrast, details / max(contrast, 1e-3)
 
 

@@ -25,7 +25,7 @@ from aitable_ros.perception.images.checks import check_float32, check_image
 from aitable_ros.perception.images.regions import infer_regions
 from aitable_ros.perception.images.roi import RotatedRoi
 from aitable_ros.perception.images.ssd import Detection
-from aitable_ros.perception.maths.logistic import expit
+from aitable_ros.perception.maths.logistic import expit_of
 
 INPUT_SIZE_PX = 192
 """Side of FaceMesh's input."""
@@ -72,16 +72,15 @@ def landmark_box(landmarks_px: npt.NDArray) -> npt.NDArray[np.float32]:
     """
     # Reducing contiguous rows is several times faster than strided columns.
     xy = np.ascontiguousarray(landmarks_px.T[:2])
-    box = np.empty(4, dtype=np.float32)
-    box[:2] = xy.min(axis=1)
-    box[2:] = xy.max(axis=1)
-    box[2:] -= box[:2]
-    return box
+    left, top = np.minimum.reduce(xy, axis=1).tolist()
+    right, bottom = np.maximum.reduce(xy, axis=1).tolist()
+    return np.array((left, top, right - left, bottom - top), np.float32)
 
 
 def _roi(xywh_px: npt.NDArray, from_px: npt.NDArray, to_px: npt.NDArray) -> RotatedRoi:
-    x, y, width, height = (float(v) for v in xywh_px)
-    angle = math.atan2(float(to_px[1]) - float(from_px[1]), float(to_px[0]) - float(from_px[0]))
+    x, y, width, height = xywh_px.tolist()
+    (from_x, from_y), (to_x, to_y) = from_px[:2].tolist(), to_px[:2].tolist()
+    angle = math.atan2(to_y - from_y, to_x - from_x)
     return RotatedRoi(x + 0.5 * width, y + 0.5 * height, ROI_SCALE * max(width, height), angle)
 
 
@@ -110,8 +109,8 @@ def roi_from_landmarks(landmarks_px: npt.NDArray, xywh_px: npt.NDArray) -> Rotat
     :param xywh_px: their :func:`landmark_box`.
     :raises ValueError: when all landmarks coincide or are not finite.
     """
-    outer_corners = landmarks_px[[RIGHT_EYE_OUTER_CORNER, LEFT_EYE_OUTER_CORNER]]
-    return _roi(xywh_px, *outer_corners)
+    right, left = landmarks_px[RIGHT_EYE_OUTER_CORNER], landmarks_px[LEFT_EYE_OUTER_CORNER]
+    return _roi(xywh_px, right, left)
 
 
 class FaceMesh:
@@ -164,14 +163,14 @@ class FaceMesh:
     def _result(
         landmarks: npt.NDArray, logit: float, roi: RotatedRoi, to_image: npt.NDArray
     ) -> FaceMeshResult | None:
-        projection = np.zeros((3, 3), dtype=np.float32)
-        projection[:2, :2] = to_image[:, :2].T
-        projection[2, 2] = roi.size / INPUT_SIZE_PX
-        with np.errstate(over='ignore', invalid='ignore'):
-            landmarks_px = landmarks.astype(np.float32, copy=False) @ projection
-            landmarks_px[:, :2] += to_image[:, 2].astype(np.float32)
-            # A sum is finite only if every term is (or the terms are absurdly large).
-            finite = math.isfinite(logit) and math.isfinite(float(landmarks_px.sum()))
-        if not finite:
+        values = landmarks.ravel()
+        # A product with itself is finite only if every number is, and none absurdly large.
+        if not (math.isfinite(logit) and math.isfinite(float(np.dot(values, values)))):
             return None
-        return FaceMeshResult(landmarks_px, float(expit(logit)), roi)
+        (a, b, x), (c, d, y) = to_image.tolist()
+        scale = roi.size / INPUT_SIZE_PX
+        landmarks_px = landmarks @ np.array(((a, c, 0), (b, d, 0), (0, 0, scale)), np.float32)
+        # each by itself: rows of two are added in as many steps as there are rows
+        landmarks_px[:, 0] += x
+        landmarks_px[:, 1] += y
+        return FaceMeshResult(landmarks_px, expit_of(logit), roi)

@@ -114,6 +114,7 @@ class FaceObserver:
     ) -> None:
         self._choose = choose
         self._shape: tuple[int, ...] = ()
+        self._said: dict[str, str] = {}
         self.selections = tuple(selections)
         self.why_unrefined = why_unrefined
         self.why_near = why_near
@@ -293,15 +294,14 @@ class FaceObserver:
         landmarks = [(face.face_id, face.landmarks_px) for face in faces]
         views = viewer.observe(image, landmarks, viewed_s, [face.face_id for face in waiting])
         seeing = conditions.observe(image, viewed_s)
-        faces = [
-            replace(
-                face,
-                views=replace(view, seeing=conditions.of_face(image, face.face_id, face.xywh_px)),
-            )
-            for face, view in zip(faces, views)
-        ]
+        viewed = []
+        for face, view in zip(faces, views):
+            light = conditions.of_face(image, face.face_id, face.xywh_px)
+            # most often all is seen well, as a face begins
+            view = view if view.seeing is light else replace(view, seeing=light)
+            viewed.append(face if view == face.views else replace(face, views=view))
         backend = self._backend(image.shape, viewed_s)
-        return SeenFaces(stamp_s, (width, height), faces, backend, seeing, waiting)
+        return SeenFaces(stamp_s, (width, height), viewed, backend, seeing, waiting)
 
     def _let_go(self, shape: tuple[int, ...], stamp_s: float) -> None:
         """Free the detectors that images of this size do not need."""
@@ -317,8 +317,9 @@ class FaceObserver:
     def _backend(self, shape: tuple[int, ...], stamp_s: float) -> str:
         """Say what runs on such images."""
         far = self._far.detector(shape, stamp_s)
-        return describe(
-            one
-            for i, one in enumerate(self.selections)
-            if i < len(NETWORKS) or (far and one.engine.name == far.name)
-        )
+        name = far.name if far else ''
+        if name not in self._said:
+            running = [*self.selections[: len(NETWORKS)]]
+            running += [one for one in self.selections[len(NETWORKS) :] if one.engine.name == name]
+            self._said[name] = describe(running)
+        return self._said[name]

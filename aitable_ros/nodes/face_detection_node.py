@@ -19,7 +19,7 @@ from aitable_ros.perception.faces.pipeline_settings import PipelineSettings
 from aitable_ros.perception.images.seeing import SeeingSettings
 from aitable_ros.perception.maths.settings import Settings
 from aitable_ros.ros_support.frames.frame_hub import Frame
-from aitable_ros.ros_support.messages.results import faces_to_message
+from aitable_ros.ros_support.messages.results import faces_to_message, keep_for_takers
 from aitable_ros.ros_support.node.diagnostics import order_values
 from aitable_ros.ros_support.node.hand_over import give
 from aitable_ros.ros_support.node.managed_node import ManagedNode
@@ -195,7 +195,8 @@ class FaceDetectionNode(ManagedNode):
         if seen is None:
             return
         self._face_count = len(seen.faces) + len(seen.waiting)
-        yield self._publisher, faces_to_message(seen, item.header)
+        message = faces_to_message(seen, item.header)
+        yield self._publisher, keep_for_takers(message, seen) if self.hands_over else message
 
     def diagnostics(self) -> Iterable[tuple[str, Any]]:
         """Add the number of faces, what looks for far ones, and how lids are measured."""

@@ -24,6 +24,7 @@ from rclpy.exceptions import NotInitializedException, ParameterException
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
+from rclpy.task import Future
 
 from aitable_ros.inference.engine import one_line
 from aitable_ros.ros_support.process.seldom import SeldomLog
@@ -198,7 +199,8 @@ def spin_executor(executor: Executor, logger: Any) -> None:
                 settled_s += SETTLE_S
                 spare_what_stays()
             try:
-                executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
+                # to come back here after each callback takes half as long as it does
+                executor.spin_until_future_complete(Future(), timeout_sec=SPIN_TIMEOUT_S)
             except ExternalShutdownException:
                 return
             except rclpy_implementation.InvalidHandle as error:

@@ -11,13 +11,16 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 
+_TIMES = 4096
+
+
 class RateMeter:
     """Events per second over a sliding window [s] of wall-clock time."""
 
     def __init__(self, window_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._window_s = window_s
         self._clock = clock
-        self._times: deque[float] = deque()
+        self._times: deque[float] = deque(maxlen=_TIMES)
         self._lock = threading.Lock()
         self._last = -math.inf
         self.count = 0
@@ -29,13 +32,13 @@ class RateMeter:
             self.count += 1
             self._last = now
             self._times.append(now)
-            self._expire(now)
 
     def rate(self) -> float:
         """Give the events per second [Hz]; 0.0 when there were fewer than two."""
         now = self._clock()
         with self._lock:
-            self._expire(now)
+            while self._times and now - self._times[0] > self._window_s:
+                self._times.popleft()
             if len(self._times) < 2:
                 return 0.0
             # up to now, not to the last event: a stream that stopped slows down at once
@@ -45,10 +48,6 @@ class RateMeter:
         """Give the time since the last event [s]; infinite when there was none."""
         with self._lock:
             return self._clock() - self._last
-
-    def _expire(self, now: float) -> None:
-        while self._times and now - self._times[0] > self._window_s:
-            self._times.popleft()
 
 
 class LatencyMeter:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
     from std_msgs.msg import Header
 
+    from aitable_ros.ros_support.frames.received_image import ReceivedImage
+
 
 class Frame:
     """
@@ -33,10 +35,12 @@ class Frame:
     :param message: the message as received.
     """
 
-    __slots__ = ('_error', '_lock', '_rgb', 'message')
+    __slots__ = ('_error', '_lock', '_rgb', 'message', 'stamp_ns')
 
-    def __init__(self, message: Image | CompressedImage) -> None:
+    def __init__(self, message: Image | ReceivedImage | CompressedImage) -> None:
         self.message = message
+        self.stamp_ns = stamp_to_ns(message.header.stamp)
+        """Header stamp in nanoseconds."""
         self._lock = threading.Lock()
         self._rgb: npt.NDArray[np.uint8] | None = None
         self._error: ImageConversionError | None = None
@@ -45,11 +49,6 @@ class Frame:
     def header(self) -> Header:
         """Header of the image: stamp of the exposure, frame_id of the camera."""
         return self.message.header
-
-    @property
-    def stamp_ns(self) -> int:
-        """Header stamp in nanoseconds."""
-        return stamp_to_ns(self.message.header.stamp)
 
     def rgb(self) -> npt.NDArray[np.uint8]:
         """
@@ -151,8 +150,14 @@ class _Channel:
         return topic == self._topic and isinstance(message, self._message_type)
 
     def _attach(self, node: Node) -> None:
+        from sensor_msgs.msg import Image
+
+        from aitable_ros.ros_support.frames.received_image import read_image
+
+        raw = self._message_type is Image
+        receive = (lambda data: self.dispatch(read_image(data))) if raw else self.dispatch
         self._subscription = node.create_subscription(
-            self._message_type, self._topic, self.dispatch, self._qos
+            self._message_type, self._topic, receive, self._qos, raw=raw
         )
         self._carrier = node
 

@@ -283,15 +283,23 @@ class OfflinePipeline:
     def _deliver(self, topic: str, type_name: str, data: bytes) -> None:
         from rclpy.serialization import deserialize_message
 
+        from aitable_ros.perception.images.decoding import MalformedImageError
+
         listeners = self._routes.get((topic, type_name), ())
         if not listeners:
             return
-        try:
-            message = deserialize_message(data, listeners[0].msg_type)
-        except Exception as error:
-            raise MalformedFrame(f'{type_name} cannot be read: {_one_line(error)}') from error
+        message: Any = None
+        if not all(subscription.raw for subscription in listeners):
+            try:
+                message = deserialize_message(data, listeners[0].msg_type)
+            except Exception as error:
+                what = f'{type_name} cannot be read: {_one_line(error)}'
+                raise MalformedFrame(what) from error
         for subscription in listeners:
-            subscription.callback(message)
+            try:
+                subscription.callback(data if subscription.raw else message)
+            except MalformedImageError as error:
+                raise MalformedFrame(_one_line(error)) from error
 
     def _serialise(self, topic: str, message: Any) -> Result:
         from rclpy.serialization import serialize_message

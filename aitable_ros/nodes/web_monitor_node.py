@@ -21,7 +21,7 @@ from aitable_ros.nodes.web_monitor_parameters import FLEET, PARAMETERS
 from aitable_ros.perception.attention.zones import Zone
 from aitable_ros.perception.fatigue.level import FatigueLevel
 from aitable_ros.perception.maths.rate_limit import RateLimit
-from aitable_ros.perception.posture.rule import Posture
+from aitable_ros.perception.posture.states import Posture
 from aitable_ros.ros_support.display.fleet_input import FleetInput
 from aitable_ros.ros_support.display.happened_input import HappenedInput
 from aitable_ros.ros_support.display.page_control import PageControl

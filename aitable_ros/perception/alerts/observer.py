@@ -17,7 +17,7 @@ from aitable_ros.perception.alerts.policy import (
 from aitable_ros.perception.events import EventKind, PersonEvent
 from aitable_ros.perception.images.seeing import IN_WORDS, Seeing
 from aitable_ros.perception.images.stream_order import StreamOrder
-from aitable_ros.perception.posture.rule import Posture
+from aitable_ros.perception.posture.states import Posture
 
 _NO_POSTURE = (Posture.UNKNOWN, Posture.AWAY)
 

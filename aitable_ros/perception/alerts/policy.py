@@ -19,7 +19,7 @@ from aitable_ros.perception.alerts.ladder import AlertLevel, Ladder, LadderSetti
 from aitable_ros.perception.attention.zones import Zone
 from aitable_ros.perception.fatigue.level import FatigueLevel
 from aitable_ros.perception.maths.settings import Settings, setting
-from aitable_ros.perception.posture.rule import POOR, Posture
+from aitable_ros.perception.posture.states import POOR, Posture
 
 
 class Cause(IntEnum):

@@ -9,13 +9,13 @@ import statistics
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any
 
 from aitable_ros.perception.maths.rotation import Vector
 from aitable_ros.perception.maths.settings import Settings, setting
 from aitable_ros.perception.posture.angles import HeadSource, PostureAngles
 from aitable_ros.perception.posture.measure import NOWHERE
+from aitable_ros.perception.posture.states import Calibration
 
 _MIN_SAMPLES = 5
 _JUDGED = (
@@ -27,16 +27,6 @@ _JUDGED = (
     'head_roll_rad',
 )
 _LEARNED = (*_JUDGED, 'neck_ratio')
-
-
-class Calibration(IntEnum):
-    """State of the calibration."""
-
-    NONE = 0
-    RUNNING = 1
-    AUTOMATIC = 2
-    REQUESTED = 3
-    FAILED = 4
 
 
 @dataclass(frozen=True)

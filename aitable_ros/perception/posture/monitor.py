@@ -14,20 +14,14 @@ from aitable_ros.perception.maths.settings import Settings, setting
 from aitable_ros.perception.maths.sliding_window import SlidingSums
 from aitable_ros.perception.posture.angles import ANGLE_NAMES, Basis, HeadSource, PostureAngles
 from aitable_ros.perception.posture.calibration import (
-    Calibration,
     CalibrationSettings,
     Calibrator,
     UprightPosture,
 )
 from aitable_ros.perception.posture.distance import DistanceSource
 from aitable_ros.perception.posture.measure import NOWHERE, PostureSample
-from aitable_ros.perception.posture.rule import (
-    POOR,
-    Posture,
-    PostureRule,
-    PostureSigns,
-    RuleSettings,
-)
+from aitable_ros.perception.posture.rule import PostureRule, PostureSigns, RuleSettings
+from aitable_ros.perception.posture.states import POOR, Calibration, Posture
 from aitable_ros.perception.posture.stillness import Stillness, StillnessSettings
 
 _HEAD_NAMES = ('head_yaw_rad', 'head_pitch_rad', 'head_roll_rad')

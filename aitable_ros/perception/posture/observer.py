@@ -25,7 +25,7 @@ from aitable_ros.perception.posture.frames import CameraPlacement
 from aitable_ros.perception.posture.measure import MeasureSettings, PostureMeter
 from aitable_ros.perception.posture.monitor import PostureMonitor, PostureSettings, PostureState
 from aitable_ros.perception.posture.person import match_face, seen_face
-from aitable_ros.perception.posture.rule import Posture
+from aitable_ros.perception.posture.states import Posture
 
 _AS_THEY_ARE = (
     'state_s',

@@ -22,28 +22,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import IntEnum
 
 from aitable_ros.perception.maths.rotation import Vector
 from aitable_ros.perception.maths.settings import Settings, setting
 from aitable_ros.perception.posture.angles import PostureAngles
 from aitable_ros.perception.posture.calibration import UprightPosture
-
-
-class Posture(IntEnum):
-    """How a person sits."""
-
-    UNKNOWN = 0
-    UPRIGHT = 1
-    LEANING_FORWARD = 2
-    SLOUCHING = 3
-    TILTED = 4
-    TOO_CLOSE = 5
-    AWAY = 6
-
-
-POOR = frozenset({Posture.LEANING_FORWARD, Posture.SLOUCHING, Posture.TILTED, Posture.TOO_CLOSE})
-"""Postures that are worth a hint."""
+from aitable_ros.perception.posture.states import Posture
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from aitable_msgs.msg import Alert, Fatigue, Posture
 from aitable_ros.perception.alerts.policy import AlertChange, FaceSigns, PostureSigns
 from aitable_ros.perception.attention.observer import AttentionReading
 from aitable_ros.perception.fatigue.level import FatigueLevel
-from aitable_ros.perception.posture.rule import Posture as SittingPosture
+from aitable_ros.perception.posture.states import Posture as SittingPosture
 from aitable_ros.ros_support.messages.attention import time_of
 
 _LEVELS = {int(level): level for level in FatigueLevel}

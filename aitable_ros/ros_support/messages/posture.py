@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from std_msgs.msg import Header
 
 from aitable_msgs.msg import Posture
 from aitable_ros.perception.posture.body_keypoints import KEYPOINT_COUNT, BodyKeypoints
-from aitable_ros.perception.posture.observer import PostureReading
 from aitable_ros.ros_support.messages.results import floats
+
+if TYPE_CHECKING:  # who draws postures does not observe them
+    from aitable_ros.perception.posture.observer import PostureReading
 
 
 def posture_to_message(reading: PostureReading, header: Header) -> Posture:

@@ -9,6 +9,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +17,17 @@ from geometry_msgs.msg import TransformStamped
 from std_msgs.msg import Header
 
 from aitable_msgs.msg import Emotion, Face, FaceArray, Fatigue
-from aitable_ros.perception.emotion.observer import EmotionReading
 from aitable_ros.perception.faces.face_views import FaceViews, View
 from aitable_ros.perception.faces.landmarks import LANDMARKS, REFINED_LANDMARKS
 from aitable_ros.perception.faces.observer import SeenFaces
 from aitable_ros.perception.faces.pipeline import TrackedFace
-from aitable_ros.perception.fatigue.observer import FatigueReading
 from aitable_ros.perception.images.seeing import Seeing
 from aitable_ros.perception.maths.rotation import Quaternion, Vector, normalized
 from aitable_ros.ros_support.frames.frame_hub import stamp_to_ns
+
+if TYPE_CHECKING:
+    from aitable_ros.perception.emotion.observer import EmotionReading
+    from aitable_ros.perception.fatigue.observer import FatigueReading
 
 _SEEING = {int(seeing): seeing for seeing in Seeing}
 _VIEWS = {int(view): view for view in View}

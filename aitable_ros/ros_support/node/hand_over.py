@@ -22,6 +22,10 @@ FOUND_S = 0.5
 """In this time a publisher finds a subscription of its own process."""
 
 
+HEARD_S = 0.5
+"""So long after a subscription was seen, nobody looks for it again."""
+
+
 class _Topic:
     """Who gives and who takes a topic inside this process."""
 
@@ -32,6 +36,7 @@ class _Topic:
 
 _topics: WeakKeyDictionary[Context, dict[str, _Topic]] = WeakKeyDictionary()
 _given: dict[Publisher, _Topic] = {}
+_heard_s: WeakKeyDictionary[Publisher, float] = WeakKeyDictionary()
 _lock = threading.RLock()
 
 
@@ -155,6 +160,16 @@ def give(node: Node, publisher: Publisher) -> Callable[[], None]:
     return lambda: change(())
 
 
+def _is_heard(publisher: Publisher) -> bool:
+    """Tell whether somebody subscribes, or did a moment ago: to ask takes as long as to send."""
+    now_s = time.monotonic()
+    if not now_s - _heard_s.get(publisher, -math.inf) < HEARD_S:
+        if not publisher.get_subscription_count():
+            return False
+        _heard_s[publisher] = now_s
+    return True
+
+
 def publish(publisher: Any, message: Any) -> None:
     """
     Hand a message to the takers of this process, and send it to whoever subscribes.
@@ -170,6 +185,6 @@ def publish(publisher: Any, message: Any) -> None:
     if (
         not isinstance(publisher, Publisher)  # it sends nothing
         or publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
-        or publisher.get_subscription_count()
+        or _is_heard(publisher)
     ):
         publisher.publish(message)

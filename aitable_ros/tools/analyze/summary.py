@@ -15,7 +15,7 @@ from aitable_ros.perception.emotion.expression import EmotionEstimate
 from aitable_ros.perception.fatigue.level import FatigueLevel
 from aitable_ros.perception.fatigue.monitor import FatigueState
 from aitable_ros.perception.observers import Observation
-from aitable_ros.perception.posture.rule import Posture
+from aitable_ros.perception.posture.states import Posture
 from aitable_ros.tools.analyze.inputs import Input
 
 

@@ -16,7 +16,7 @@ from aitable_ros.perception.emotion.expression import EXPRESSIONS
 from aitable_ros.perception.events import EventKind
 from aitable_ros.perception.fatigue.level import FatigueLevel
 from aitable_ros.perception.images.seeing import Seeing
-from aitable_ros.perception.posture.rule import Posture
+from aitable_ros.perception.posture.states import Posture
 
 BIN_S = 10
 """Readings are summed over so long [s]; a minute is a whole number of them."""

@@ -22,8 +22,7 @@ from aitable_ros.perception.fatigue.blinks import EyeState
 from aitable_ros.perception.fatigue.level import FatigueLevel
 from aitable_ros.perception.maths.rotation import Quaternion, Vector
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoints
-from aitable_ros.perception.posture.calibration import Calibration
-from aitable_ros.perception.posture.rule import Posture
+from aitable_ros.perception.posture.states import Calibration, Posture
 from aitable_ros.visualization.overlay.drawing import canvas_of, text_height
 from aitable_ros.visualization.overlay.face_card import place_cards
 from aitable_ros.visualization.overlay.face_marks import draw_face

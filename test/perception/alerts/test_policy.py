@@ -23,7 +23,7 @@ from aitable_ros.perception.attention.zones import Zone
 from aitable_ros.perception.events import EventKind
 from aitable_ros.perception.fatigue.level import FatigueLevel
 from aitable_ros.perception.images.seeing import Seeing
-from aitable_ros.perception.posture.rule import Posture
+from aitable_ros.perception.posture.states import Posture
 
 LADDER = LadderSettings(hint_s=2.0, warning_s=4.0, critical_s=6.0, recover_s=1.0)
 OPEN = FaceSigns(eyes_closed=False, level=FatigueLevel.ALERT, zone=Zone.FRONT)

@@ -15,7 +15,7 @@ from sitting_person import SittingPerson, film_body
 
 from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.posture.angles import ANGLE_NAMES, Basis, PostureAngles
-from aitable_ros.perception.posture.calibration import Calibration, CalibrationSettings
+from aitable_ros.perception.posture.calibration import CalibrationSettings
 from aitable_ros.perception.posture.distance import DistanceSource
 from aitable_ros.perception.posture.frames import CameraPlacement
 from aitable_ros.perception.posture.measure import PostureMeter, PostureSample
@@ -25,7 +25,8 @@ from aitable_ros.perception.posture.monitor import (
     SmoothingSettings,
     WindowSettings,
 )
-from aitable_ros.perception.posture.rule import Posture, RuleSettings
+from aitable_ros.perception.posture.rule import RuleSettings
+from aitable_ros.perception.posture.states import Calibration, Posture
 from aitable_ros.perception.posture.stillness import StillnessSettings
 
 SIZE = (640, 480)

@@ -14,7 +14,7 @@ from aitable_ros.perception.faces.observer import SeenFaces
 from aitable_ros.perception.head.camera import CameraIntrinsics
 from aitable_ros.perception.posture.frames import CameraPlacement
 from aitable_ros.perception.posture.observer import PostureObserver, PostureObserverSettings
-from aitable_ros.perception.posture.rule import Posture
+from aitable_ros.perception.posture.states import Posture
 
 INTRINSICS = CameraIntrinsics(640, 480, (600.0, 0, 320.0, 0, 600.0, 240.0, 0, 0, 1))
 IMAGE = np.zeros((480, 640, 3), np.uint8)

@@ -24,13 +24,13 @@ from aitable_ros.perception.maths import rotation
 from aitable_ros.perception.maths.rate_limit import RateLimit
 from aitable_ros.perception.posture.angles import Basis, HeadSource
 from aitable_ros.perception.posture.body_keypoints import BodyKeypoint
-from aitable_ros.perception.posture.calibration import Calibration
 from aitable_ros.perception.posture.distance import DistanceSource
 from aitable_ros.perception.posture.frames import CameraPlacement, PlacementSource
 from aitable_ros.perception.posture.measure import PostureMeter
 from aitable_ros.perception.posture.monitor import PostureMonitor
 from aitable_ros.perception.posture.observer import PostureReading
-from aitable_ros.perception.posture.rule import Posture as Verdict
+from aitable_ros.perception.posture.states import Calibration
+from aitable_ros.perception.posture.states import Posture as Verdict
 from aitable_ros.ros_support.messages.camera_calibration import CameraCalibration
 from aitable_ros.ros_support.messages.depth import depth_from_message
 from aitable_ros.ros_support.messages.posture import keypoints_of, posture_to_message

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from aitable_ros.perception.posture.rule import Posture
+from aitable_ros.perception.posture.states import Posture
 from aitable_ros.tools.analyze import command as analyze
 from aitable_ros.tools.analyze import run
 from aitable_ros.tools.analyze.summary import _Postures

@@ -1,0 +1,121 @@
+# Copyright 2026 The aitable authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Where the rigid points of an average face have to be for a camera to see them where it does.
+
+Gauss-Newton on the reprojection error, from the pose that they would have far away (weak
+perspective, one linear step; DeMenthon and Davis, "Model-Based Object Pose in 25 Lines of Code",
+IJCV 15, 1995). Each image by itself: nothing depends on the images before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from aitable_ros.perception.head.canonical_face import RIGID_POINTS_M
+
+HOMOGENEOUS_M = np.array([(*point, 1.0) for point in RIGID_POINTS_M.values()]).T.copy()
+"""(4, N) the rigid points, and below them ones."""
+
+_TO_AFFINE = np.ascontiguousarray(np.linalg.pinv(HOMOGENEOUS_M).T)
+
+_MAX_STEPS = 8
+"""Faces take three; what takes more than this is none, or seen very badly."""
+
+_SETTLED_RAD = 1e-3
+"""The last step: each is a hundredth of the one before, so what is left is nothing."""
+
+_MAX_STEP_RAD = 1.0
+"""A longer step has lost its way."""
+
+# What the derivatives are put together from, by its row.
+_ONE, _X, _Y, _XX, _XY, _YY, _NEARNESS, _X_NEARNESS, _Y_NEARNESS, _RAY_X, _RAY_Y = range(11)
+
+# Of x = X / Z and y = Y / Z by a turn about each axis of the camera and a shift along each, and
+# at last what is missing to the ray.
+_DERIVATIVES: tuple[tuple[Mapping[int, float], Mapping[int, float]], ...] = (
+    ({_XY: -1.0}, {_ONE: -1.0, _YY: -1.0}),
+    ({_ONE: 1.0, _XX: 1.0}, {_XY: 1.0}),
+    ({_Y: -1.0}, {_X: 1.0}),
+    ({_NEARNESS: 1.0}, {}),
+    ({}, {_NEARNESS: 1.0}),
+    ({_X_NEARNESS: -1.0}, {_Y_NEARNESS: -1.0}),
+    ({_RAY_X: 1.0, _X: -1.0}, {_RAY_Y: 1.0, _Y: -1.0}),
+)
+_COMBINED = np.array(
+    [[side.get(row, 0.0) for row in range(11)] for pair in _DERIVATIVES for side in pair]
+)
+
+
+class FacePlacer:
+    """Places faces; keeps its arrays, nothing of the faces. One for each thread."""
+
+    def __init__(self) -> None:
+        # Written in place: a step is then a dozen calls, which is all that it costs.
+        terms = np.ones((len(_COMBINED[0]), HOMOGENEOUS_M.shape[1]))
+        self._terms = terms
+        self._x, self._y, self._xy = terms[_X], terms[_Y], terms[_X : _Y + 1]
+        self._x_xy, self._yy = terms[_XX : _XY + 1], terms[_YY]
+        self._nearness, self._xy_nearness = terms[_NEARNESS], terms[_X_NEARNESS : _Y_NEARNESS + 1]
+        self._rays = terms[_RAY_X:]
+
+    def place(self, rays: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+        """
+        Find the pose whose reprojection error is least.
+
+        :param rays: (N, 2) x / z and y / z of the rays to
+            :data:`~aitable_ros.perception.head.canonical_face.RIGID_POINTS_M`, finite.
+        :returns: (3, 4) rotation and translation [m] from the face frame to the optical frame;
+            None where the steps do not settle: then these are hardly the rays of a face.
+        """
+        placed = _from_afar(rays)
+        if placed is None:
+            return None
+        self._rays[:] = rays.T
+        for _ in range(_MAX_STEPS):
+            points_m = placed @ HOMOGENEOUS_M
+            np.divide(1.0, points_m[2], out=self._nearness)
+            np.multiply(points_m[:2], self._nearness, out=self._xy)
+            np.multiply(self._xy, self._x, out=self._x_xy)
+            np.multiply(self._y, self._y, out=self._yy)
+            np.multiply(self._xy, self._nearness, out=self._xy_nearness)
+            rows = (_COMBINED @ self._terms).reshape(len(_DERIVATIVES), -1)
+            normal = rows @ rows.T
+            solved, step = cv2.solve(normal[:6, :6], normal[:6, 6:], flags=cv2.DECOMP_CHOLESKY)
+            if not solved:
+                return None
+            (x,), (y,), (z,), *_ = step.tolist()
+            angle_rad = math.sqrt(x * x + y * y + z * z)
+            if not angle_rad < _MAX_STEP_RAD:
+                return None
+            placed = cv2.Rodrigues(step[:3])[0] @ placed
+            placed[:, 3:] += step[3:]
+            if angle_rad < _SETTLED_RAD:
+                return placed
+        return None
+
+
+def _from_afar(rays: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+    """Return the pose of weak perspective; None where the rays are those of a point or a line."""
+    (a1, b1), (a2, b2), (a3, b3), (x, y) = (_TO_AFFINE @ rays).tolist()
+    # how much of the face is seen in x and y; both are 1 / z long and at right angles, nearly
+    c1, c2, c3 = a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1
+    area = math.sqrt(c1 * c1 + c2 * c2 + c3 * c3)
+    if not 0.0 < area < math.inf:
+        return None
+    width = math.sqrt(a1 * a1 + a2 * a2 + a3 * a3)
+    a1, a2, a3 = a1 / width, a2 / width, a3 / width
+    c1, c2, c3 = c1 / area, c2 / area, c3 / area
+    z = 1.0 / math.sqrt(area)
+    return np.array(
+        (
+            (a1, a2, a3, x * z),
+            (c2 * a3 - c3 * a2, c3 * a1 - c1 * a3, c1 * a2 - c2 * a1, y * z),
+            (c1, c2, c3, z),
+        )
+    )

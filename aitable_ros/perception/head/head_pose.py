@@ -220,10 +220,10 @@ class HeadPoseEstimator:
         check_landmarks(landmarks_px)
         camera = self.camera(size_px, intrinsics)
         points_px = landmarks_px.take(_ROWS, axis=0)[:, :2].astype(np.float64)
-        # A sum is finite only if every term is (or the terms are absurdly large).
-        if not math.isfinite(float(points_px.sum())):
-            return None
         rays = camera.rays(points_px)
+        # A sum is finite only if every term is (or the terms are absurdly large).
+        if not math.isfinite(float(rays.sum())):
+            return None
         fit = None
         if self.settings.refine_iterations:
             fit = _fit(self._placer.place(rays), points_px, camera)
@@ -242,8 +242,6 @@ class HeadPoseEstimator:
 
     def _solve(self, rays: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
         """Return (3, 4) rotation and translation, or None."""
-        if not math.isfinite(float(rays.sum())):
-            return None
         try:
             found, turn, shift = cv2.solvePnP(
                 _POINTS_M, rays, PINHOLE, None, flags=cv2.SOLVEPNP_SQPNP

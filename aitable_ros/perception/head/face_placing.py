@@ -25,13 +25,13 @@ HOMOGENEOUS_M = np.array([(*point, 1.0) for point in RIGID_POINTS_M.values()]).T
 # From rays to what is affine of a face that is far away, and what each metre of its depth adds.
 _TO_AFFINE = (HOMOGENEOUS_M[:, None] * np.linalg.pinv(HOMOGENEOUS_M).T).reshape(16, -1)
 
-_STEPS_FROM_AFAR = 3
+_STEPS_FROM_AFAR = 2
 """Plain numbers, so hardly any time, and one step less of the others."""
 
 _MAX_STEPS = 8
 """Faces take two; what takes more than this is none, or seen very badly."""
 
-_SETTLED_RAD = 3e-3
+_SETTLED_RAD = 4e-3
 """The last step. Each is a tenth of the one before at most, mostly a hundredth."""
 
 _MAX_STEP_RAD = 1.0

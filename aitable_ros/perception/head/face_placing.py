@@ -37,11 +37,11 @@ _SETTLED_RAD = 4e-3
 _MAX_STEP_RAD = 1.0
 """A longer step has lost its way."""
 
-# What the derivatives are put together from, by its row.
-_ONE, _X, _Y, _XX, _XY, _YY, _NEARNESS, _X_NEARNESS, _Y_NEARNESS, _RAY_X, _RAY_Y = range(11)
-
-# Of x = X / Z and y = Y / Z by a turn about each axis of the camera and a shift along each, and
-# at last what is missing to the ray.
+# Products of two of x = X / Z, y = Y / Z, 1 and 1 / Z, then the ray's x and y: by these rows the
+# derivatives of x and y by a turn about each axis of the camera and a shift along each are put
+# together, and at last what is missing to the ray.
+_X, _Y, _ONE, _NEARNESS = 2, 6, 10, 14
+_XX, _XY, _YY, _X_NEARNESS, _Y_NEARNESS, _RAY_X, _RAY_Y = 0, 1, 5, 3, 7, 16, 17
 _DERIVATIVES: tuple[tuple[Mapping[int, float], Mapping[int, float]], ...] = (
     ({_XY: -1.0}, {_ONE: -1.0, _YY: -1.0}),
     ({_ONE: 1.0, _XX: 1.0}, {_XY: 1.0}),
@@ -52,7 +52,7 @@ _DERIVATIVES: tuple[tuple[Mapping[int, float], Mapping[int, float]], ...] = (
     ({_RAY_X: 1.0, _X: -1.0}, {_RAY_Y: 1.0, _Y: -1.0}),
 )
 _COMBINED = np.array(
-    [[side.get(row, 0.0) for row in range(11)] for pair in _DERIVATIVES for side in pair]
+    [[side.get(row, 0.0) for row in range(18)] for pair in _DERIVATIVES for side in pair]
 )
 
 
@@ -60,13 +60,11 @@ class FacePlacer:
     """Places faces; keeps its arrays, nothing of the faces. One for each thread."""
 
     def __init__(self) -> None:
-        # Written in place: a step is then a dozen calls, which is all that it costs.
-        terms = np.ones((len(_COMBINED[0]), HOMOGENEOUS_M.shape[1]))
-        self._terms = terms
-        self._x, self._y, self._xy = terms[_X], terms[_Y], terms[_X : _Y + 1]
-        self._x_xy, self._yy = terms[_XX : _XY + 1], terms[_YY]
-        self._nearness, self._xy_nearness = terms[_NEARNESS], terms[_X_NEARNESS : _Y_NEARNESS + 1]
-        self._rays = terms[_RAY_X:]
+        # Written in place, and few calls: these are what a step costs, not the arithmetic.
+        count = HOMOGENEOUS_M.shape[1]
+        self._seen = np.empty((4, count))
+        self._terms = np.empty((len(_COMBINED[0]), count))
+        self._products, self._rays = self._terms[:16].reshape(4, 4, count), self._terms[16:]
 
     def place(self, rays: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
         """
@@ -74,34 +72,45 @@ class FacePlacer:
 
         :param rays: (N, 2) x / z and y / z of the rays to
             :data:`~aitable_ros.perception.head.canonical_face.RIGID_POINTS_M`, finite.
-        :returns: (3, 4) rotation and translation [m] from the face frame to the optical frame;
-            None where the steps do not settle: then these are hardly the rays of a face.
+        :returns: (4, 4) homogeneous transform from the face frame to the optical frame [m]; None
+            where the steps do not settle: then these are hardly the rays of a face.
         """
         placed = _from_afar(rays)
         if placed is None:
             return None
         self._rays[:] = rays.T
+        seen = self._seen
         for _ in range(_MAX_STEPS):
             points_m = placed @ HOMOGENEOUS_M
-            np.divide(1.0, points_m[2], out=self._nearness)
-            np.multiply(points_m[:2], self._nearness, out=self._xy)
-            np.multiply(self._xy, self._x, out=self._x_xy)
-            np.multiply(self._y, self._y, out=self._yy)
-            np.multiply(self._xy, self._nearness, out=self._xy_nearness)
+            np.divide(points_m, points_m[2], out=seen)
+            np.multiply(seen[:, None], seen, out=self._products)
             rows = (_COMBINED @ self._terms).reshape(len(_DERIVATIVES), -1)
             normal = rows @ rows.T
             solved, step = cv2.solve(normal[:6, :6], normal[:6, 6:], flags=cv2.DECOMP_CHOLESKY)
             if not solved:
                 return None
-            (x,), (y,), (z,), *_ = step.tolist()
-            angle_rad = math.sqrt(x * x + y * y + z * z)
+            (p,), (q,), (r,), (x,), (y,), (z,) = step.tolist()
+            angle_rad = math.sqrt(p * p + q * q + r * r)
             if not angle_rad < _MAX_STEP_RAD:
                 return None
-            placed = cv2.Rodrigues(step[:3])[0] @ placed
-            placed[:, 3:] += step[3:]
+            placed = _moved(0.5 * p, 0.5 * q, 0.5 * r, x, y, z) @ placed
             if angle_rad < _SETTLED_RAD:
                 return placed
         return None
+
+
+def _moved(p: float, q: float, r: float, x: float, y: float, z: float) -> npt.NDArray[np.float64]:
+    """Return the transform of a step: a turn by half angles, of which it is the tangent; a shift."""
+    pp, qq, rr = p * p, q * q, r * r
+    s = 2.0 / (1.0 + pp + qq + rr)
+    return np.array(
+        (
+            (1.0 - s * (qq + rr), s * (p * q - r), s * (p * r + q), x),
+            (s * (p * q + r), 1.0 - s * (pp + rr), s * (q * r - p), y),
+            (s * (p * r - q), s * (q * r + p), 1.0 - s * (pp + qq), z),
+            (0.0, 0.0, 0.0, 1.0),
+        )
+    )
 
 
 def _from_afar(rays: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
@@ -131,5 +140,6 @@ def _from_afar(rays: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
             (a1, a2, a3, x * z),
             (c2 * a3 - c3 * a2, c3 * a1 - c1 * a3, c1 * a2 - c2 * a1, y * z),
             (c1, c2, c3, z),
+            (0.0, 0.0, 0.0, 1.0),
         )
     )

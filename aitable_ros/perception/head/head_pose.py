@@ -233,7 +233,7 @@ class HeadPoseEstimator:
             fit = _fit(self._solve(np.ascontiguousarray(rays)), points_px, camera)
         if fit is None or not fit.error_ratio <= self.settings.max_error_ratio:
             return None
-        (a, b, c, x), (d, e, f, y), (g, h, i, z) = fit.placed.tolist()
+        (a, b, c, x), (d, e, f, y), (g, h, i, z), *_ = fit.placed.tolist()
         orientation_xyzw = rotation.from_matrix(((a, b, c), (d, e, f), (g, h, i)))
         pose = HeadPose(
             orientation_xyzw, (x, y, z), fit.error_px, fit.error_ratio, camera.calibrated
@@ -241,7 +241,7 @@ class HeadPoseEstimator:
         return pose if pose.turn_rad <= self.settings.max_turn_rad else None
 
     def _solve(self, rays: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
-        """Return (3, 4) rotation and translation, or None."""
+        """Return a (4, 4) homogeneous transform, or None."""
         try:
             found, turn, shift = cv2.solvePnP(
                 _POINTS_M, rays, PINHOLE, None, flags=cv2.SOLVEPNP_SQPNP
@@ -257,7 +257,7 @@ class HeadPoseEstimator:
             return None
         if not math.isfinite(float(turn.sum() + shift.sum())):
             return None
-        return np.hstack((cv2.Rodrigues(turn)[0], shift))
+        return np.vstack((np.hstack((cv2.Rodrigues(turn)[0], shift)), (0.0, 0.0, 0.0, 1.0)))
 
 
 class _Fit(NamedTuple):
@@ -272,10 +272,10 @@ def _fit(
     """Tell how well a face fits; None: there is none, or part of it is behind the camera."""
     if placed is None:
         return None
-    points_m = (placed @ HOMOGENEOUS_M).T
-    if not float(points_m[:, 2].min()) > 0.0:
+    points_m = placed @ HOMOGENEOUS_M
+    if not min(points_m[2].tolist()) > 0.0:
         return None
-    offsets_px = camera.project(points_m) - points_px
+    offsets_px = camera.project(points_m[:3].T) - points_px
     error_px = math.sqrt(float(np.vdot(offsets_px, offsets_px)) / len(points_px))
     return _Fit(placed, error_px, error_px * float(placed[2, 3]) / (camera.focal_px * EYE_SPAN_M))
 

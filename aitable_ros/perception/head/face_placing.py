@@ -12,18 +12,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TypeAlias
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from aitable_ros.perception.head.canonical_face import RIGID_POINTS_M
+from aitable_ros.perception.maths.rotation import Vector
 
-HOMOGENEOUS_M = np.array([(*point, 1.0) for point in RIGID_POINTS_M.values()]).T.copy()
-"""(4, N) the rigid points, and below them ones."""
+Placed: TypeAlias = tuple[Vector, Vector, Vector, Vector]
+"""A pose: the axes of the face in the optical frame (its rotation by columns), its position [m]."""
 
+_HOMOGENEOUS_M = np.array([(*point, 1.0) for point in RIGID_POINTS_M.values()]).T.copy()
 # From rays to what is affine of a face that is far away, and what each metre of its depth adds.
-_TO_AFFINE = (HOMOGENEOUS_M[:, None] * np.linalg.pinv(HOMOGENEOUS_M).T).reshape(16, -1)
+_TO_AFFINE = (_HOMOGENEOUS_M[:, None] * np.linalg.pinv(_HOMOGENEOUS_M).T).reshape(16, -1)
 
 _STEPS_FROM_AFAR = 2
 """Plain numbers, so hardly any time, and one step less of the others."""
@@ -31,8 +33,8 @@ _STEPS_FROM_AFAR = 2
 _MAX_STEPS = 8
 """Faces take two; what takes more than this is none, or seen very badly."""
 
-_SETTLED_RAD = 4e-3
-"""The last step. Each is a tenth of the one before at most, mostly a hundredth."""
+_SETTLED = 4e-3
+"""The last step, in radians and of the distance; each is about a hundredth of the one before."""
 
 _MAX_STEP_RAD = 1.0
 """A longer step has lost its way."""
@@ -61,59 +63,89 @@ class FacePlacer:
 
     def __init__(self) -> None:
         # Written in place, and few calls: these are what a step costs, not the arithmetic.
-        count = HOMOGENEOUS_M.shape[1]
+        count = _HOMOGENEOUS_M.shape[1]
+        self._placed = np.eye(4)
         self._seen = np.empty((4, count))
         self._terms = np.empty((len(_COMBINED[0]), count))
         self._products, self._rays = self._terms[:16].reshape(4, 4, count), self._terms[16:]
 
-    def place(self, rays: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+    def points_m(self, placed: Placed) -> npt.NDArray[np.float64]:
+        """
+        Tell where the rigid points of a face are.
+
+        :returns: (4, N) homogeneous, in the optical frame [m].
+        """
+        self._placed[:3] = list(zip(*placed))
+        return self._placed @ _HOMOGENEOUS_M
+
+    def place(self, rays: npt.NDArray[np.float64]) -> Placed | None:
         """
         Find the pose whose reprojection error is least.
 
         :param rays: (N, 2) x / z and y / z of the rays to
             :data:`~aitable_ros.perception.head.canonical_face.RIGID_POINTS_M`, finite.
-        :returns: (4, 4) homogeneous transform from the face frame to the optical frame [m]; None
-            where the steps do not settle: then these are hardly the rays of a face.
+        :returns: None where the steps do not settle: then these are hardly the rays of a face.
         """
         placed = _from_afar(rays)
-        if placed is None:
-            return None
         self._rays[:] = rays.T
-        seen = self._seen
         for _ in range(_MAX_STEPS):
-            points_m = placed @ HOMOGENEOUS_M
-            np.divide(points_m, points_m[2], out=seen)
-            np.multiply(seen[:, None], seen, out=self._products)
-            rows = (_COMBINED @ self._terms).reshape(len(_DERIVATIVES), -1)
-            normal = rows @ rows.T
-            solved, step = cv2.solve(normal[:6, :6], normal[:6, 6:], flags=cv2.DECOMP_CHOLESKY)
-            if not solved:
+            if placed is None:
                 return None
-            (p,), (q,), (r,), (x,), (y,), (z,) = step.tolist()
+            points_m = self.points_m(placed)
+            np.divide(points_m, points_m[2], out=self._seen)
+            np.multiply(self._seen[:, None], self._seen, out=self._products)
+            rows = (_COMBINED @ self._terms).reshape(len(_DERIVATIVES), -1)
+            step = _solution((rows @ rows.T).tolist())
+            if step is None:
+                return None
+            p, q, r, _, _, z = step
             angle_rad = math.sqrt(p * p + q * q + r * r)
             if not angle_rad < _MAX_STEP_RAD:
                 return None
-            placed = _moved(0.5 * p, 0.5 * q, 0.5 * r, x, y, z) @ placed
-            if angle_rad < _SETTLED_RAD:
+            settled = angle_rad < _SETTLED and abs(z) < _SETTLED * placed[3][2]
+            placed = _moved(placed, *step)
+            if settled:
                 return placed
         return None
 
 
-def _moved(p: float, q: float, r: float, x: float, y: float, z: float) -> npt.NDArray[np.float64]:
-    """Return the transform of a step: a turn by half angles, of which it is the tangent; a shift."""
+def _solution(normal: list[list[float]]) -> list[float] | None:
+    """Solve the normal equations, their right side last, by Cholesky; None: they are singular."""
+    # plain numbers: a third of what a call of OpenCV or NumPy costs
+    count = len(normal) - 1
+    for i in range(count):
+        row = normal[i]
+        if not row[i] > 0.0:
+            return None
+        for j in range(i + 1, count):
+            below, share = normal[j], row[j] / row[i]
+            for k in range(j, count + 1):
+                below[k] -= share * row[k]
+    solution = [0.0] * count
+    for i in range(count - 1, -1, -1):
+        row = normal[i]
+        rest = row[count]
+        for k in range(i + 1, count):
+            rest -= row[k] * solution[k]
+        solution[i] = rest / row[i]
+    return solution
+
+
+def _moved(placed: Placed, p: float, q: float, r: float, x: float, y: float, z: float) -> Placed:
+    """Turn by the angle whose half has (p, q, r) / 2 for its tangent, then shift."""
+    p, q, r = 0.5 * p, 0.5 * q, 0.5 * r
     pp, qq, rr = p * p, q * q, r * r
     s = 2.0 / (1.0 + pp + qq + rr)
-    return np.array(
-        (
-            (1.0 - s * (qq + rr), s * (p * q - r), s * (p * r + q), x),
-            (s * (p * q + r), 1.0 - s * (pp + rr), s * (q * r - p), y),
-            (s * (p * r - q), s * (q * r + p), 1.0 - s * (pp + qq), z),
-            (0.0, 0.0, 0.0, 1.0),
-        )
-    )
+    a, b, c = 1.0 - s * (qq + rr), s * (p * q - r), s * (p * r + q)
+    d, e, f = s * (p * q + r), 1.0 - s * (pp + rr), s * (q * r - p)
+    g, h, i = s * (p * r - q), s * (q * r + p), 1.0 - s * (pp + qq)
+    first, second, third, (u, v, w) = [
+        (a * u + b * v + c * w, d * u + e * v + f * w, g * u + h * v + i * w) for u, v, w in placed
+    ]
+    return first, second, third, (u + x, v + y, w + z)
 
 
-def _from_afar(rays: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+def _from_afar(rays: npt.NDArray[np.float64]) -> Placed | None:
     """Return the pose by POSIT; None where the rays are those of a point or a line."""
     affine = (_TO_AFFINE @ rays).tolist()
     parts = list(zip(affine[:4], affine[4:8], affine[8:12], affine[12:]))
@@ -135,11 +167,9 @@ def _from_afar(rays: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
         z = 1.0 / math.sqrt(area)
     width = math.sqrt(a1 * a1 + a2 * a2 + a3 * a3)
     a1, a2, a3 = a1 / width, a2 / width, a3 / width
-    return np.array(
-        (
-            (a1, a2, a3, x * z),
-            (c2 * a3 - c3 * a2, c3 * a1 - c1 * a3, c1 * a2 - c2 * a1, y * z),
-            (c1, c2, c3, z),
-            (0.0, 0.0, 0.0, 1.0),
-        )
+    return (
+        (a1, c2 * a3 - c3 * a2, c1),
+        (a2, c3 * a1 - c1 * a3, c2),
+        (a3, c1 * a2 - c2 * a1, c3),
+        (x * z, y * z, z),
     )

@@ -31,7 +31,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -40,7 +39,7 @@ import numpy.typing as npt
 from aitable_ros.perception.faces.landmarks import check_landmarks
 from aitable_ros.perception.head.camera import PINHOLE, Camera, CameraIntrinsics, LastCamera
 from aitable_ros.perception.head.canonical_face import EYE_SPAN_M, RIGID_POINTS_M
-from aitable_ros.perception.head.face_placing import HOMOGENEOUS_M, FacePlacer
+from aitable_ros.perception.head.face_placing import FacePlacer, Placed
 from aitable_ros.perception.maths import rotation
 from aitable_ros.perception.maths.one_euro import (
     OneEuroSettings,
@@ -221,27 +220,38 @@ class HeadPoseEstimator:
         camera = self.camera(size_px, intrinsics)
         points_px = landmarks_px.take(_ROWS, axis=0)[:, :2].astype(np.float64)
         rays = camera.rays(points_px)
-        # A sum is finite only if every term is (or the terms are absurdly large).
-        if not math.isfinite(float(rays.sum())):
+        # A sum of squares is finite only if all are (or one is absurdly large).
+        if not math.isfinite(np.vdot(rays, rays)):
             return None
         fit = None
         if self.settings.refine_iterations:
-            fit = _fit(self._placer.place(rays), points_px, camera)
-        if fit is None or not fit.error_ratio <= _SURE_ERROR_RATIO:
+            fit = self._fit(self._placer.place(rays), points_px, camera)
+        if fit is None or not fit[2] <= _SURE_ERROR_RATIO:
             if max(np.ptp(points_px, axis=0).tolist()) < _MIN_SPREAD_PX:
                 return None
-            fit = _fit(self._solve(np.ascontiguousarray(rays)), points_px, camera)
-        if fit is None or not fit.error_ratio <= self.settings.max_error_ratio:
+            fit = self._fit(self._solve(np.ascontiguousarray(rays)), points_px, camera)
+        if fit is None or not fit[2] <= self.settings.max_error_ratio:
             return None
-        (a, b, c, x), (d, e, f, y), (g, h, i, z), *_ = fit.placed.tolist()
-        orientation_xyzw = rotation.from_matrix(((a, b, c), (d, e, f), (g, h, i)))
-        pose = HeadPose(
-            orientation_xyzw, (x, y, z), fit.error_px, fit.error_ratio, camera.calibrated
-        )
+        (*axes, position_m), error_px, error_ratio = fit
+        orientation_xyzw = rotation.from_matrix(tuple(zip(*axes)))
+        pose = HeadPose(orientation_xyzw, position_m, error_px, error_ratio, camera.calibrated)
         return pose if pose.turn_rad <= self.settings.max_turn_rad else None
 
-    def _solve(self, rays: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
-        """Return a (4, 4) homogeneous transform, or None."""
+    def _fit(
+        self, placed: Placed | None, points_px: npt.NDArray[np.float64], camera: Camera
+    ) -> tuple[Placed, float, float] | None:
+        """Return a pose with its errors; None: there is none, or it is not in front."""
+        if placed is None:
+            return None
+        points_m = self._placer.points_m(placed)
+        if not min(points_m[2].tolist()) > 0.0:
+            return None
+        offsets_px = camera.project(points_m[:3].T) - points_px
+        error_px = math.sqrt(float(np.vdot(offsets_px, offsets_px)) / len(points_px))
+        return placed, error_px, error_px * placed[3][2] / (camera.focal_px * EYE_SPAN_M)
+
+    def _solve(self, rays: npt.NDArray[np.float64]) -> Placed | None:
+        """Return the pose by SQPnP, refined, or None."""
         try:
             found, turn, shift = cv2.solvePnP(
                 _POINTS_M, rays, PINHOLE, None, flags=cv2.SOLVEPNP_SQPNP
@@ -257,27 +267,8 @@ class HeadPoseEstimator:
             return None
         if not math.isfinite(float(turn.sum() + shift.sum())):
             return None
-        return np.vstack((np.hstack((cv2.Rodrigues(turn)[0], shift)), (0.0, 0.0, 0.0, 1.0)))
-
-
-class _Fit(NamedTuple):
-    placed: npt.NDArray[np.float64]
-    error_px: float
-    error_ratio: float
-
-
-def _fit(
-    placed: npt.NDArray[np.float64] | None, points_px: npt.NDArray[np.float64], camera: Camera
-) -> _Fit | None:
-    """Tell how well a face fits; None: there is none, or part of it is behind the camera."""
-    if placed is None:
-        return None
-    points_m = placed @ HOMOGENEOUS_M
-    if not min(points_m[2].tolist()) > 0.0:
-        return None
-    offsets_px = camera.project(points_m[:3].T) - points_px
-    error_px = math.sqrt(float(np.vdot(offsets_px, offsets_px)) / len(points_px))
-    return _Fit(placed, error_px, error_px * float(placed[2, 3]) / (camera.focal_px * EYE_SPAN_M))
+        first, second, third = map(tuple, cv2.Rodrigues(turn)[0].T.tolist())
+        return first, second, third, tuple(shift[:, 0].tolist())
 
 
 class HeadPoseTracker:

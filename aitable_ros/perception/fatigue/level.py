@@ -189,7 +189,6 @@ class LevelRule:
         enough = perclos.valid and perclos.observed_s >= min(
             settings.min_observed_s, perclos.window_s
         )
-        minutes = f'{settings.event_window_s / 60:g} min'
         for level, threshold, counts in (
             (
                 FatigueLevel.SEVERE,
@@ -217,7 +216,7 @@ class LevelRule:
             for count, limit, name in counts:
                 if 0 < limit <= count:
                     name = name if count != 1 else name[:-1]
-                    return level, f'{count} {name} in {minutes}'
+                    return level, f'{count} {name} in {settings.event_window_s / 60:g} min'
         if not enough:
             return (
                 FatigueLevel.UNKNOWN,

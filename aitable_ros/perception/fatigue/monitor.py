@@ -261,17 +261,8 @@ class FatigueMonitor:
         ended_yawn = self._yawns.update(stamp_s, _checked(mar))
         left, right, both, ended_closure = self._update_eyes(stamp_s, left_ear, right_ear, view)
         ended_nod = self._nods.update(stamp_s, sample.head_pitch_rad, both)
-        counts = (
-            self._closures.microsleep_count,
-            self._closures.long_closure_count,
-            self._yawns.yawn_count,
-            self._nods.count,
-        )
-        since_s = stamp_s - self.settings.level.event_window_s
-        recent = {
-            name: self._counted[name].update(stamp_s, count, since_s)
-            for name, count in zip(_COUNTED, counts)
-        }
+        closures = self._closures
+        counted, since_s = self._counted, stamp_s - self.settings.level.event_window_s
         perclos = self._perclos.value()
         calibrated = (self._left.calibrated and self._right.calibrated) or self._alone(stamp_s)
         level = self._rule.update(
@@ -281,11 +272,17 @@ class FatigueMonitor:
                 unseen_why=_UNSEEN[visibility],
                 calibrated=calibrated,
                 perclos=perclos,
-                closure_s=self._closures.unexcused_duration_s,
-                **recent,
+                closure_s=closures.unexcused_duration_s,
+                microsleeps=counted['microsleeps'].update(
+                    stamp_s, closures.microsleep_count, since_s
+                ),
+                long_closures=counted['long_closures'].update(
+                    stamp_s, closures.long_closure_count, since_s
+                ),
+                yawns=counted['yawns'].update(stamp_s, self._yawns.yawn_count, since_s),
+                nods=counted['nods'].update(stamp_s, self._nods.count, since_s),
             ),
         )
-        closures = self._closures
         blinks = closures.recent_blinks(stamp_s)
         last = closures.last_blink
         blinked = closures.blink_count > blinks_before
@@ -333,11 +330,9 @@ class FatigueMonitor:
         self, stamp_s: float, left_ear: float, right_ear: float, view: FaceView
     ) -> tuple[float, float, float, Event | None]:
         pitch_rad = view.pitch_rad
-        restarted = [
-            eye.update(stamp_s, ear, pitch_rad, view.yaw_rad)
-            for eye, ear in ((self._left, left_ear), (self._right, right_ear))
-        ]
-        if any(restarted):
+        restarted = self._left.update(stamp_s, left_ear, pitch_rad, view.yaw_rad)
+        restarted |= self._right.update(stamp_s, right_ear, pitch_rad, view.yaw_rad)
+        if restarted:
             # what was measured with a wrong reference is wrong, and perhaps somebody else's
             self._closures.reset()
             self._perclos.reset()
@@ -388,9 +383,9 @@ class _Counted:
 
     def update(self, stamp_s: float, total: int, since_s: float) -> int:
         """Take in what the count is now, and count the events since then."""
-        for _ in range(min(total - self.total, _MAX_KEPT_EVENTS)):
-            self._stamps_s.append(stamp_s)
-        self.total = total
+        if total != self.total:
+            self._stamps_s.extend([stamp_s] * min(total - self.total, _MAX_KEPT_EVENTS))
+            self.total = total
         while self._stamps_s and self._stamps_s[0] < since_s:
             self._stamps_s.popleft()
         return len(self._stamps_s)

@@ -135,7 +135,7 @@ class Perclos:
         if math.isnan(now_s):
             observed_s = p80_s = p70_s = em_s = long_s = elapsed_s = 0.0
         else:
-            observed_s, p80_s, p70_s, em_s = (max(x, 0.0) for x in self._sums.sums(now_s))
+            observed_s, p80_s, p70_s, em_s = [max(x, 0.0) for x in self._sums.sums(now_s)]
             long_s = max(self._long.sums(now_s)[0], 0.0)
             elapsed_s = min(now_s - self._first_s, settings.window_s)
         coverage = min(observed_s / elapsed_s, 1.0) if elapsed_s > 0 else 0.0

@@ -21,7 +21,7 @@ from aitable_ros.perception.head.canonical_face import RIGID_POINTS_M
 from aitable_ros.perception.maths.rotation import Vector
 
 Placed: TypeAlias = tuple[Vector, Vector, Vector, Vector]
-"""A pose: the axes of the face in the optical frame (its rotation by columns), its position [m]."""
+"""A pose in the optical frame: the three axes of the face, and its position [m]."""
 
 _HOMOGENEOUS_M = np.array([(*point, 1.0) for point in RIGID_POINTS_M.values()]).T.copy()
 # From rays to what is affine of a face that is far away, and what each metre of its depth adds.
@@ -33,7 +33,7 @@ _STEPS_FROM_AFAR = 2
 _MAX_STEPS = 8
 """Faces take two; what takes more than this is none, or seen very badly."""
 
-_SETTLED = 4e-3
+_SETTLED = 6e-3
 """The last step, in radians and of the distance; each is about a hundredth of the one before."""
 
 _MAX_STEP_RAD = 1.0

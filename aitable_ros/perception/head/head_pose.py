@@ -5,9 +5,9 @@ Where a head is and where it points, from the landmarks of one image.
 
 The rigid points of an average face (:mod:`aitable_ros.perception.head.canonical_face`) are placed
 so that they project onto the landmarks, with the least error
-(:mod:`aitable_ros.perception.head.face_placing`). Where that is not clearly small: SQPnP (Terzakis
-and Lourakis, "A Consistently Fast and Globally Optimal Solution to the Perspective-n-Point
-Problem", ECCV 2020), which needs no first guess, then Levenberg-Marquardt.
+(:mod:`aitable_ros.perception.head.face_placing`). Where that is not clearly small, and where no
+refinement is wanted: SQPnP (Terzakis and Lourakis, "A Consistently Fast and Globally Optimal
+Solution to the Perspective-n-Point Problem", ECCV 2020), then Levenberg-Marquardt.
 
 Frames. The pose is that of the face frame of REP-155 (x out of the face, y to the person's left, z
 up, origin at the sellion) in the camera's optical frame of REP-103 (x right, y down, z forward).

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,16 +89,16 @@ class EmotionEstimate:
         probabilities = np.array(self.probabilities, dtype=np.float64)
         if probabilities.shape != (len(EXPRESSIONS),):
             raise ValueError(f'probabilities must have shape (8,), got {probabilities.shape}')
-        known = probabilities[~np.isnan(probabilities)]
-        if known.size and (
-            known.min() < 0.0 or known.max() > 1.0 or abs(known.sum() - 1.0) > 1e-3
+        known = [one for one in probabilities.tolist() if not math.isnan(one)]
+        if known and not (
+            min(known) >= 0.0 and max(known) <= 1.0 and abs(sum(known) - 1.0) <= 1e-3
         ):
             raise ValueError(f'probabilities must lie in 0..1 and sum to 1, got {probabilities}')
-        if self.expression not in _OTHERS and np.isnan(probabilities[self.expression]):
+        if self.expression not in _OTHERS and math.isnan(probabilities[self.expression]):
             raise ValueError(f'expression {self.label} has no probability')
         for name, low in (('confidence', 0.0), ('valence', -1.0), ('arousal', -1.0)):
             value = getattr(self, name)
-            if not np.isnan(value) and not low <= value <= 1.0:
+            if not math.isnan(value) and not low <= value <= 1.0:
                 raise ValueError(f'{name} must lie in {low:g}..1, got {value}')
         probabilities.setflags(write=False)
         object.__setattr__(self, 'probabilities', probabilities)

@@ -13,7 +13,6 @@ they are. docs/emotion.md has its tables.
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -38,10 +37,14 @@ docs/emotion.md has what other values do.
 OWN_SHARE = 0.5
 """So much of how a person differs at rest from people in general is taken off their measures."""
 
-_MEASURES = tuple(field.name for field in fields(FaceMeasures))
-_ASYMMETRY = _MEASURES.index('corner_asymmetry')
+_ASYMMETRY = FaceMeasures._fields.index('corner_asymmetry')
 
-FEATURES = (*(f'fer_{EXPRESSIONS[index]}' for index in CLASSES), *_MEASURES, 'yaw', 'pitch')
+FEATURES = (
+    *(f'fer_{EXPRESSIONS[index]}' for index in CLASSES),
+    *FaceMeasures._fields,
+    'yaw',
+    'pitch',
+)
 """What the layer is given, in order; asymmetry and yaw without their sign."""
 
 
@@ -103,7 +106,7 @@ def features(
         as far as it is known; None: nothing is.
     :returns: (24,) by the order of :data:`FEATURES`.
     """
-    measures = np.array([getattr(face.measures, name) for name in _MEASURES])
+    measures = np.array(face.measures)
     if offset is not None:
         measures -= OWN_SHARE * offset
     measures[_ASYMMETRY] = abs(measures[_ASYMMETRY])

@@ -46,6 +46,8 @@ CROP_SCALE = 1.05
 MIN_LOG = math.log(1e-4)
 """The network is often far too sure; smaller probabilities say nothing more."""
 
+_LEAST = math.exp(MIN_LOG)
+
 _MAX_BATCH = 8
 """Crops that are run at once; more are run in several batches."""
 
@@ -129,11 +131,15 @@ class Fer:
                 crops[index] = crop
         if not crops:
             return result
-        both = np.stack([side for crop in crops.values() for side in (crop, crop[:, ::-1])])
+        both = np.empty((2 * len(crops), INPUT_SIZE_PX, INPUT_SIZE_PX, 1), np.uint8)
+        both[::2] = list(crops.values())
+        both[1::2] = both[::2, :, ::-1]
         begins = range(0, len(both), self._max_batch)
         found = np.concatenate([self._infer(both[i : i + self._max_batch]) for i in begins])
-        logs = np.log(np.maximum(found.astype(np.float64), math.exp(MIN_LOG)))
-        result[list(crops)] = logs.reshape(-1, 2, len(CLASSES)).mean(axis=1)
+        for index, two in zip(crops, found.reshape(-1, 2, len(CLASSES))):
+            if math.isfinite(np.vdot(two, two)):  # then all are
+                first, second = np.log(np.maximum(two, _LEAST, dtype=np.float64))
+                result[index] = 0.5 * (first + second)
         return result
 
     def _infer(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -144,5 +150,4 @@ class Fer:
                 f'{self.engine}: expected probabilities{list(expected)}, got'
                 f' {list(probabilities.shape)}'
             )
-        finite = np.isfinite(probabilities).all(axis=1, keepdims=True)
-        return np.where(finite, probabilities, np.float32(np.nan))
+        return probabilities

@@ -197,32 +197,32 @@ class EmotionObserver:
             at each ``max_rate_hz`` times a second), or where the image is not at hand.
         :raises InferenceError: when the engine fails.
         """
-        seen = replace(seen, stamp_s=self._people.advance(seen.stamp_s))
+        stamp_s = self._people.advance(seen.stamp_s)
         if self.stream.anew:
             for person in self._people:
                 person.limit.reset()
         people = [(face, self._people.see(face.face_id, face.tracked_s)) for face in seen.faces]
         if self.network is None:
             estimates: Sequence[EmotionEstimate] = [
-                self._read_landmarks(face, person, seen.stamp_s) for face, person in people
+                self._read_landmarks(face, person, stamp_s) for face, person in people
             ]
         else:
             # each at its own time: faces that take turns are not in every image
-            people = [(face, one) for face, one in people if one.limit.is_due(seen.stamp_s)]
+            people = [(face, one) for face, one in people if one.limit.is_due(stamp_s)]
             image = look() if people else None
             if image is None:
                 self.without_image += bool(people)
                 return []
             faces = [face for face, _ in people]
             for _, person in people:
-                person.limit.take(seen.stamp_s, self.settings.max_rate_hz)
+                person.limit.take(stamp_s, self.settings.max_rate_hz)
             if isinstance(self.network, LearnedExpression):
                 learners = [person.neutral for _, person in people]
-                estimates = self.network.run(image, faces, learners, seen.stamp_s)
+                estimates = self.network.run(image, faces, learners, stamp_s)
             else:
                 estimates = self.network.run(image, faces)
         return [
-            EmotionReading(face, self._finish(face, person, estimate, seen.stamp_s))
+            EmotionReading(face, self._finish(face, person, estimate, stamp_s))
             for (face, person), estimate in zip(people, estimates)
         ]
 

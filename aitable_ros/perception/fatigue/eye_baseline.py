@@ -19,8 +19,6 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-import numpy as np
-
 from aitable_ros.perception.maths.settings import Settings, setting
 
 _BINS = 160
@@ -35,6 +33,9 @@ _KEPT_BLINKS = 16
 _KEPT_SAMPLES = 64
 _FLOOR_SHARE = 0.4
 _FLOOR_QUANTILE = 0.4
+
+_MAX_UNIT = 1e6
+_ROUNDING = 1e-9
 
 
 CLOSED_OPENNESS = 0.2
@@ -141,9 +142,7 @@ class EyeBaseline:
     def reset(self) -> None:
         """Forget the person."""
         count = 2 * _PITCH_BINS + 1
-        self._weights = np.zeros((count, _BINS))
-        self._bin_observed_s = [0.0] * count
-        self._bin_open_ear = [math.nan] * count
+        self._seen = [_FadingPercentile(self.settings) for _ in range(count)]
         self._open_ear: float | None = math.nan
         self._observed_s = 0.0
         self._last_s = math.nan
@@ -187,7 +186,7 @@ class EyeBaseline:
                 self.reset()
                 self._last_s = stamp_s
                 return True
-            openness = self.openness(ear, pitch_rad)
+            openness = self._openness(ear, open_ear)
             if self._is_foreign(stamp_s, ear, pitch_rad, yaw_rad, openness, weight_s):
                 self.reset()
                 self._last_s = stamp_s
@@ -196,13 +195,8 @@ class EyeBaseline:
             # a closing eye tells nothing about the open one
             if openness <= settings.learn_openness:
                 return False
-        i = self._bin(pitch_rad)
-        weights = self._weights[i]
-        weights *= math.exp(-weight_s / settings.memory_s)
-        weights[min(int(ear / _BIN_EAR), _BINS - 1)] += weight_s
-        self._bin_observed_s[i] += weight_s
+        self._seen[self._bin(pitch_rad)].add(ear, weight_s)
         self._observed_s += weight_s
-        self._bin_open_ear[i] = _percentile(weights, settings.percentile)
         self._open_ear = None
         return False
 
@@ -246,7 +240,9 @@ class EyeBaseline:
         """
         if math.isnan(ear) or not self.calibrated:
             return math.nan
-        open_ear = self.open_ear_at(0.0 if math.isnan(pitch_rad) else pitch_rad)
+        return self._openness(ear, self.open_ear_at(0.0 if math.isnan(pitch_rad) else pitch_rad))
+
+    def _openness(self, ear: float, open_ear: float) -> float:
         closed_ear = self._closed_ratio * open_ear
         return min(max((ear - closed_ear) / (open_ear - closed_ear), 0.0), 1.0)
 
@@ -263,15 +259,15 @@ class EyeBaseline:
         return min(max(steps, -_PITCH_BINS), _PITCH_BINS) + _PITCH_BINS
 
     def _bin_reference(self, i: int) -> float:
-        if self._bin_observed_s[i] >= self.settings.min_observed_s:
-            return self._bin_open_ear[i]
-        seen = [k for k, seen_s in enumerate(self._bin_observed_s) if seen_s > 0]
+        min_s = self.settings.min_observed_s
+        if self._seen[i].observed_s >= min_s:
+            return self._seen[i].ear
+        seen = [k for k, one in enumerate(self._seen) if one.observed_s > 0]
         if not seen:
             return math.nan
-        min_s = self.settings.min_observed_s
-        nearest = max(seen, key=lambda k: (self._bin_observed_s[k] >= min_s, -abs(k - i)))
+        nearest = max(seen, key=lambda k: (self._seen[k].observed_s >= min_s, -abs(k - i)))
         usual = [self._usual_share((k - _PITCH_BINS) * _PITCH_STEP_RAD) for k in (i, nearest)]
-        return self._bin_open_ear[nearest] * usual[0] / usual[1]
+        return self._seen[nearest].ear * usual[0] / usual[1]
 
     def _follow_dip(self, stamp_s: float, ear: float, openness: float, open_ear: float) -> None:
         """Learn the closed reference from dips of the openness: blinks, mostly."""
@@ -334,11 +330,54 @@ class EyeBaseline:
         self._closed_ratio = min(max(ratio, lower), upper)
 
 
-def _percentile(weights: np.ndarray, percent: float) -> float:
-    """Give the EAR below which this share of the weight lies; even within each bin."""
-    cumulative = np.cumsum(weights)
-    target = float(cumulative[-1]) * percent / 100
-    i = min(int(np.searchsorted(cumulative, target)), _BINS - 1)
-    weight = float(weights[i])
-    within = 1.0 - (float(cumulative[i]) - target) / weight if weight > 0 else 0.5
-    return (i + min(max(within, 0.0), 1.0)) * _BIN_EAR
+class _FadingPercentile:
+    """
+    A percentile of what was seen, even within each bin of a histogram that fades.
+
+    It moves by few bins from sample to sample, so it is followed rather than looked for, and new
+    samples weigh more instead of old ones less: a sample touches a few numbers, not all bins.
+
+    :param settings: which percentile, and how fast it fades.
+    """
+
+    def __init__(self, settings: BaselineSettings) -> None:
+        # of sums that were added up in another order: all of it is not beyond the topmost sample
+        self._share = settings.percentile / 100 - _ROUNDING
+        self._memory_s = settings.memory_s
+        self._weights = [0.0] * _BINS
+        self._unit = 1.0  # what a second weighs now
+        self._total = self._below = 0.0  # in all bins, in those below the percentile's
+        self._at = 0
+        self.observed_s = 0.0
+        self.ear = math.nan
+
+    def add(self, ear: float, weight_s: float) -> None:
+        """Take a sample that stands for so long."""
+        weights = self._weights
+        self._unit *= math.exp(weight_s / self._memory_s)
+        i, weight = min(int(ear / _BIN_EAR), _BINS - 1), weight_s * self._unit
+        weights[i] += weight
+        self._total += weight
+        self.observed_s += weight_s
+        if i < self._at:
+            self._below += weight
+        if self._unit > _MAX_UNIT:
+            self._weigh_anew()
+        target = self._share * self._total
+        i, below = self._at, self._below
+        while i > 0 and below >= target:
+            i -= 1
+            below -= weights[i]
+        while i < _BINS - 1 and below + weights[i] < target:
+            below += weights[i]
+            i += 1
+        self._at, self._below = i, below
+        within = (target - below) / weights[i] if weights[i] > 0 else 0.5
+        self.ear = (i + min(max(within, 0.0), 1.0)) * _BIN_EAR
+
+    def _weigh_anew(self) -> None:
+        """Keep the numbers small, and end their rounding errors."""
+        self._weights = [weight / self._unit for weight in self._weights]
+        self._unit = 1.0
+        self._total = sum(self._weights)
+        self._below = sum(self._weights[: self._at])

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +26,12 @@ _EYE_ROWS = np.array(RIGHT_EYE_EAR + LEFT_EYE_EAR)
 _LIP_ROWS = np.array(INNER_LIPS)
 
 
-@dataclass(frozen=True)
-class EyeAspectRatios:
+class EyeAspectRatios(NamedTuple):
     """
     The eye aspect ratios (EAR) of one face in one image.
 
-    :param left: of the subject's left eye; NaN: not measurable.
-    :param right: of the subject's right eye; NaN: not measurable.
+    :ivar left: of the subject's left eye; NaN: not measurable.
+    :ivar right: of the subject's right eye; NaN: not measurable.
     """
 
     left: float

@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from aitable_ros.perception.fatigue.perclos import PerclosValue
 from aitable_ros.perception.maths.settings import Settings, setting
@@ -93,20 +94,19 @@ class LevelSettings(Settings):
             raise ValueError(f'need microsleep_s <= asleep_s: {self}')
 
 
-@dataclass(frozen=True)
-class FatigueSigns:
+class FatigueSigns(NamedTuple):
     """
     What the rule looks at.
 
-    :param unseen_s: for how long the eyes have not been measured [s]; 0: they are now.
-    :param unseen_why: what keeps them from being measured, for people; empty: nothing.
-    :param calibrated: whether the person's open eyes are known.
-    :param perclos: of the sliding window.
-    :param closure_s: how long the eyes have been closed now [s], yawns not counted; NaN: unknown.
-    :param microsleeps: how many within the event window.
-    :param long_closures: how many within the event window.
-    :param yawns: how many within the event window.
-    :param nods: how many within the event window.
+    :ivar unseen_s: for how long the eyes have not been measured [s]; 0: they are now.
+    :ivar unseen_why: what keeps them from being measured, for people; empty: nothing.
+    :ivar calibrated: whether the person's open eyes are known.
+    :ivar perclos: of the sliding window.
+    :ivar closure_s: how long the eyes have been closed now [s], yawns not counted; NaN: unknown.
+    :ivar microsleeps: how many within the event window.
+    :ivar long_closures: how many within the event window.
+    :ivar yawns: how many within the event window.
+    :ivar nods: how many within the event window.
     """
 
     unseen_s: float
@@ -189,7 +189,6 @@ class LevelRule:
         enough = perclos.valid and perclos.observed_s >= min(
             settings.min_observed_s, perclos.window_s
         )
-        minutes = f'{settings.event_window_s / 60:g} min'
         for level, threshold, counts in (
             (
                 FatigueLevel.SEVERE,
@@ -217,7 +216,7 @@ class LevelRule:
             for count, limit, name in counts:
                 if 0 < limit <= count:
                     name = name if count != 1 else name[:-1]
-                    return level, f'{count} {name} in {minutes}'
+                    return level, f'{count} {name} in {settings.event_window_s / 60:g} min'
         if not enough:
             return (
                 FatigueLevel.UNKNOWN,

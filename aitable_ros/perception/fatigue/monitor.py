@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from aitable_ros.perception.events import EventKind
 from aitable_ros.perception.faces.face_views import View
@@ -65,65 +66,63 @@ class FatigueSettings:
     level: LevelSettings = field(default_factory=LevelSettings)
 
 
-@dataclass(frozen=True)
-class FatigueSample:
+class FatigueSample(NamedTuple):
     """
     What one image showed of one face. NaN: not measured.
 
-    :param left_ear: eye aspect ratio of the subject's left eye.
-    :param right_ear: and of the right eye.
-    :param mar: mouth aspect ratio.
-    :param view: how the face is seen; decides whether the ratios are to be believed.
-    :param head_pitch_rad: pitch of the head, down is positive, for finding nods [rad]; NaN: not
+    :ivar left_ear: eye aspect ratio of the subject's left eye.
+    :ivar right_ear: and of the right eye.
+    :ivar mar: mouth aspect ratio.
+    :ivar view: how the face is seen; decides whether the ratios are to be believed.
+    :ivar head_pitch_rad: pitch of the head, down is positive, for finding nods [rad]; NaN: not
         measured. ``view`` has the angles to the line of sight, which decide what can be seen.
     """
 
     left_ear: float
     right_ear: float
     mar: float = math.nan
-    view: FaceView = field(default_factory=FaceView)
+    view: FaceView = FaceView()
     head_pitch_rad: float = math.nan
 
 
-@dataclass(frozen=True)
-class FatigueState:
+class FatigueState(NamedTuple):
     """
     What is known about a person after one sample. NaN: not measured or not valid yet.
 
-    :param visibility: what the image could tell.
-    :param left_ear: EAR of the left eye; NaN unless MEASURED.
-    :param right_ear: EAR of the right eye.
-    :param left_openness: 0 closed .. 1 the person's own open eye.
-    :param right_openness: the same for the right eye.
-    :param openness: of both eyes together, see :meth:`ClosureDetector.both`.
-    :param eye_state: both eyes together.
-    :param calibrated: whether the open-eye baselines can be trusted.
-    :param left_ear_baseline: open-eye EAR of an upright head; NaN before the first sample.
-    :param right_ear_baseline: the same for the right eye.
-    :param perclos: the sliding window.
-    :param closure_duration_s: how long the eyes have been closed now [s]; 0: open.
-    :param closure_truncated: the closure began unseen, the duration is a lower bound.
-    :param blinks_valid: whether samples come often enough to see blinks.
-    :param blink_count: blinks since the person appeared.
-    :param blink_rate: blinks per minute of time in the window in which they were valid.
-    :param last_blink_duration_s: of the last one [s].
-    :param mean_blink_duration_s: over the window [s].
-    :param last_blink_amplitude: drop of openness of the last blink.
-    :param long_closure_count: since the person appeared; counted while they last.
-    :param microsleep_count: the same; closures during a yawn do not count.
-    :param mar: mouth aspect ratio; NaN while the mouth is not seen well enough.
-    :param yawning: whether a yawn is going on.
-    :param yawn_duration_s: how long the current or last yawn lasted [s].
-    :param yawn_count: yawns since the person appeared; counted when they end.
-    :param yawn_rate: yawns per minute of observed time in their window.
-    :param nod_count: nods since the person appeared; counted when they end.
-    :param level: the verdict.
-    :param level_reason: which line of the rule decided, for people.
-    :param ended_blink: the blink that was found with this sample.
-    :param ended_closure: the closure that ended with this sample.
-    :param ended_yawn: the yawn that ended with this sample.
-    :param ended_nod: the nod that ended with this sample.
-    :param ended_closure_kind: what the closure that ended last was counted as.
+    :ivar visibility: what the image could tell.
+    :ivar left_ear: EAR of the left eye; NaN unless MEASURED.
+    :ivar right_ear: EAR of the right eye.
+    :ivar left_openness: 0 closed .. 1 the person's own open eye.
+    :ivar right_openness: the same for the right eye.
+    :ivar openness: of both eyes together, see :meth:`ClosureDetector.both`.
+    :ivar eye_state: both eyes together.
+    :ivar calibrated: whether the open-eye baselines can be trusted.
+    :ivar left_ear_baseline: open-eye EAR of an upright head; NaN before the first sample.
+    :ivar right_ear_baseline: the same for the right eye.
+    :ivar perclos: the sliding window.
+    :ivar closure_duration_s: how long the eyes have been closed now [s]; 0: open.
+    :ivar closure_truncated: the closure began unseen, the duration is a lower bound.
+    :ivar blinks_valid: whether samples come often enough to see blinks.
+    :ivar blink_count: blinks since the person appeared.
+    :ivar blink_rate: blinks per minute of time in the window in which they were valid.
+    :ivar last_blink_duration_s: of the last one [s].
+    :ivar mean_blink_duration_s: over the window [s].
+    :ivar last_blink_amplitude: drop of openness of the last blink.
+    :ivar long_closure_count: since the person appeared; counted while they last.
+    :ivar microsleep_count: the same; closures during a yawn do not count.
+    :ivar mar: mouth aspect ratio; NaN while the mouth is not seen well enough.
+    :ivar yawning: whether a yawn is going on.
+    :ivar yawn_duration_s: how long the current or last yawn lasted [s].
+    :ivar yawn_count: yawns since the person appeared; counted when they end.
+    :ivar yawn_rate: yawns per minute of observed time in their window.
+    :ivar nod_count: nods since the person appeared; counted when they end.
+    :ivar level: the verdict.
+    :ivar level_reason: which line of the rule decided, for people.
+    :ivar ended_blink: the blink that was found with this sample.
+    :ivar ended_closure: the closure that ended with this sample.
+    :ivar ended_yawn: the yawn that ended with this sample.
+    :ivar ended_nod: the nod that ended with this sample.
+    :ivar ended_closure_kind: what the closure that ended last was counted as.
     """
 
     visibility: Visibility
@@ -262,17 +261,8 @@ class FatigueMonitor:
         ended_yawn = self._yawns.update(stamp_s, _checked(mar))
         left, right, both, ended_closure = self._update_eyes(stamp_s, left_ear, right_ear, view)
         ended_nod = self._nods.update(stamp_s, sample.head_pitch_rad, both)
-        counts = (
-            self._closures.microsleep_count,
-            self._closures.long_closure_count,
-            self._yawns.yawn_count,
-            self._nods.count,
-        )
-        since_s = stamp_s - self.settings.level.event_window_s
-        recent = {
-            name: self._counted[name].update(stamp_s, count, since_s)
-            for name, count in zip(_COUNTED, counts)
-        }
+        closures = self._closures
+        counted, since_s = self._counted, stamp_s - self.settings.level.event_window_s
         perclos = self._perclos.value()
         calibrated = (self._left.calibrated and self._right.calibrated) or self._alone(stamp_s)
         level = self._rule.update(
@@ -282,11 +272,17 @@ class FatigueMonitor:
                 unseen_why=_UNSEEN[visibility],
                 calibrated=calibrated,
                 perclos=perclos,
-                closure_s=self._closures.unexcused_duration_s,
-                **recent,
+                closure_s=closures.unexcused_duration_s,
+                microsleeps=counted['microsleeps'].update(
+                    stamp_s, closures.microsleep_count, since_s
+                ),
+                long_closures=counted['long_closures'].update(
+                    stamp_s, closures.long_closure_count, since_s
+                ),
+                yawns=counted['yawns'].update(stamp_s, self._yawns.yawn_count, since_s),
+                nods=counted['nods'].update(stamp_s, self._nods.count, since_s),
             ),
         )
-        closures = self._closures
         blinks = closures.recent_blinks(stamp_s)
         last = closures.last_blink
         blinked = closures.blink_count > blinks_before
@@ -334,11 +330,9 @@ class FatigueMonitor:
         self, stamp_s: float, left_ear: float, right_ear: float, view: FaceView
     ) -> tuple[float, float, float, Event | None]:
         pitch_rad = view.pitch_rad
-        restarted = [
-            eye.update(stamp_s, ear, pitch_rad, view.yaw_rad)
-            for eye, ear in ((self._left, left_ear), (self._right, right_ear))
-        ]
-        if any(restarted):
+        restarted = self._left.update(stamp_s, left_ear, pitch_rad, view.yaw_rad)
+        restarted |= self._right.update(stamp_s, right_ear, pitch_rad, view.yaw_rad)
+        if restarted:
             # what was measured with a wrong reference is wrong, and perhaps somebody else's
             self._closures.reset()
             self._perclos.reset()
@@ -389,9 +383,9 @@ class _Counted:
 
     def update(self, stamp_s: float, total: int, since_s: float) -> int:
         """Take in what the count is now, and count the events since then."""
-        for _ in range(min(total - self.total, _MAX_KEPT_EVENTS)):
-            self._stamps_s.append(stamp_s)
-        self.total = total
+        if total != self.total:
+            self._stamps_s.extend([stamp_s] * min(total - self.total, _MAX_KEPT_EVENTS))
+            self.total = total
         while self._stamps_s and self._stamps_s[0] < since_s:
             self._stamps_s.popleft()
         return len(self._stamps_s)

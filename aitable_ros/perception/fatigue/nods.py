@@ -29,6 +29,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from aitable_ros.perception.fatigue.events import Event
 from aitable_ros.perception.maths.settings import Settings, setting
@@ -68,8 +69,7 @@ class NodSettings(Settings):
     max_gap_s: float = setting(0.5, 0.05, 5.0)
 
 
-@dataclass(frozen=True)
-class _Sample:
+class _Sample(NamedTuple):
     stamp_s: float
     pitch_rad: float
     openness: float
@@ -113,7 +113,11 @@ class NodDetector:
         cut = self._cut_at_gap(stamp_s)
         if not math.isfinite(pitch_rad):
             return cut
-        self._samples.append(_Sample(stamp_s, pitch_rad, openness))
+        sample = _Sample(stamp_s, pitch_rad, openness)
+        self._samples.append(sample)
+        while self._uprights and self._uprights[-1].pitch_rad >= pitch_rad:
+            self._uprights.pop()
+        self._uprights.append(sample)
         oldest_s = stamp_s - self.settings.max_fall_s - self.settings.lead_s
         while self._samples[0].stamp_s < oldest_s:
             self._samples.popleft()
@@ -124,6 +128,8 @@ class NodDetector:
 
     def _clear(self) -> None:
         self._samples: deque[_Sample] = deque(maxlen=_MAX_SAMPLES)
+        # Those after which nobody was as upright any more: the first is the most upright.
+        self._uprights: deque[_Sample] = deque(maxlen=_MAX_SAMPLES)
         self._fall: _Fall | None = None
         self._armed_s = -math.inf
 
@@ -139,13 +145,14 @@ class NodDetector:
         settings = self.settings
         now = self._samples[-1]
         since_s = max(now.stamp_s - settings.max_fall_s, self._armed_s)
-        recent = [sample for sample in self._samples if sample.stamp_s >= since_s]
-        upright_rad = min(sample.pitch_rad for sample in recent)
+        while self._uprights[0].stamp_s < since_s:
+            self._uprights.popleft()
+        upright_rad = self._uprights[0].pitch_rad
         drop_rad = now.pitch_rad - upright_rad
         if drop_rad < settings.min_drop_rad:
             return
         still_rad = upright_rad + _FALL_START_SHARE * drop_rad
-        start_s = max(sample.stamp_s for sample in recent if sample.pitch_rad <= still_rad)
+        start_s = max(one.stamp_s for one in self._uprights if one.pitch_rad <= still_rad)
         observed_s, drooping_s = self._eyes(start_s - settings.lead_s)
         drowsy = (
             observed_s > 0.0

@@ -236,7 +236,7 @@ class FatigueObserver:
         :returns: one reading per face.
         :raises ValueError: when the stamp is not finite.
         """
-        seen = replace(seen, stamp_s=self._people.advance(seen.stamp_s))
+        stamp_s = self._people.advance(seen.stamp_s)
         measured = [face.landmarks_px for face in seen.faces if face.landmarks_px is not None]
         if measured and are_refined(measured[0]) != self.refined:
             self.refined = not self.refined
@@ -245,8 +245,8 @@ class FatigueObserver:
         here = {face.face_id for face in (*seen.faces, *seen.waiting)}
         for face_id, person in self._people.items():
             if face_id not in here:
-                self._tell(face_id, person.monitor, seen.stamp_s, _NO_FACE)
-        return [self._read(face, seen, intrinsics) for face in seen.faces]
+                self._tell(face_id, person.monitor, stamp_s, _NO_FACE)
+        return [self._read(face, stamp_s, seen, intrinsics) for face in seen.faces]
 
     def observe_still(self, seen: SeenFaces) -> list[FatigueReading]:
         """Measure the faces of a picture that belongs to no stream: nothing is known of before."""
@@ -274,15 +274,20 @@ class FatigueObserver:
         return _Person(FatigueMonitor(self._of_eyes), HeadPoseTracker(self.settings.head))
 
     def _read(
-        self, face: TrackedFace, seen: SeenFaces, intrinsics: CameraIntrinsics | None
+        self,
+        face: TrackedFace,
+        stamp_s: float,
+        seen: SeenFaces,
+        intrinsics: CameraIntrinsics | None,
     ) -> FatigueReading:
         person = self._people.see(face.face_id, face.tracked_s)
         landmarks = face.landmarks_px
-        if landmarks is not None and not np.isfinite(landmarks).all():
+        # the sum of their squares is finite only if all are: a fifth of asking each
+        if landmarks is not None and not math.isfinite(np.vdot(landmarks, landmarks)):
             landmarks = None
         pose = None
         if min(seen.size_px) > 0:
-            pose = person.head.update(seen.stamp_s, landmarks, seen.size_px, intrinsics)
+            pose = person.head.update(stamp_s, landmarks, seen.size_px, intrinsics)
         right_eye, left_eye = face.keypoints_px[:2].tolist()
         view = FaceView(
             presence=face.presence if landmarks is not None else math.nan,
@@ -299,5 +304,5 @@ class FatigueObserver:
             view=view,
             head_pitch_rad=pose.pitch_rad if pose else math.nan,
         )
-        state = self._tell(face.face_id, person.monitor, seen.stamp_s, sample)
+        state = self._tell(face.face_id, person.monitor, stamp_s, sample)
         return FatigueReading(face, state, pose, seen.backend)

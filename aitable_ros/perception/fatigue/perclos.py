@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aitable_ros.perception.maths.settings import Settings, setting
 from aitable_ros.perception.maths.sliding_window import SlidingSums
@@ -52,19 +53,18 @@ class PerclosSettings(Settings):
             raise ValueError(f'need min_observed_s <= window_s: {self}')
 
 
-@dataclass(frozen=True)
-class PerclosValue:
+class PerclosValue(NamedTuple):
     """
     PERCLOS over one window. The shares are NaN while not valid.
 
-    :param p80: share of observed time with closure >= 0.8, 0..1.
-    :param p70: the same for 0.7.
-    :param em: mean square of closure.
-    :param long: p80 counting only what belongs to a long closure; at most p80.
-    :param valid: enough was observed.
-    :param window_s: length of the window [s].
-    :param observed_s: observed time within the window [s].
-    :param coverage: observed share of the time since the first sample, at most the window.
+    :ivar p80: share of observed time with closure >= 0.8, 0..1.
+    :ivar p70: the same for 0.7.
+    :ivar em: mean square of closure.
+    :ivar long: p80 counting only what belongs to a long closure; at most p80.
+    :ivar valid: enough was observed.
+    :ivar window_s: length of the window [s].
+    :ivar observed_s: observed time within the window [s].
+    :ivar coverage: observed share of the time since the first sample, at most the window.
     """
 
     p80: float
@@ -135,7 +135,7 @@ class Perclos:
         if math.isnan(now_s):
             observed_s = p80_s = p70_s = em_s = long_s = elapsed_s = 0.0
         else:
-            observed_s, p80_s, p70_s, em_s = (max(x, 0.0) for x in self._sums.sums(now_s))
+            observed_s, p80_s, p70_s, em_s = [max(x, 0.0) for x in self._sums.sums(now_s)]
             long_s = max(self._long.sums(now_s)[0], 0.0)
             elapsed_s = min(now_s - self._first_s, settings.window_s)
         coverage = min(observed_s / elapsed_s, 1.0) if elapsed_s > 0 else 0.0

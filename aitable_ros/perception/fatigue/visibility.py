@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from aitable_ros.perception.faces.face_views import FaceViews, View
 from aitable_ros.perception.maths.settings import Settings, setting
@@ -78,24 +79,23 @@ class VisibilitySettings(Settings):
             raise ValueError(f'need angle_margin_rad below every limit of an angle: {self}')
 
 
-@dataclass(frozen=True)
-class FaceView:
+class FaceView(NamedTuple):
     """
     How a face is seen in one image.
 
-    :param presence: how sure the landmark network is that there is a face, 0..1; NaN: there are
+    :ivar presence: how sure the landmark network is that there is a face, 0..1; NaN: there are
         no landmarks.
-    :param eye_distance_px: between the middles of the eyes [pixels]; NaN: not checked.
-    :param yaw_rad: of the head, 0 facing the camera [rad]; NaN: unknown, not checked.
-    :param pitch_rad: of the head, down is positive [rad]; NaN: unknown, not checked.
-    :param parts: what the image shows of eyes and mouth.
+    :ivar eye_distance_px: between the middles of the eyes [pixels]; NaN: not checked.
+    :ivar yaw_rad: of the head, 0 facing the camera [rad]; NaN: unknown, not checked.
+    :ivar pitch_rad: of the head, down is positive [rad]; NaN: unknown, not checked.
+    :ivar parts: what the image shows of eyes and mouth.
     """
 
     presence: float = 1.0
     eye_distance_px: float = math.nan
     yaw_rad: float = math.nan
     pitch_rad: float = math.nan
-    parts: FaceViews = FaceViews()  # noqa: RUF009 (frozen)
+    parts: FaceViews = FaceViews()
 
 
 class VisibilityGate:

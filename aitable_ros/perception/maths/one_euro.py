@@ -26,6 +26,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import sub
 from typing import Generic, TypeVar, cast
 
 from aitable_ros.perception.maths import rotation
@@ -84,7 +85,7 @@ class _OneEuroFilter(ABC, Generic[T]):
         self._last_s = math.nan
         self._input: T | None = None
         self._output: T | None = None
-        self._speed: tuple[float, ...] = ()
+        self._speed: Sequence[float] = ()
 
     def update(self, stamp_s: float, values: Sequence[float]) -> T:
         """
@@ -105,7 +106,7 @@ class _OneEuroFilter(ABC, Generic[T]):
         interval_s = stamp_s - self._last_s
         if interval_s < 0.0:
             self.reset()
-        if not all(map(math.isfinite, values)):
+        if not math.isfinite(sum(values)):  # only if all are
             return cast(T, (math.nan,) * len(values))
         if interval_s > self._max_gap_s:
             self.reset()
@@ -118,10 +119,10 @@ class _OneEuroFilter(ABC, Generic[T]):
             settings = self.settings
             way = self._way(self._input, new)
             share = smoothing_factor(settings.derivative_cutoff_hz, interval_s)
-            self._speed = tuple(
+            self._speed = [
                 speed + share * (step / interval_s - speed)
                 for speed, step in zip(self._speed or (0.0,) * len(way), way)
-            )
+            ]
             cutoff_hz = settings.min_cutoff_hz + settings.beta * math.hypot(*self._speed)
             share = smoothing_factor(cutoff_hz, interval_s)
             self._output = self._moved(self._output, new, share)
@@ -136,7 +137,7 @@ class _OneEuroFilter(ABC, Generic[T]):
 
     @staticmethod
     @abstractmethod
-    def _way(before: T, after: T) -> tuple[float, ...]:
+    def _way(before: T, after: T) -> Sequence[float]:
         """Return the way from one value to another, in units of speed times seconds."""
 
     @staticmethod
@@ -158,14 +159,14 @@ class VectorOneEuroFilter(_OneEuroFilter[tuple[float, ...]]):
         return tuple(map(float, values))
 
     @staticmethod
-    def _way(before: tuple[float, ...], after: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple(b - a for a, b in zip(before, after))
+    def _way(before: tuple[float, ...], after: tuple[float, ...]) -> Sequence[float]:
+        return list(map(sub, after, before))
 
     @staticmethod
     def _moved(
         output: tuple[float, ...], new: tuple[float, ...], share: float
     ) -> tuple[float, ...]:
-        return tuple(last + share * (value - last) for last, value in zip(output, new))
+        return tuple([last + share * (value - last) for last, value in zip(output, new)])
 
 
 class QuaternionOneEuroFilter(_OneEuroFilter[Quaternion]):

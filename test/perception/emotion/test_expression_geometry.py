@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 
@@ -259,11 +258,11 @@ def test_irises_after_the_mesh_are_ignored():
 
 
 def test_a_persons_own_neutral_face_makes_slight_expressions_visible():
-    own = {}
     resting = measure_face(frontalise(to_image(NEUTRAL_SHAPE)))
-    for field in dataclasses.fields(resting):
-        value = getattr(resting, field.name)
-        own[field.name] = NeutralBand(value - 0.004, value + 0.004)
+    own = {
+        name: NeutralBand(value - 0.004, value + 0.004)
+        for name, value in resting._asdict().items()
+    }
     landmarks = to_image(smile(0.35))
     geometry = GeometryExpression()
     assert geometry.estimate_face(frontalise(landmarks)).expression == NEUTRAL

@@ -20,4 +20,6 @@ def test_the_pose_is_measured():
     assert face.turn_rad == pytest.approx(math.acos(math.cos(0.4) * math.cos(0.2)), abs=0.02)
     assert face.eye_span_px == pytest.approx(70.0, rel=0.01)
     assert face.residual < 0.005
-    np.testing.assert_allclose(face.points, NEUTRAL_SHAPE, atol=0.005)
+    np.testing.assert_allclose(
+        list(face.points.values()), NEUTRAL_SHAPE[list(face.points)], atol=0.005
+    )

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 
@@ -29,7 +28,7 @@ AWAKE = FatigueSigns(
 
 
 def verdict(**signs):
-    return LevelRule().update(0.0, replace(AWAKE, **signs))
+    return LevelRule().update(0.0, AWAKE._replace(**signs))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +77,7 @@ def test_the_rule(signs, level):
 )
 def test_the_reason_names_the_sign(signs, text):
     rule = LevelRule()
-    rule.update(0.0, replace(AWAKE, **signs))
+    rule.update(0.0, AWAKE._replace(**signs))
     assert text in rule.reason
 
 
@@ -89,7 +88,7 @@ def levels(rule, signs, seconds, *, start_s):
 def test_a_higher_level_is_taken_at_once_and_a_lower_one_after_a_while():
     rule = LevelRule(LevelSettings(lower_s=15.0))
     levels(rule, AWAKE, 10, start_s=0)
-    tired = replace(AWAKE, perclos=perclos(0.12))
+    tired = AWAKE._replace(perclos=perclos(0.12))
     assert levels(rule, tired, 1, start_s=10)[0] is FatigueLevel.MILD
     recovering = levels(rule, AWAKE, 20, start_s=11)
     assert recovering[149] is FatigueLevel.MILD
@@ -99,19 +98,19 @@ def test_a_higher_level_is_taken_at_once_and_a_lower_one_after_a_while():
 def test_perclos_about_a_threshold_does_not_make_the_level_flicker():
     rule = LevelRule(LevelSettings(lower_s=0.0))
     seen = [
-        rule.update(i / 10, replace(AWAKE, perclos=perclos(0.09 if i % 2 else 0.105)))
+        rule.update(i / 10, AWAKE._replace(perclos=perclos(0.09 if i % 2 else 0.105)))
         for i in range(100)
     ]
     assert set(seen) == {FatigueLevel.MILD}
-    assert rule.update(10.0, replace(AWAKE, perclos=perclos(0.07))) is FatigueLevel.ALERT
+    assert rule.update(10.0, AWAKE._replace(perclos=perclos(0.07))) is FatigueLevel.ALERT
 
 
 def test_sleep_is_left_soon_after_the_eyes_open():
     rule = LevelRule()
     levels(rule, AWAKE, 1, start_s=0)
-    asleep = replace(AWAKE, closure_s=4.0)
+    asleep = AWAKE._replace(closure_s=4.0)
     assert levels(rule, asleep, 1, start_s=1)[-1] is FatigueLevel.ASLEEP
-    after = levels(rule, replace(AWAKE, microsleeps=1), 5, start_s=2)
+    after = levels(rule, AWAKE._replace(microsleeps=1), 5, start_s=2)
     assert after[25] is FatigueLevel.ASLEEP
     assert after[31] is FatigueLevel.MILD
 
@@ -119,14 +118,14 @@ def test_sleep_is_left_soon_after_the_eyes_open():
 def test_a_moment_unseen_changes_nothing():
     rule = LevelRule()
     levels(rule, AWAKE, 1, start_s=0)
-    assert rule.update(3.0, replace(AWAKE, unseen_s=2.0)) is FatigueLevel.ALERT
-    unseen = replace(AWAKE, unseen_s=6.0, unseen_why='no face')
+    assert rule.update(3.0, AWAKE._replace(unseen_s=2.0)) is FatigueLevel.ALERT
+    unseen = AWAKE._replace(unseen_s=6.0, unseen_why='no face')
     assert rule.update(7.0, unseen) is FatigueLevel.UNKNOWN
 
 
 def test_a_line_of_the_rule_can_be_turned_off():
     rule = LevelRule(LevelSettings(mild_yawns=0))
-    assert rule.update(0.0, replace(AWAKE, yawns=9)) is FatigueLevel.ALERT
+    assert rule.update(0.0, AWAKE._replace(yawns=9)) is FatigueLevel.ALERT
 
 
 @pytest.mark.parametrize('settings', [{'mild_perclos': 0.2}, {'asleep_s': 0.5}])

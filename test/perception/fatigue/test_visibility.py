@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 
@@ -28,15 +27,15 @@ def degrees(value):
     [
         (GOOD, Visibility.MEASURED),
         (FaceView(), Visibility.MEASURED),
-        (replace(GOOD, yaw_rad=math.nan, pitch_rad=math.nan), Visibility.MEASURED),
-        (replace(GOOD, presence=math.nan), Visibility.NO_FACE),
-        (replace(GOOD, presence=0.4), Visibility.LOW_PRESENCE),
-        (replace(GOOD, eye_distance_px=15.0), Visibility.TOO_SMALL),
-        (replace(GOOD, yaw_rad=degrees(35)), Visibility.TURNED),
-        (replace(GOOD, yaw_rad=degrees(-35)), Visibility.TURNED),
-        (replace(GOOD, pitch_rad=degrees(35)), Visibility.PITCHED),
-        (replace(GOOD, pitch_rad=degrees(-35)), Visibility.PITCHED),
-        (replace(GOOD, pitch_rad=degrees(20)), Visibility.MEASURED),
+        (GOOD._replace(yaw_rad=math.nan, pitch_rad=math.nan), Visibility.MEASURED),
+        (GOOD._replace(presence=math.nan), Visibility.NO_FACE),
+        (GOOD._replace(presence=0.4), Visibility.LOW_PRESENCE),
+        (GOOD._replace(eye_distance_px=15.0), Visibility.TOO_SMALL),
+        (GOOD._replace(yaw_rad=degrees(35)), Visibility.TURNED),
+        (GOOD._replace(yaw_rad=degrees(-35)), Visibility.TURNED),
+        (GOOD._replace(pitch_rad=degrees(35)), Visibility.PITCHED),
+        (GOOD._replace(pitch_rad=degrees(-35)), Visibility.PITCHED),
+        (GOOD._replace(pitch_rad=degrees(20)), Visibility.MEASURED),
     ],
 )
 def test_verdicts(view, verdict):
@@ -57,7 +56,7 @@ def test_verdicts(view, verdict):
 def test_between_the_limits_the_last_verdict_stands(bad, between, good):
     gate = VisibilityGate()
     seen = [
-        gate.update(replace(GOOD, **change)) is Visibility.MEASURED
+        gate.update(GOOD._replace(**change)) is Visibility.MEASURED
         for change in (between, bad, between, good, between)
     ]
     assert seen == [True, False, False, True, True]

@@ -119,12 +119,14 @@ class NodeDiagnostics:
         return judge(self._measure(self._vitals), self._limits())
 
     def publish(self) -> None:
-        """Publish the node's status, but for one that was destroyed since the timer fired."""
-        if self._node.released:
+        """Note the node's status, and publish it if somebody subscribes."""
+        if self._node.released:  # since the timer fired
             return
         self._rivals = self._node.rivals()
         recent: dict[str, Any] = self._recent.since(self._counts())
         self._vitals = self._measure(replace(self._vitals, **recent))
+        if not self._publisher.get_subscription_count():
+            return  # to make the message is most of the work
         node = self._node
         level, text = judge(self._vitals, self._limits())
         status = DiagnosticStatus(

@@ -143,6 +143,7 @@ class EyeBaseline:
         """Forget the person."""
         count = 2 * _PITCH_BINS + 1
         self._seen = [_FadingPercentile(self.settings) for _ in range(count)]
+        self._references = [(one, 1.0) for one in self._seen]
         self._open_ear: float | None = math.nan
         self._observed_s = 0.0
         self._last_s = math.nan
@@ -195,7 +196,11 @@ class EyeBaseline:
             # a closing eye tells nothing about the open one
             if openness <= settings.learn_openness:
                 return False
-        self._seen[self._bin(pitch_rad)].add(ear, weight_s)
+        seen = self._seen[self._bin(pitch_rad)]
+        before_s = seen.observed_s
+        seen.add(ear, weight_s)
+        if before_s == 0.0 or before_s < settings.min_observed_s <= seen.observed_s:
+            self._find_references()
         self._observed_s += weight_s
         self._open_ear = None
         return False
@@ -259,15 +264,20 @@ class EyeBaseline:
         return min(max(steps, -_PITCH_BINS), _PITCH_BINS) + _PITCH_BINS
 
     def _bin_reference(self, i: int) -> float:
+        seen, share = self._references[i]
+        return seen.ear * share
+
+    def _find_references(self) -> None:
+        """Find the bin that each bin goes by, and what share of that one is usual for it."""
         min_s = self.settings.min_observed_s
-        if self._seen[i].observed_s >= min_s:
-            return self._seen[i].ear
-        seen = [k for k, one in enumerate(self._seen) if one.observed_s > 0]
-        if not seen:
-            return math.nan
-        nearest = max(seen, key=lambda k: (self._seen[k].observed_s >= min_s, -abs(k - i)))
-        usual = [self._usual_share((k - _PITCH_BINS) * _PITCH_STEP_RAD) for k in (i, nearest)]
-        return self._seen[nearest].ear * usual[0] / usual[1]
+        known = [k for k, one in enumerate(self._seen) if one.observed_s > 0]
+        usual = [
+            self._usual_share((k - _PITCH_BINS) * _PITCH_STEP_RAD) for k in range(len(self._seen))
+        ]
+        self._references = []
+        for i in range(len(self._seen)):
+            nearest = max(known, key=lambda k: (self._seen[k].observed_s >= min_s, -abs(k - i)))
+            self._references.append((self._seen[nearest], usual[i] / usual[nearest]))
 
     def _follow_dip(self, stamp_s: float, ear: float, openness: float, open_ear: float) -> None:
         """Learn the closed reference from dips of the openness: blinks, mostly."""

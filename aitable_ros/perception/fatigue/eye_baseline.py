@@ -35,7 +35,6 @@ _FLOOR_SHARE = 0.4
 _FLOOR_QUANTILE = 0.4
 
 _MAX_UNIT = 1e6
-_ROUNDING = 1e-9
 
 
 CLOSED_OPENNESS = 0.2
@@ -351,8 +350,7 @@ class _FadingPercentile:
     """
 
     def __init__(self, settings: BaselineSettings) -> None:
-        # of sums that were added up in another order: all of it is not beyond the topmost sample
-        self._share = settings.percentile / 100 - _ROUNDING
+        self._share = settings.percentile / 100
         self._memory_s = settings.memory_s
         self._weights = [0.0] * _BINS
         self._unit = 1.0  # what a second weighs now
@@ -378,7 +376,8 @@ class _FadingPercentile:
         while i > 0 and below >= target:
             i -= 1
             below -= weights[i]
-        while i < _BINS - 1 and below + weights[i] < target:
+        # All of it is not beyond the topmost sample, however the sums were rounded.
+        while below + weights[i] < target and any(weights[i + 1 :]):
             below += weights[i]
             i += 1
         self._at, self._below = i, below
@@ -387,7 +386,7 @@ class _FadingPercentile:
 
     def _weigh_anew(self) -> None:
         """Keep the numbers small, and end their rounding errors."""
-        self._weights = [weight / self._unit for weight in self._weights]
+        self._weights[:] = [weight / self._unit for weight in self._weights]
         self._unit = 1.0
         self._total = sum(self._weights)
         self._below = sum(self._weights[: self._at])

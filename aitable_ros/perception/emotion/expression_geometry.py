@@ -5,7 +5,7 @@ A facial expression from the shape of the face alone: the stand-in where no netw
 
 Four steps, each deterministic and documented where it stands:
 
-1. :func:`~aitable_ros.perception.emotion.face_measures.frontalise`: the 468 landmarks are turned,
+1. :func:`~aitable_ros.perception.emotion.face_measures.frontalise`: landmarks are turned,
    scaled and shifted in 3-D so that the points which no facial muscle moves (eye corners, nose
    ridge, temples, hairline) fit a neutral face. Roll, yaw, pitch, distance and position drop out.
 2. :func:`~aitable_ros.perception.emotion.face_measures.measure_face`: about a dozen distances in

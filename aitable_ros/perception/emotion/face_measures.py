@@ -111,7 +111,7 @@ def frontalise(landmarks_px: npt.ArrayLike) -> FrontalFace | None:
 
     :param landmarks_px: (468 or more, 3) FaceMesh points: x right, y down [pixels], z in the
         scale of x, smaller is nearer.
-    :returns: the frontal face; None where the points are not finite or have collapsed.
+    :returns: the frontal face; None where points that are looked at are not finite or collapsed.
     :raises ValueError: when the shape is another.
     """
     landmarks = np.asarray(landmarks_px)
@@ -128,7 +128,7 @@ def frontalise(landmarks_px: npt.ArrayLike) -> FrontalFace | None:
     if not scale >= 1e-6:
         return None
     # Normalised before the SVD, so that huge or tiny coordinates cannot overflow. OpenCV's: of
-    # 3 x 3 numbers a tenth of NumPy's time.
+    # 3 x 3 numbers less than half of NumPy's time.
     _, u, vt = cv2.SVDecomp((rigid / spread_px).T @ _RIGID_OFFSETS)
     # The third axes from the others: then it is no mirror image.
     (a1, a2, _), (b1, b2, _), (c1, c2, _) = u.tolist()
@@ -199,7 +199,7 @@ def measure_face(face: FrontalFace) -> FaceMeasures:
     points = face.points
 
     def level(*indices: int) -> float:
-        return sum(points[i][1] for i in indices) / len(indices)
+        return sum([points[i][1] for i in indices]) / len(indices)
 
     def distance(a: int, b: int) -> float:
         return math.dist(points[a], points[b])

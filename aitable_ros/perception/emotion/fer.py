@@ -123,7 +123,8 @@ class Fer:
         """
         check_image(image)
         image = in_rows(image)
-        result = np.full((len(faces), len(CLASSES)), np.nan)
+        result = np.empty((len(faces), len(CLASSES)))
+        result.fill(math.nan)
         crops: dict[int, npt.NDArray[np.uint8]] = {}
         for index, face in enumerate(faces):
             crop = None if face.landmarks_px is None else crop_face(image, face.landmarks_px)

@@ -104,6 +104,7 @@ class ClosureDetector:
         self.microsleep_count = 0
         self.blinks: deque[Event] = deque(maxlen=_MAX_KEPT_BLINKS)
         self.last_blink: Event | None = None
+        self._mean_blink_s: float | None = None
         self._rated.clear()
         self.interrupt()
 
@@ -217,7 +218,16 @@ class ClosureDetector:
         """Give the blinks within the window."""
         while self.blinks and self.blinks[0].end_s < now_s - self.settings.window_s:
             self.blinks.popleft()
+            self._mean_blink_s = None
         return self.blinks
+
+    def mean_blink_s(self, now_s: float) -> float:
+        """Give the mean duration of the blinks within the window [s]; NaN: there are none."""
+        blinks = self.recent_blinks(now_s)
+        if self._mean_blink_s is None:  # it changes with the blinks, not with each image
+            durations_s = [blink.duration_s for blink in blinks]
+            self._mean_blink_s = sum(durations_s) / len(blinks) if blinks else math.nan
+        return self._mean_blink_s
 
     def _closed_until_s(self) -> float:
         return self._seen_s if math.isnan(self._end_s) else self._end_s
@@ -308,6 +318,7 @@ class ClosureDetector:
         self.last_blink = blink
         self.recent_blinks(blink.end_s)
         self.blinks.append(blink)
+        self._mean_blink_s = None
 
     def _cut(self) -> Event | None:
         """End what goes on: nothing was seen for too long."""

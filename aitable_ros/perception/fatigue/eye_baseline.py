@@ -35,7 +35,6 @@ _FLOOR_SHARE = 0.4
 _FLOOR_QUANTILE = 0.4
 
 _MAX_UNIT = 1e6
-_ROUNDING = 1e-9
 
 
 CLOSED_OPENNESS = 0.2
@@ -143,6 +142,7 @@ class EyeBaseline:
         """Forget the person."""
         count = 2 * _PITCH_BINS + 1
         self._seen = [_FadingPercentile(self.settings) for _ in range(count)]
+        self._references = [(one, 1.0) for one in self._seen]
         self._open_ear: float | None = math.nan
         self._observed_s = 0.0
         self._last_s = math.nan
@@ -195,7 +195,11 @@ class EyeBaseline:
             # a closing eye tells nothing about the open one
             if openness <= settings.learn_openness:
                 return False
-        self._seen[self._bin(pitch_rad)].add(ear, weight_s)
+        seen = self._seen[self._bin(pitch_rad)]
+        before_s = seen.observed_s
+        seen.add(ear, weight_s)
+        if before_s == 0.0 or before_s < settings.min_observed_s <= seen.observed_s:
+            self._find_references()
         self._observed_s += weight_s
         self._open_ear = None
         return False
@@ -259,15 +263,20 @@ class EyeBaseline:
         return min(max(steps, -_PITCH_BINS), _PITCH_BINS) + _PITCH_BINS
 
     def _bin_reference(self, i: int) -> float:
+        seen, share = self._references[i]
+        return seen.ear * share
+
+    def _find_references(self) -> None:
+        """Find the bin that each bin goes by, and what share of that one is usual for it."""
         min_s = self.settings.min_observed_s
-        if self._seen[i].observed_s >= min_s:
-            return self._seen[i].ear
-        seen = [k for k, one in enumerate(self._seen) if one.observed_s > 0]
-        if not seen:
-            return math.nan
-        nearest = max(seen, key=lambda k: (self._seen[k].observed_s >= min_s, -abs(k - i)))
-        usual = [self._usual_share((k - _PITCH_BINS) * _PITCH_STEP_RAD) for k in (i, nearest)]
-        return self._seen[nearest].ear * usual[0] / usual[1]
+        known = [k for k, one in enumerate(self._seen) if one.observed_s > 0]
+        usual = [
+            self._usual_share((k - _PITCH_BINS) * _PITCH_STEP_RAD) for k in range(len(self._seen))
+        ]
+        self._references = []
+        for i in range(len(self._seen)):
+            nearest = max(known, key=lambda k: (self._seen[k].observed_s >= min_s, -abs(k - i)))
+            self._references.append((self._seen[nearest], usual[i] / usual[nearest]))
 
     def _follow_dip(self, stamp_s: float, ear: float, openness: float, open_ear: float) -> None:
         """Learn the closed reference from dips of the openness: blinks, mostly."""
@@ -341,8 +350,7 @@ class _FadingPercentile:
     """
 
     def __init__(self, settings: BaselineSettings) -> None:
-        # of sums that were added up in another order: all of it is not beyond the topmost sample
-        self._share = settings.percentile / 100 - _ROUNDING
+        self._share = settings.percentile / 100
         self._memory_s = settings.memory_s
         self._weights = [0.0] * _BINS
         self._unit = 1.0  # what a second weighs now
@@ -368,7 +376,8 @@ class _FadingPercentile:
         while i > 0 and below >= target:
             i -= 1
             below -= weights[i]
-        while i < _BINS - 1 and below + weights[i] < target:
+        # All of it is not beyond the topmost sample, however the sums were rounded.
+        while below + weights[i] < target and any(weights[i + 1 :]):
             below += weights[i]
             i += 1
         self._at, self._below = i, below
@@ -377,7 +386,7 @@ class _FadingPercentile:
 
     def _weigh_anew(self) -> None:
         """Keep the numbers small, and end their rounding errors."""
-        self._weights = [weight / self._unit for weight in self._weights]
+        self._weights[:] = [weight / self._unit for weight in self._weights]
         self._unit = 1.0
         self._total = sum(self._weights)
         self._below = sum(self._weights[: self._at])

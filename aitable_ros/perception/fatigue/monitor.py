@@ -283,7 +283,6 @@ class FatigueMonitor:
                 nods=counted['nods'].update(stamp_s, self._nods.count, since_s),
             ),
         )
-        blinks = closures.recent_blinks(stamp_s)
         last = closures.last_blink
         blinked = closures.blink_count > blinks_before
         self._state = FatigueState(
@@ -304,9 +303,7 @@ class FatigueMonitor:
             blink_count=closures.blink_count,
             blink_rate=closures.blink_rate(stamp_s, self.settings.perclos.min_observed_s),
             last_blink_duration_s=last.duration_s if last else math.nan,
-            mean_blink_duration_s=(
-                sum(blink.duration_s for blink in blinks) / len(blinks) if blinks else math.nan
-            ),
+            mean_blink_duration_s=closures.mean_blink_s(stamp_s),
             last_blink_amplitude=last.size if last else math.nan,
             long_closure_count=closures.long_closure_count,
             microsleep_count=closures.microsleep_count,

@@ -282,7 +282,7 @@ class FatigueObserver:
     ) -> FatigueReading:
         person = self._people.see(face.face_id, face.tracked_s)
         landmarks = face.landmarks_px
-        # the sum of their squares is finite only if all are: a fifth of asking each
+        # the sum of their squares is finite only if all are: half the time of asking each
         if landmarks is not None and not math.isfinite(np.vdot(landmarks, landmarks)):
             landmarks = None
         pose = None

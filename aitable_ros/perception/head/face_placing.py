@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -95,40 +96,19 @@ class FacePlacer:
             np.divide(points_m, points_m[2], out=self._seen)
             np.multiply(self._seen[:, None], self._seen, out=self._products)
             rows = (_COMBINED @ self._terms).reshape(len(_DERIVATIVES), -1)
-            step = _solution((rows @ rows.T).tolist())
-            if step is None:
+            normal = rows @ rows.T
+            solved, step = cv2.solve(normal[:6, :6], normal[:6, 6:], flags=cv2.DECOMP_CHOLESKY)
+            if not solved:
                 return None
-            p, q, r, _, _, z = step
+            (p,), (q,), (r,), (x,), (y,), (z,) = step.tolist()
             angle_rad = math.sqrt(p * p + q * q + r * r)
             if not angle_rad < _MAX_STEP_RAD:
                 return None
             settled = angle_rad < _SETTLED and abs(z) < _SETTLED * placed[3][2]
-            placed = _moved(placed, *step)
+            placed = _moved(placed, p, q, r, x, y, z)
             if settled:
                 return placed
         return None
-
-
-def _solution(normal: list[list[float]]) -> list[float] | None:
-    """Solve the normal equations, their right side last, by Cholesky; None: they are singular."""
-    # plain numbers: a third of what a call of OpenCV or NumPy costs
-    count = len(normal) - 1
-    for i in range(count):
-        row = normal[i]
-        if not row[i] > 0.0:
-            return None
-        for j in range(i + 1, count):
-            below, share = normal[j], row[j] / row[i]
-            for k in range(j, count + 1):
-                below[k] -= share * row[k]
-    solution = [0.0] * count
-    for i in range(count - 1, -1, -1):
-        row = normal[i]
-        rest = row[count]
-        for k in range(i + 1, count):
-            rest -= row[k] * solution[k]
-        solution[i] = rest / row[i]
-    return solution
 
 
 def _moved(placed: Placed, p: float, q: float, r: float, x: float, y: float, z: float) -> Placed:

@@ -61,7 +61,7 @@ _POINTS_M = np.array(list(RIGID_POINTS_M.values()), dtype=np.float64)
 _MIN_SPREAD_PX = 1e-3
 
 _SURE_ERROR_RATIO = 0.1
-"""Up to this error a pose is the best one: where there are others, they begin at 0.24."""
+"""Up to this error a pose is the best one: the least of 800 others, by random starts, had 0.13."""
 
 
 @dataclass(frozen=True)

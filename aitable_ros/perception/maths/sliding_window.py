@@ -74,7 +74,8 @@ class SlidingSums:
             amount = rate * duration_s
             last[i + 2] += amount
             totals[i] += amount
-        self._forget(end_s - self.window_s)
+        if slots[0][1] <= end_s - self.window_s:  # asked here, as it hardly ever is
+            self._forget(end_s - self.window_s)
 
     def sums(self, now_s: float) -> list[float]:
         """
@@ -84,8 +85,9 @@ class SlidingSums:
         :returns: one sum per channel.
         """
         oldest_s = now_s - self.window_s
-        self._forget(oldest_s)
         slots = self._slots
+        if slots and slots[0][1] <= oldest_s:
+            self._forget(oldest_s)
         if not slots or slots[0][0] >= oldest_s:
             return list(self._totals)
         slot = slots[0]

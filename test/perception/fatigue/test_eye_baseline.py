@@ -11,7 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aitable_ros.perception.fatigue.eye_baseline import BaselineSettings, EyeBaseline
+from aitable_ros.perception.fatigue.eye_baseline import (
+    BaselineSettings,
+    EyeBaseline,
+    _FadingPercentile,
+)
 
 NOISE = 0.03
 
@@ -53,6 +57,35 @@ def test_the_closed_reference_becomes_what_blinks_go_down_to(closed_ratio):
         closed_ratio * 0.3, abs=0.012
     )
     assert baseline.openness(closed_ratio * 0.3) < 0.05
+
+
+@pytest.mark.parametrize('percentile', [50.0, 90.0, 99.0])
+def test_the_open_reference_is_the_percentile_of_what_fades(percentile):
+    """Followed from sample to sample, it is what all samples give."""
+    random = np.random.default_rng(7)
+    memory_s, step_s, bin_ear = 10.0, 0.5, 0.8 / 160
+    followed = _FadingPercentile(BaselineSettings(percentile=percentile, memory_s=memory_s))
+    usual = 0.3
+    weights = np.zeros(160)
+    for _ in range(3000):
+        usual = min(max(usual + random.normal(0.0, 0.01), 0.1), 0.9)
+        ear = usual + random.normal(0.0, 0.02)
+        followed.add(ear, step_s)
+        weights *= math.exp(-step_s / memory_s)
+        weights[min(int(ear / bin_ear), 159)] += step_s
+        cumulative = np.cumsum(weights)
+        target = cumulative[-1] * (percentile / 100)
+        k = int(np.searchsorted(cumulative, target))
+        expected = (k + 1 - (cumulative[k] - target) / weights[k]) * bin_ear
+        assert followed.ear == pytest.approx(expected, abs=1e-8)
+
+
+def test_all_of_the_samples_are_not_beyond_the_topmost_one():
+    followed = _FadingPercentile(BaselineSettings(percentile=100.0, memory_s=10.0))
+    random = np.random.default_rng(8)
+    for ear in random.uniform(0.2, 0.4, 2000):
+        followed.add(ear, 0.1)
+        assert followed.ear <= 0.4 + 1e-9
 
 
 def test_glances_down_do_not_become_the_closed_reference():

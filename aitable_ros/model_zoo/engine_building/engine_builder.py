@@ -40,6 +40,7 @@ from aitable_ros.model_zoo.engine_building.network_preparation import (
     prepare,
 )
 from aitable_ros.model_zoo.engine_building.plan_builder import (
+    Plan,
     PlanBuilder,
     Watch,
     check_options,
@@ -238,8 +239,40 @@ def build(request: BuildRequest, report: Report, watch: Watch) -> EngineSidecar 
     )
     builder = PlanBuilder(trt, device, options, prepared, batches, watch)
     plan = builder.run(read_if_there(cache_path))
-    record = EngineSidecar(
-        model=request.name,
+    record = record_of(request.name, key, plan, source, trt, options, prepared, batches, gpu)
+    write_engine(request.engine_path, plan.content, record, report)
+    if plan.timing_cache:
+        try:
+            with locked(cache_path.parent, report):
+                write_atomically(cache_path, plan.timing_cache)
+        except OSError as error:
+            reason = error.strerror or error
+            report(f'{cache_path} cannot be written: {reason}; the next build takes longer')
+    return record
+
+
+def record_of(
+    name: str,
+    key: str,
+    plan: Plan,
+    source: NetworkSource,
+    trt: Any,
+    options: BuildOptions,
+    prepared: PreparedNetwork,
+    batches: tuple[tuple[int, int, int], ...],
+    gpu: Gpu | None = None,
+    targets: tuple[str, ...] = (),
+) -> EngineSidecar:
+    """
+    Return what is written beside an engine.
+
+    :param name: of the network.
+    :param key: as :func:`engine_key` gives it.
+    :param plan: what was built, by ``trt``, out of ``source``.
+    :param gpu: that it is for; None: it is for the compute capabilities ``targets``.
+    """
+    return EngineSidecar(
+        model=name,
         key=key,
         engine_sha256=hashlib.sha256(plan.content).hexdigest(),
         engine_size=len(plan.content),
@@ -257,16 +290,8 @@ def build(request: BuildRequest, report: Report, watch: Watch) -> EngineSidecar 
         fp32_layers=prepared.fp32_nodes,
         build_seconds=round(plan.seconds, 1),
         built_at=datetime.now(timezone.utc).isoformat(timespec='seconds'),
+        targets=targets,
     )
-    write_engine(request.engine_path, plan.content, record, report)
-    if plan.timing_cache:
-        try:
-            with locked(cache_path.parent, report):
-                write_atomically(cache_path, plan.timing_cache)
-        except OSError as error:
-            reason = error.strerror or error
-            report(f'{cache_path} cannot be written: {reason}; the next build takes longer')
-    return record
 
 
 def build_settings(options: BuildOptions, prepared: PreparedNetwork) -> dict[str, Any]:

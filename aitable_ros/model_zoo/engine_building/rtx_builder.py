@@ -8,11 +8,9 @@ A plan of TensorRT-RTX holds its kernels as source text; they are compiled where
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +26,9 @@ from aitable_ros.model_zoo.engine_building.build_options import (
 )
 from aitable_ros.model_zoo.engine_building.engine_builder import (
     BuildRequest,
-    build_settings,
     engine_is_current,
     engine_key,
+    record_of,
     write_engine,
 )
 from aitable_ros.model_zoo.engine_building.network_preparation import PreparedNetwork
@@ -163,25 +161,8 @@ def build_rtx(request: RtxBuildRequest, report: Report, watch: Watch) -> EngineS
         f' capability {", ".join(targets)}, {options.precision}'
     )
     plan = RtxPlanBuilder(trt, options, prepared, batches, watch, targets).run()
-    record = EngineSidecar(
-        model=request.name,
-        key=key,
-        engine_sha256=hashlib.sha256(plan.content).hexdigest(),
-        engine_size=len(plan.content),
-        onnx_sha256=source.sha256,
-        onnx_source=source.origin,
-        tensorrt=trt.__version__,
-        gpu=None,
-        precision=options.precision,
-        inputs=tuple(map(str, prepared.inputs)),
-        outputs=tuple(map(str, prepared.outputs)),
-        batches=batches,
-        options=build_settings(options, prepared),
-        flags=plan.flags,
-        fp32_layers=prepared.fp32_nodes,
-        build_seconds=round(plan.seconds, 1),
-        built_at=datetime.now(timezone.utc).isoformat(timespec='seconds'),
-        targets=targets,
+    record = record_of(
+        request.name, key, plan, source, trt, options, prepared, batches, targets=targets
     )
     path = request.engine_path
     write_engine(path, plan.content, record, report)

@@ -4,10 +4,9 @@
 Where a head is and where it points, from the landmarks of one image.
 
 The rigid points of an average face (:mod:`aitable_ros.perception.head.canonical_face`) are placed
-so that they project onto the landmarks, with the least error
-(:mod:`aitable_ros.perception.head.face_placing`). Where that is not clearly small, and where no
-refinement is wanted: SQPnP (Terzakis and Lourakis, "A Consistently Fast and Globally Optimal
-Solution to the Perspective-n-Point Problem", ECCV 2020), then Levenberg-Marquardt.
+so that they project onto the landmarks: SQPnP (Terzakis and Lourakis, "A Consistently Fast and
+Globally Optimal Solution to the Perspective-n-Point Problem", ECCV 2020), which needs no first
+guess, then Levenberg-Marquardt on the reprojection error.
 
 Frames. The pose is that of the face frame of REP-155 (x out of the face, y to the person's left, z
 up, origin at the sellion) in the camera's optical frame of REP-103 (x right, y down, z forward).
@@ -29,6 +28,7 @@ turns by as much as it is off the axis. How far the camera sees it from the side
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -39,7 +39,6 @@ import numpy.typing as npt
 from aitable_ros.perception.faces.landmarks import check_landmarks
 from aitable_ros.perception.head.camera import PINHOLE, Camera, CameraIntrinsics, LastCamera
 from aitable_ros.perception.head.canonical_face import EYE_SPAN_M, RIGID_POINTS_M
-from aitable_ros.perception.head.face_placing import FacePlacer, Placed
 from aitable_ros.perception.maths import rotation
 from aitable_ros.perception.maths.one_euro import (
     OneEuroSettings,
@@ -57,11 +56,9 @@ _TO_FACING = rotation.inverse(FACING_XYZW)
 _ROWS = np.array(list(RIGID_POINTS_M), dtype=np.intp)
 _POINTS_M = np.array(list(RIGID_POINTS_M.values()), dtype=np.float64)
 
+
 # Landmarks that spread less than this are a point, not a face.
 _MIN_SPREAD_PX = 1e-3
-
-_SURE_ERROR_RATIO = 0.1
-"""Up to this error a pose is the best one: the least of 800 others, by random starts, had 0.13."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +86,7 @@ class HeadPose:
     def __post_init__(self) -> None:
         if not abs(math.hypot(*self.orientation_xyzw) - 1.0) < 1e-6:
             raise ValueError(f'orientation_xyzw: not a unit quaternion: {self.orientation_xyzw}')
-        x, y, z = self.position_m
-        if not (z > 0.0 and math.isfinite(x + y + z)):
+        if not (all(map(math.isfinite, self.position_m)) and self.position_m[2] > 0.0):
             raise ValueError(f'position_m: not in front of the camera: {self.position_m}')
         if not (0.0 <= self.error_px < math.inf and 0.0 <= self.error_ratio < math.inf):
             raise ValueError(f'errors: expected >= 0, got {self.error_px}, {self.error_ratio}')
@@ -186,7 +182,6 @@ class HeadPoseEstimator:
     def __init__(self, settings: HeadPoseSettings | None = None) -> None:
         self.settings = settings or HeadPoseSettings()
         self._cameras = LastCamera(self.settings.default_fov_rad)
-        self._placer = FacePlacer()
 
     def camera(self, size_px: tuple[int, int], intrinsics: CameraIntrinsics | None) -> Camera:
         """
@@ -219,39 +214,34 @@ class HeadPoseEstimator:
         check_landmarks(landmarks_px)
         camera = self.camera(size_px, intrinsics)
         points_px = landmarks_px.take(_ROWS, axis=0)[:, :2].astype(np.float64)
-        rays = camera.rays(points_px)
-        # A sum of squares is finite only if all are (or one is absurdly large).
-        if not math.isfinite(np.vdot(rays, rays)):
+        # A product with itself is finite only if every number is, and none absurdly large.
+        if not math.isfinite(np.vdot(points_px, points_px)):
             return None
-        fit = None
-        if self.settings.refine_iterations:
-            fit = self._fit(self._placer.place(rays), points_px, camera)
-        if fit is None or not fit[2] <= _SURE_ERROR_RATIO:
-            if max(np.ptp(points_px, axis=0).tolist()) < _MIN_SPREAD_PX:
-                return None
-            fit = self._fit(self._solve(np.ascontiguousarray(rays)), points_px, camera)
-        if fit is None or not fit[2] <= self.settings.max_error_ratio:
+        if max(map(_spread, points_px.T.tolist())) < _MIN_SPREAD_PX:
             return None
-        (*axes, position_m), error_px, error_ratio = fit
-        orientation_xyzw = rotation.from_matrix(tuple(zip(*axes)))
-        pose = HeadPose(orientation_xyzw, position_m, error_px, error_ratio, camera.calibrated)
+        solution = self._solve(np.ascontiguousarray(camera.rays(points_px)))
+        if solution is None:
+            return None
+        turn, position_m = solution
+        points_m = _POINTS_M @ turn.T + position_m
+        if not float(points_m[:, 2].min()) > 0.0:
+            return None
+        offsets_px = camera.project(points_m) - points_px
+        error_px = math.sqrt(np.vdot(offsets_px, offsets_px) / len(_ROWS))
+        x, y, z = position_m.tolist()
+        error_ratio = error_px * z / (camera.focal_px * EYE_SPAN_M)
+        if not error_ratio <= self.settings.max_error_ratio:
+            return None
+        orientation_xyzw = rotation.from_matrix(turn.tolist())
+        pose = HeadPose(orientation_xyzw, (x, y, z), error_px, error_ratio, camera.calibrated)
         return pose if pose.turn_rad <= self.settings.max_turn_rad else None
 
-    def _fit(
-        self, placed: Placed | None, points_px: npt.NDArray[np.float64], camera: Camera
-    ) -> tuple[Placed, float, float] | None:
-        """Return a pose with its errors; None: there is none, or it is not in front."""
-        if placed is None:
+    def _solve(
+        self, rays: npt.NDArray[np.float64]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+        """Return (3, 3) rotation and (3,) translation, or None."""
+        if not math.isfinite(float(rays.sum())):
             return None
-        points_m = self._placer.points_m(placed)
-        if not min(points_m[2].tolist()) > 0.0:
-            return None
-        offsets_px = camera.project(points_m[:3].T) - points_px
-        error_px = math.sqrt(float(np.vdot(offsets_px, offsets_px)) / len(points_px))
-        return placed, error_px, error_px * placed[3][2] / (camera.focal_px * EYE_SPAN_M)
-
-    def _solve(self, rays: npt.NDArray[np.float64]) -> Placed | None:
-        """Return the pose by SQPnP, refined, or None."""
         try:
             found, turn, shift = cv2.solvePnP(
                 _POINTS_M, rays, PINHOLE, None, flags=cv2.SOLVEPNP_SQPNP
@@ -267,8 +257,12 @@ class HeadPoseEstimator:
             return None
         if not math.isfinite(float(turn.sum() + shift.sum())):
             return None
-        first, second, third = map(tuple, cv2.Rodrigues(turn)[0].T.tolist())
-        return first, second, third, tuple(shift[:, 0].tolist())
+        matrix = np.asarray(cv2.Rodrigues(turn)[0], dtype=np.float64)
+        return matrix, np.asarray(shift, dtype=np.float64)[:, 0]
+
+
+def _spread(values: Sequence[float]) -> float:
+    return max(values) - min(values)
 
 
 class HeadPoseTracker:

@@ -38,6 +38,7 @@ def serve(count: int) -> None:
     import cv2
     import rclpy
     from rclpy.experimental import EventsExecutor
+    from rclpy.task import Future
 
     from aitable_ros.nodes.emotion_node import EmotionNode
     from aitable_ros.nodes.face_detection_node import FaceDetectionNode
@@ -50,7 +51,7 @@ def serve(count: int) -> None:
         for node_class in (FaceDetectionNode, EmotionNode, FatigueNode):
             executor.add_node(node_class(cli_args=['--ros-args', '-r', f'__ns:=/camera_{i}']))
     while True:
-        executor.spin_once(timeout_sec=1.0)
+        executor.spin_until_future_complete(Future(), timeout_sec=1.0)
 
 
 class Feed:

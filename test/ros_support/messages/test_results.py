@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed: run scripts/test.sh')
@@ -22,6 +23,7 @@ from aitable_ros.ros_support.messages.results import (
     faces_taken,
     faces_to_message,
     is_identifier,
+    keep_for_takers,
 )
 
 
@@ -58,3 +60,21 @@ def test_who_waits_is_told_apart_and_has_no_landmarks():
     assert back.waiting[0].landmarks_px is None
     assert math.isnan(back.waiting[0].presence)
     assert back.waiting[0].xywh_px == pytest.approx(waiting.xywh_px)
+
+
+def test_what_a_message_was_made_from_is_what_is_read_in_it():
+    seen = SeenFaces(1.25, (640, 480), [seen_face('f1'), seen_face('f2')], 'test')
+    header = Header(frame_id='camera')
+    header.stamp.sec, header.stamp.nanosec = 1, 250_000_000
+    message = faces_to_message(seen, header)
+    read = faces_from_message(message)
+    assert read is not seen
+    for face, original in zip(read.faces, seen.faces):
+        for field in fields(face):
+            value, expected = (getattr(one, field.name) for one in (face, original))
+            np.testing.assert_array_equal(value, expected, err_msg=field.name)
+    rest = {'faces': (), 'waiting': ()}
+    assert repr(replace(read, **rest)) == repr(replace(seen, **rest))
+
+    assert faces_from_message(keep_for_takers(message, seen)) is seen
+    assert faces_from_message(faces_to_message(seen, header)) is not seen  # another message

@@ -153,13 +153,10 @@ class SceneInput:
             )
 
     def _wait_for_results(self, faces: FaceArray, stamp_ns: int, wait_s: float) -> None:
+        # not for emotions, which are read at a rate of their own
         awaited = [
             results
-            for topic, results in (
-                ('emotion', self._emotions),
-                ('fatigue', self._fatigues),
-                ('attention', self._attentions),
-            )
+            for topic, results in (('fatigue', self._fatigues), ('attention', self._attentions))
             if self._node.count_publishers(topic)
         ]
 

@@ -3,9 +3,9 @@
 """
 The TensorRT engine on a real GPU: ``pytest -m gpu``.
 
-Takes ``face_mesh.engine`` and ``face_mesh.onnx`` from the engines folder, or from the one that
-AITABLE_TEST_ENGINES names. Plans with host code are loaded if AITABLE_TEST_HOST_CODE is 1.
-``benchmark`` measures times and endurance.
+Takes ``face_mesh.engine``, as ``build_engines`` makes it, and ``face_mesh.onnx`` from the engines
+folder, or from the one that AITABLE_TEST_ENGINES names. Plans with host code are loaded if
+AITABLE_TEST_HOST_CODE is 1. ``benchmark`` measures times and endurance.
 """
 
 from __future__ import annotations

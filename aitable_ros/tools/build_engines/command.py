@@ -236,7 +236,7 @@ def _parser() -> argparse.ArgumentParser:
             '--aux-streams',
             'N',
             'streams beside the main one for layers that do not need one another (default:'
-            " TensorRT's choice, of EmoNet 4)",
+            " TensorRT's choice)",
         ),
         ('--optimization-level', '0-5', "0 builds fast, 5 runs fast (default: TensorRT's, 3)"),
     )

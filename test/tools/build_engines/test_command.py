@@ -16,7 +16,7 @@ import pytest
 from aitable_ros.inference.engine import InferenceError
 from aitable_ros.inference.tensorrt.sidecar import EngineSidecar, Gpu, sidecar_path
 from aitable_ros.model_zoo import files
-from aitable_ros.model_zoo.engine_building.build_options import BuildOptions
+from aitable_ros.model_zoo.engine_building.build_options import DEFAULTS, BuildOptions
 from aitable_ros.tools.build_engines import command, run
 
 pytestmark = pytest.mark.models
@@ -36,6 +36,16 @@ def _refused(capsys, folder, *arguments):
     """Return the last line of a command that fails."""
     assert _main(folder, *arguments) == 1
     return capsys.readouterr().err.splitlines()[-1]
+
+
+class TestHelp:
+    def test_tells_what_emonet_s_own_defaults_are_and_no_others(self, capsys):
+        with pytest.raises(SystemExit):
+            command.main(['--help'])
+        words = ' '.join(capsys.readouterr().out.split())
+        told = re.findall(r'(--[a-z0-9-]+) N (?:(?! --).)*of EmoNet (\d+)', words)
+        own = {f'--{name.replace("_", "-")}': str(n) for name, n in DEFAULTS['emonet'].items()}
+        assert dict(told) == own
 
 
 class TestDryRun:

@@ -126,6 +126,7 @@ class TestReadings:
         node = web_monitor(graph, tmp_path)
         peers = Peers(graph)
         with Page(port_of(node)) as page:
+            page.until('settings')
             peers.show(5.0)
             assert page.until('readings')['people'] == []
 
@@ -236,6 +237,7 @@ class TestPrivacy:
         node = web_monitor(graph, tmp_path, privacy='no_image')
         peers = Peers(graph)
         with Page(port_of(node)) as page:
+            page.until('settings')  # from now on it is served
             for n in range(5):
                 peers.show(5.0 + n, 'f1')
                 page.until('readings')

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,10 @@ from aitable_ros.visualization.overlay.scene import draw_scene, face_overlay, po
 
 THE_PERSON = 'person'
 NEWER_NS = 1_000_000_000  # results may be this much ahead of the image that is being shown
+
+_KEEPS_PACE = 3
+"""Who answered so many images in a row is waited for: emotions are read 5 times a second, and to
+wait for one that is not due would cost more images than it shows."""
 
 DRAWING_PARAMETERS = (
     ParameterSpec('draw_mesh', True, 'draw the landmarks', dynamic=True, basic=True),
@@ -82,6 +86,9 @@ class SceneInput:
         # one person's; by a name, as the others are
         self._postures: dict[str, Posture] = {}
         self._arrived = threading.Condition()
+        self._shown: tuple[Sequence[str], int] = ((), 0)
+        self._in_a_row = dict.fromkeys(('emotion', 'fatigue', 'attention'), _KEEPS_PACE)
+        """How many images in a row each of them has answered."""
         self._subscriptions: list[Any] = []
 
     def follow(self, wanted: bool) -> None:
@@ -153,23 +160,33 @@ class SceneInput:
             )
 
     def _wait_for_results(self, faces: FaceArray, stamp_ns: int, wait_s: float) -> None:
-        # not for emotions, which are read at a rate of their own
+        ids = [face.face_id for face in faces_taken(faces.faces)]
+        with self._arrived:
+            before, self._shown = self._shown, (ids, stamp_ns)
+            for topic in self._in_a_row:
+                answered = self._has_answered(topic, *before)
+                self._in_a_row[topic] = self._in_a_row[topic] + 1 if answered else 0
         awaited = [
-            results
-            for topic, results in (('fatigue', self._fatigues), ('attention', self._attentions))
-            if self._node.count_publishers(topic)
+            topic
+            for topic, images in self._in_a_row.items()
+            if images >= _KEEPS_PACE and self._node.count_publishers(topic)
         ]
-
-        def complete() -> bool:
-            return all(
-                face.face_id in results
-                and stamp_to_ns(results[face.face_id].header.stamp) >= stamp_ns
-                for results in awaited
-                for face in faces_taken(faces.faces)
+        with self._arrived:
+            self._arrived.wait_for(
+                lambda: all(self._has_answered(topic, ids, stamp_ns) for topic in awaited), wait_s
             )
 
-        with self._arrived:
-            self._arrived.wait_for(complete, wait_s)
+    def _has_answered(self, topic: str, ids: Sequence[str], stamp_ns: int) -> bool:
+        """Tell whether the results for these faces of an image have come."""
+        results = {
+            'emotion': self._emotions,
+            'fatigue': self._fatigues,
+            'attention': self._attentions,
+        }[topic]
+        return all(
+            face_id in results and stamp_to_ns(results[face_id].header.stamp) >= stamp_ns
+            for face_id in ids
+        )
 
 
 def draw(

@@ -30,7 +30,7 @@ def expit(log_odds: npt.ArrayLike) -> npt.NDArray:
 
 def expit_of(log_odds: float) -> float:
     """
-    Return :func:`expit` of one number, in a twentieth of the time.
+    Return :func:`expit` of one number, in a fraction of its time.
 
     :param log_odds: may be infinite or not a number.
     """

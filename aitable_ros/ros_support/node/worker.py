@@ -8,7 +8,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 T = TypeVar('T')
@@ -38,9 +37,7 @@ class Worker(Generic[T]):
     ) -> None:
         self._handle = handle
         self._on_error = on_error
-        self._lock = threading.Lock()
-        # at least a mark for each item and call; a Condition takes ten times as long
-        self._marks: SimpleQueue[None] = SimpleQueue()
+        self._wake = threading.Condition()
         self._items: deque[T] = deque()
         self._depth = depth
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -64,7 +61,7 @@ class Worker(Generic[T]):
 
     def offer(self, item: T) -> None:
         """Leave an item to be handled; returns at once. Ignored while paused."""
-        with self._lock:
+        with self._wake:
             successor = self._successor
             if successor is None:
                 self._take(item)
@@ -75,11 +72,10 @@ class Worker(Generic[T]):
         if not (self._paused or self._stopping):
             self.offered += 1
             if len(self._items) >= self._depth:
-                self._items.popleft()  # its mark is this one's now
+                self._items.popleft()
                 self.overtaken += 1
-            else:
-                self._marks.put(None)
             self._items.append(item)
+            self._wake.notify()
 
     def hand_over(self, successor: Worker[T]) -> None:
         """
@@ -92,35 +88,34 @@ class Worker(Generic[T]):
         """
         if not self.is_current:
             raise RuntimeError('a worker hands over in its own thread')
-        with self._lock, successor._lock:
+        with self._wake, successor._wake:
             self._successor = successor
             successor._items.extend(self._items)
             successor._paused = self._paused
             successor.offered += self.offered
             successor.overtaken += self.overtaken
             self._items.clear()
-            for _ in successor._items:
-                successor._marks.put(None)
+            successor._wake.notify()
 
     def call(self, function: Callable[[], R]) -> Future[R]:
         """Run a function in the thread, before any waiting item."""
         future: Future[R] = Future()
-        with self._lock:
+        with self._wake:
             if self._stopping:
                 future.set_exception(RuntimeError('the worker has been stopped'))
                 return future
             self._calls.append((function, future))
-            self._marks.put(None)
+            self._wake.notify()
         return future
 
     def resume(self) -> None:
         """Accept items."""
-        with self._lock:
+        with self._wake:
             self._paused = False
 
     def pause(self) -> None:
         """Drop what waits, accept no more, and return when the current item is done."""
-        with self._lock:
+        with self._wake:
             self._paused = True
             self._items.clear()
         if not self.is_current and self.alive:
@@ -128,26 +123,27 @@ class Worker(Generic[T]):
 
     def stop(self) -> None:
         """Finish what is running, run the calls that wait, and end the thread."""
-        with self._lock:
+        with self._wake:
             self._stopping = True
             self._items.clear()
-            self._marks.put(None)
+            self._wake.notify()
         if not self.is_current:
             self._thread.join()
 
     def _run(self) -> None:
         while True:
-            self._marks.get()
-            with self._lock:
+            with self._wake:
+                while not (self._calls or self._items or self._stopping):
+                    self._wake.wait()
                 call = self._calls.popleft() if self._calls else None
                 if call is None and self._stopping:
                     return
-                items = [self._items.popleft()] if call is None and self._items else []
+                item = self._items.popleft() if call is None else None
             if call is not None:
                 run_into(call[1], call[0])
-            for item in items:  # none: it was dropped, and its mark is left
+            else:
                 try:
-                    self._handle(item)
+                    self._handle(item)  # type: ignore[arg-type]
                 except Exception as error:  # the thread must outlive a bad frame
                     self._on_error(error)
 

@@ -199,7 +199,7 @@ def spin_executor(executor: Executor, logger: Any) -> None:
                 settled_s += SETTLE_S
                 spare_what_stays()
             try:
-                # to come back here after each callback takes half as long as it does
+                # not spin_once: to come back here after each callback costs as well
                 executor.spin_until_future_complete(Future(), timeout_sec=SPIN_TIMEOUT_S)
             except ExternalShutdownException:
                 return

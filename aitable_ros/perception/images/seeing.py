@@ -94,7 +94,7 @@ class Measures:
 
 def mean_and_std(values: npt.NDArray) -> tuple[float, float]:
     """
-    Return mean and standard deviation, both at once: of a small patch in a twentieth of NumPy's time.
+    Return mean and standard deviation: of a small patch in a twentieth of NumPy's time.
 
     :param values: (H, W) or (N,) uint8 or float32; not empty.
     """

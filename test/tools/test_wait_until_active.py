@@ -85,8 +85,8 @@ def test_it_names_those_that_are_not(graph, waiting):
     from aitable_ros.nodes.image_source_node import ImageSourceNode
 
     graph.make(ImageSourceNode, autostart=False)
-    process = waiting('/image_source', '/nobody', '--timeout', '4', '--patience', '0.5')
-    assert until(lambda: process.poll() is not None, 20)
+    process = waiting('/image_source', '/nobody', '--timeout', '8', '--patience', '0.5')
+    assert until(lambda: process.poll() is not None, 40)
     assert process.returncode == 1
     complaint = process.stderr.read()
     assert '/image_source is unconfigured' in complaint

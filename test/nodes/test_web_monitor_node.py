@@ -238,8 +238,8 @@ class TestPrivacy:
         peers = Peers(graph)
         with Page(port_of(node)) as page:
             page.until('settings')  # from now on it is served
-            for n in range(5):
-                peers.show(5.0 + n, 'f1')
+            for stamp_s in (5.0, 6.0, 7.0):
+                peers.show(stamp_s, 'f1')
                 page.until('readings')
             assert page.pictures == []
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The aitable authors
 # SPDX-License-Identifier: Apache-2.0
-"""Raw images as they are received, without the three copies of the pixels that rclpy makes."""
+"""Raw images as they are received: rclpy would copy the pixels once more, and make an Image."""
 
 from __future__ import annotations
 

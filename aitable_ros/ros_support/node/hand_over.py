@@ -161,7 +161,7 @@ def give(node: Node, publisher: Publisher) -> Callable[[], None]:
 
 
 def _is_heard(publisher: Publisher) -> bool:
-    """Tell whether somebody subscribes, or did a moment ago: to ask takes as long as to send."""
+    """Tell whether somebody subscribes, or did a moment ago: to ask for each message costs."""
     now_s = time.monotonic()
     if not now_s - _heard_s.get(publisher, -math.inf) < HEARD_S:
         if not publisher.get_subscription_count():
